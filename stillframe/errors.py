@@ -1,0 +1,338 @@
+"""Every refusal and failure by a stable code, a plain sentence and a remedy.
+
+The docstring of an error is its sentence, filled with the context it is raised with.
+HTTP statuses and exit codes are tables of the web and the CLI, not attributes here.
+"""
+
+from typing import Any, ClassVar
+
+
+class StillframeError(Exception):
+    """Something went wrong that Stillframe has no better word for: {detail}"""
+
+    code: ClassVar[str] = "internal"
+    remedy: ClassVar[str] = "Look at the job's events and evidence; if they do not explain it, report it."
+
+    def __init__(self, **context: Any) -> None:
+        self.context = context
+        super().__init__(self.detail)
+
+    @property
+    def detail(self) -> str:
+        """One plain sentence that says what is wrong, with the names and numbers of this case."""
+        template = " ".join((self.__doc__ or "").split())
+        try:
+            return template.format_map(self.context)
+        except KeyError:
+            return template
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which an error is kept on a job and shown to people."""
+        return {
+            "code": self.code,
+            "detail": self.detail,
+            "remedy": self.remedy.format_map(_Blank(self.context)),
+            "evidence": {key: _plain(value) for key, value in self.context.items()},
+        }
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+# --- families: what the reader must do about it -------------------------------------------------
+
+
+class NotFound(StillframeError):
+    """There is no such thing: {what}"""
+
+    code = "not_found"
+    remedy = "Check the name or id."
+
+
+class Invalid(StillframeError):
+    """The request cannot be understood: {detail}"""
+
+    code = "request.invalid"
+    remedy = "Correct the request and ask again."
+
+
+class Refused(StillframeError):
+    """This cannot be done as things stand: {detail}"""
+
+    code = "refused"
+    remedy = "Change what blocks it and ask again."
+
+
+class NotNow(StillframeError):
+    """Something else is in the way for the moment: {detail}"""
+
+    code = "not_now"
+    remedy = "Nothing was done; ask again in a while."
+
+
+class HostLost(StillframeError):
+    """The connection to libvirt on this host was lost: {detail}"""
+
+    code = "host.connection_lost"
+    remedy = "Check that libvirtd runs on the host; the job goes on by itself when it is back."
+
+
+class HypervisorFailed(StillframeError):
+    """libvirt or QEMU failed: {detail}"""
+
+    code = "hypervisor.failed"
+    remedy = "The evidence holds what the machine said and how it was found afterwards."
+
+
+class Cancelled(StillframeError):
+    """The job was cancelled on request."""
+
+    code = "job.cancelled"
+    remedy = "Ask again if it is still wanted."
+
+
+class LostLease(StillframeError):
+    """Another worker has taken over job {job}; this one must not write any more."""
+
+    code = "job.lease_lost"
+
+
+class LostRace(StillframeError):
+    """{what} was expected to be {expected} but is {found}."""
+
+    code = "state.lost_race"
+    remedy = "It has changed meanwhile: look again and ask again."
+
+
+# --- who is asking --------------------------------------------------------------------------------
+
+
+class KeyMissing(StillframeError):
+    """This needs an API key."""
+
+    code = "key.missing"
+    remedy = "Send `Authorization: Bearer <key>`; the CLI reads STILLFRAME_KEY."
+
+
+class KeyRefused(StillframeError):
+    """The API key is not known, has expired or was revoked."""
+
+    code = "key.refused"
+    remedy = "Ask an administrator for a new key."
+
+
+# --- things that are not there ------------------------------------------------------------------
+
+
+class VmNotFound(NotFound):
+    """There is no VM "{vm}"."""
+
+    code = "vm.not_found"
+    remedy = "`stillframe vm list` shows the VMs that are known; a VM's uuid works as well as its name."
+
+
+class VmNameAmbiguous(Invalid):
+    """The name "{vm}" belongs to several VMs: {candidates}."""
+
+    code = "vm.name_ambiguous"
+    remedy = "Use the VM's uuid."
+
+
+class VmGone(NotFound):
+    """VM "{vm}" is no longer on host {host}."""
+
+    code = "vm.gone"
+    remedy = "If it was moved, ask again once its new host has registered it."
+
+
+class SnapshotNotFound(NotFound):
+    """There is no snapshot "{snapshot}"."""
+
+    code = "snapshot.not_found"
+    remedy = "`stillframe snapshot list` shows the snapshots that exist."
+
+
+class VolumeNotFound(NotFound):
+    """The {where} has no volume "{target}"; it has: {targets}."""
+
+    code = "volume.not_found"
+    remedy = "Name one of the volumes that exist, such as vda."
+
+
+class VolumeSnapshotNotFound(NotFound):
+    """There is no volume snapshot "{volume}"."""
+
+    code = "volume_snapshot.not_found"
+    remedy = "`stillframe volume list` shows those that exist."
+
+
+class JobNotFound(NotFound):
+    """There is no job "{job}"."""
+
+    code = "job.not_found"
+    remedy = "`stillframe job list` shows the jobs."
+
+
+class HostNotFound(NotFound):
+    """There is no host "{host}"."""
+
+    code = "host.not_found"
+    remedy = "`stillframe host list` shows the hosts; a host registers itself when its worker starts."
+
+
+# --- requests that cannot be ------------------------------------------------------------------------
+
+
+class NameInvalid(Invalid):
+    """"{name}" cannot be the name of a {what}: {why}."""
+
+    code = "name.invalid"
+    remedy = (
+        "A name has 1 to 64 of the characters a-z A-Z 0-9 . _ - and begins with a letter or digit. "
+        "Any other words (Hangul, spaces, ...) go into the display name."
+    )
+
+
+class DisplayNameInvalid(Invalid):
+    """The display name cannot be used: {why}."""
+
+    code = "display_name.invalid"
+    remedy = "A display name has 1 to 255 characters of any script, without control characters."
+
+
+class NameTaken(Refused):
+    """VM "{vm}" already has a snapshot named "{name}"."""
+
+    code = "snapshot.name_taken"
+    remedy = "Choose another name, or delete the snapshot that has it."
+
+
+class VolumeNameTaken(Refused):
+    """There is already a volume snapshot named "{name}"."""
+
+    code = "volume_snapshot.name_taken"
+    remedy = "Choose another name."
+
+
+class MemoryNeedsRunning(Refused):
+    """A memory snapshot needs a running VM, and "{vm}" is {state}."""
+
+    code = "snapshot.memory_needs_running"
+    remedy = "Start the VM first, or take a cold snapshot (type cold)."
+
+
+class HotNeedsRunning(Refused):
+    """A hot snapshot needs a running VM, and "{vm}" is {state}."""
+
+    code = "snapshot.hot_needs_running"
+    remedy = "Take a cold snapshot (type cold), or start the VM first."
+
+
+class ColdNeedsStopped(Refused):
+    """A cold snapshot needs a stopped VM, and "{vm}" is {state}."""
+
+    code = "snapshot.cold_needs_stopped"
+    remedy = "Shut the VM down first, or take a hot or memory snapshot while it runs."
+
+
+class SnapshotNotReady(Refused):
+    """Snapshot "{snapshot}" is {state}, not ready."""
+
+    code = "snapshot.not_ready"
+    remedy = "Wait until it is ready; `stillframe job list --vm VM` shows what it is waiting for."
+
+
+class SnapshotDamaged(Refused):
+    """Snapshot "{snapshot}" is not whole on the host: {missing}."""
+
+    code = "snapshot.damaged"
+    remedy = "It can be deleted. If files were moved away by hand, bring them back and ask again."
+
+
+class AfterNotForMemory(Refused):
+    """Reverting to a memory snapshot brings the VM back running; `after: {after}` does not apply."""
+
+    code = "revert.after_not_for_memory"
+    remedy = "Leave `after` out, and stop the VM afterwards if wanted."
+
+
+class IdempotencyMismatch(Invalid):
+    """The idempotency key "{key}" was used before for a different request."""
+
+    code = "idempotency.mismatch"
+    remedy = "Use a new key for a new request."
+
+
+class JobNotCancellable(Refused):
+    """Job {job} is {state}: there is nothing left to cancel."""
+
+    code = "job.not_cancellable"
+    remedy = "`stillframe job show` tells how it ended."
+
+
+# --- what the machine does not allow ---------------------------------------------------------------
+
+
+class AgentUnresponsive(Refused):
+    """The guest agent of VM "{vm}" does not answer, and quiesce is required: {detail}"""
+
+    code = "vm.agent_unresponsive"
+    remedy = "Install or start qemu-guest-agent in the guest, or ask with quiesce prefer or never."
+
+
+class NoUsableVolume(Refused):
+    """VM "{vm}" has no volume that can be snapshotted: {why}."""
+
+    code = "vm.no_usable_volume"
+    remedy = "Stillframe snapshots file and block volumes (raw, qcow2) that are writable and not shared."
+
+
+class VmTransient(Refused):
+    """VM "{vm}" is transient: it would vanish when stopped, with its snapshots."""
+
+    code = "vm.transient"
+    remedy = "Define it (`virsh define`) and ask again."
+
+
+class VmBusy(NotNow):
+    """VM "{vm}" is busy with something that Stillframe did not begin: {detail}"""
+
+    code = "vm.busy"
+    remedy = "Wait until it has ended (`virsh domjobinfo`, `virsh blockjob`) and ask again."
+
+
+class ManagedSavePresent(Refused):
+    """VM "{vm}" has a managed save image, which would be lost or no longer fit its disks."""
+
+    code = "vm.managed_save"
+    remedy = "Start the VM, or remove the image (`virsh managedsave-remove`), and ask again."
+
+
+class NotEnoughSpace(Refused):
+    """{where} has {free_bytes} bytes free, and {needed_bytes} are needed for {what}."""
+
+    code = "storage.not_enough_space"
+    remedy = "Free space there (delete old snapshots, move files away) and ask again."
+
+
+class ForeignInternalSnapshots(Refused):
+    """VM "{vm}" has internal snapshots made by others ({names}), which new layers would break."""
+
+    code = "vm.foreign_internal_snapshots"
+    remedy = "Delete them (`virsh snapshot-delete`) first."
+
+
+class QemuImgFailed(HypervisorFailed):
+    """qemu-img {verb} failed with exit code {rc}: {stderr}"""
+
+    code = "image.failed"

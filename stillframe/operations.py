@@ -1,0 +1,76 @@
+"""What can be asked: one frozen request object an operation. They travel as JSON in the job's row, never in a message."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, Self
+
+Quiesce = Literal["require", "prefer", "never"]
+After = Literal["keep", "start", "stop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A request for one VM. `kind` is the job's kind and, with `stillframe.` before it, its wire name."""
+
+    kind: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as plain JSON values, for the job's row."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The request back from the job's row; fields that this version does not know are left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateSnapshot(Operation):
+    """Keep a VM as it is at one instant.
+
+    `type` None means what fits the VM's state at the time of asking: hot when it runs, cold when it is off.
+    `name` None means one is made from the time. `expires_at` is ISO 8601.
+    """
+
+    kind: ClassVar[str] = "create_snapshot"
+    vm: str
+    type: Literal["cold", "hot", "memory"] | None = None
+    name: str | None = None
+    display_name: str | None = None
+    description: str = ""
+    quiesce: Quiesce = "prefer"
+    tags: tuple[str, ...] = ()
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevertSnapshot(Operation):
+    """Bring a VM back to a snapshot. `after` says what a hot or cold revert does with a VM that runs or not."""
+
+    kind: ClassVar[str] = "revert_snapshot"
+    snapshot_id: str
+    after: After = "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteSnapshot(Operation):
+    """Forget a snapshot and give back the space of what nothing else needs."""
+
+    kind: ClassVar[str] = "delete_snapshot"
+    snapshot_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractVolume(Operation):
+    """Make a standalone image (a VolumeSnapshot) of one volume out of a snapshot."""
+
+    kind: ClassVar[str] = "extract_volume"
+    snapshot_id: str
+    target: str
+    name: str | None = None
+
+
+OPERATIONS: dict[str, type[Operation]] = {
+    operation.kind: operation
+    for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, ExtractVolume)
+}

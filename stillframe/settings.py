@@ -1,0 +1,60 @@
+"""Every setting, read once per process from the environment and passed down; nothing below reads the environment."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Self
+
+
+def _setting(text: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Each field is the environment variable STILLFRAME_<FIELD>; its help says meaning, unit and range."""
+
+    database_url: str = _setting(
+        "Postgres, as SQLAlchemy writes it: postgresql+psycopg://user@host:port/name", "", secret=True
+    )
+    broker_url: str = _setting("Redis that carries the messages: redis://host:port/db", "", secret=True)
+    libvirt_uri: str = _setting("The libvirt daemon of this host.", "qemu:///system")
+    host: str = _setting(
+        "This hypervisor's name; its queue is host.<name>. Letters, digits, dot, dash.",
+        socket.gethostname(),
+    )
+    url: str = _setting("Where the HTTP API answers.", "http://127.0.0.1:8460")
+    key: str = _setting("The API key that the CLI and the client send.", "", secret=True)
+    flower_url: str = _setting("Where Flower answers.", "")
+    listen: str = _setting("Address and port on which the API listens.", "127.0.0.1:8460")
+    lease_s: float = _setting("Seconds a worker's hold of a job lasts without a heartbeat, 5 to 600.", 30.0)
+    heartbeat_s: float = _setting("Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0)
+    agent_timeout_s: int = _setting("Seconds to wait for a guest agent's answer, 1 to 60.", 10)
+    inventory_s: float = _setting("Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0)
+    block_layers_folder: str = _setting(
+        "Where the layers of volumes that are block devices are kept.", "/var/lib/libvirt/images"
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Settings from STILLFRAME_* variables; raises ValueError with the variable's name on a bad number."""
+        found = {
+            one.name: _parse(one, env[variable(one.name)])
+            for one in fields(cls)
+            if variable(one.name) in env
+        }
+        return cls(**found)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"STILLFRAME_{name.upper()}"
+
+
+def _parse(one: Field[Any], text: str) -> Any:
+    convert = {"float": float, "int": int}.get(str(getattr(one.type, "__name__", one.type)), str)
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise ValueError(f"{variable(one.name)}: {text!r} is not a number") from error
