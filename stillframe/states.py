@@ -94,7 +94,9 @@ SNAPSHOT_MOVES: dict[SnapshotState, frozenset[SnapshotState]] = {
     SnapshotState.CREATING: frozenset({SnapshotState.READY, SnapshotState.ERROR}),
     SnapshotState.READY: frozenset({SnapshotState.REVERTING, SnapshotState.DELETING}),
     SnapshotState.REVERTING: frozenset({SnapshotState.READY}),
-    SnapshotState.DELETING: frozenset({SnapshotState.DELETED}),
+    SnapshotState.DELETING: frozenset(
+        {SnapshotState.DELETED, SnapshotState.READY, SnapshotState.ERROR}
+    ),
     SnapshotState.ERROR: frozenset({SnapshotState.DELETING}),
     SnapshotState.DELETED: frozenset(),
 }

@@ -1,0 +1,112 @@
+"""Plans and steps: an operation is an ordered list of named acts, each with its undo on the same line.
+
+Laws of a step:
+1. `verb_noun`, unique in its plan, written in rows, never renamed.
+2. Doing it twice equals doing it once: it looks, then acts. Names come from the job's id, so it finds its own work again.
+3. It returns a small JSON object; later steps and its undo read only that.
+4. It touches the machine through the port only: no SQL, no Celery, no unbounded wait.
+5. It raises an error of `stillframe.errors`: Refused and NotNow before anything was done, others whenever.
+6. An undo bears that nothing was done, or half.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from hypervisor.port import Host, Images, Pulse, Vm
+from stillframe.operations import Operation
+
+Output = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that a step may know: the job's own facts, the port, and what earlier steps gave."""
+
+    job: UUID
+    operation: Operation
+    host: Host
+    vm: Vm
+    #: The snapshot the job is about, and for an extract the volume snapshot it makes.
+    snapshot: UUID
+    volume_snapshot: UUID | None
+    #: Words for people about the snapshot (name, display_name, ...), kept in its manifest.
+    words: Mapping[str, Any]
+    #: Where a snapshot known to the rows has its folder; None for one that is being made.
+    folder: str | None
+    #: Outputs of the steps that are done, by step name.
+    outputs: dict[str, Output]
+    #: Tells how far a long call is; raises Cancelled when a cancel was asked for.
+    pulse: Pulse
+    agent_timeout_s: int
+    block_layers_folder: str
+
+    @property
+    def images(self) -> Images:
+        """The host's files."""
+        return self.host.images
+
+
+Act = Callable[[Work], Output]
+Undo = Callable[[Work], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One act. From a `final` step on there is no way back: it and those after it are only ever done again."""
+
+    name: str
+    do: Act
+    undo: Undo | None = None
+    final: bool = False
+
+    def steps(self, outputs: Mapping[str, Output]) -> Iterator["Step"]:
+        """Itself."""
+        yield self
+
+
+@dataclass(frozen=True)
+class Each:
+    """One step for each item that the step named `of` has put into its output under `items`; all of them final.
+
+    The items are in the journal before the first of these steps begins, so a resumed job finds the same list.
+    """
+
+    name: str
+    of: str
+    items: str
+    do: Callable[[Work, Output], Output]
+
+    def steps(self, outputs: Mapping[str, Output]) -> Iterator[Step]:
+        """The steps, named after the item's `key`; none as long as `of` is not done."""
+        for item in outputs.get(self.of, {}).get(self.items, []):
+            yield Step(f"{self.name}:{item['key']}", self._bound(item), final=True)
+
+    def _bound(self, item: Output) -> Act:
+        return lambda work: self.do(work, item)
+
+
+class Plan:
+    """The acts of one kind of job, in order."""
+
+    def __init__(self, kind: str, *parts: Step | Each) -> None:
+        self.kind = kind
+        self.parts = parts
+
+    def steps(self, outputs: Mapping[str, Output]) -> Iterator[Step]:
+        """The steps in order. `outputs` is read anew for each part, so it may grow while this is iterated."""
+        for part in self.parts:
+            yield from part.steps(outputs)
+
+
+class StepJournal(Protocol):
+    """Where intent and outcome of each step are kept. Every call is committed when it returns."""
+
+    def start(self, step: str) -> None: ...
+
+    def finish(self, step: str, output: Output) -> None: ...
+
+    def turn_back(self, error: dict[str, Any]) -> None: ...
+
+    def undone(self, step: str) -> None: ...
