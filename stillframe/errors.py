@@ -194,7 +194,7 @@ class HostNotFound(NotFound):
 
 
 class NameInvalid(Invalid):
-    """"{name}" cannot be the name of a {what}: {why}."""
+    """ "{name}" cannot be the name of a {what}: {why}."""
 
     code = "name.invalid"
     remedy = (

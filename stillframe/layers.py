@@ -43,11 +43,15 @@ class Merge:
 
 @dataclass(frozen=True)
 class Tree:
-    """`layers` by path; `heads` and the values of `frozen` name layers by volume target."""
+    """`layers` by path; `heads` and the values of `frozen` name layers by volume target.
+
+    `pinned` layers are needed by something that is not ours (another tool's overlay, another VM): they stay as they are.
+    """
 
     layers: Mapping[str, Layer]
     heads: Mapping[str, str]
     frozen: Mapping[UUID, Mapping[str, str]]
+    pinned: frozenset[str] = frozenset()
 
     def children(self, path: str) -> tuple[str, ...]:
         """The layers directly on top of one."""
@@ -55,9 +59,7 @@ class Tree:
 
     def snapshots_at(self, path: str) -> tuple[UUID, ...]:
         """The snapshots that froze this layer."""
-        return tuple(
-            snapshot for snapshot, volumes in self.frozen.items() if path in volumes.values()
-        )
+        return tuple(snapshot for snapshot, volumes in self.frozen.items() if path in volumes.values())
 
     def current(self) -> UUID | None:
         """The snapshot that the VM's present state grew out of."""
@@ -112,7 +114,7 @@ def _next(tree: Tree) -> Unlink | Merge | None:
     idle = [
         layer
         for _, layer in sorted(tree.layers.items())
-        if not tree.is_head(layer.path) and not tree.snapshots_at(layer.path)
+        if not (tree.is_head(layer.path) or tree.snapshots_at(layer.path) or layer.path in tree.pinned)
     ]
     for layer in idle:
         if layer.backing is not None and not tree.children(layer.path):
@@ -130,9 +132,7 @@ def _merge_into(tree: Tree, base: Layer) -> Merge:
     """The longest merge that starts here: idle layers with one child each are passed through in one go."""
     between: list[str] = []
     (top,) = tree.children(base.path)
-    while (
-        not tree.is_head(top) and not tree.snapshots_at(top) and len(tree.children(top)) == 1
-    ):
+    while not tree.is_head(top) and not tree.snapshots_at(top) and len(tree.children(top)) == 1:
         between.append(top)
         (top,) = tree.children(top)
     return Merge(base.target, base.path, top, tuple(between))
@@ -152,6 +152,7 @@ def _applied(tree: Tree, act: Unlink | Merge) -> Tree:
             snapshot: {target: _swap(path, act) for target, path in volumes.items()}
             for snapshot, volumes in tree.frozen.items()
         },
+        pinned=tree.pinned,
     )
 
 

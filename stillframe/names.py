@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import datetime
+from itertools import pairwise
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -72,7 +73,7 @@ def home_of(image: str, vm: UUID) -> str:
 def is_in_home(path: str, vm: UUID) -> bool:
     """Whether a file lies in a folder that Stillframe made for this VM."""
     parts = PurePosixPath(path).parts
-    return any(pair == (FOLDER, str(vm)) for pair in zip(parts, parts[1:], strict=False))
+    return (FOLDER, str(vm)) in pairwise(parts)
 
 
 def layer_path(home: str, target: str, job: UUID) -> str:

@@ -71,6 +71,5 @@ class ExtractVolume(Operation):
 
 
 OPERATIONS: dict[str, type[Operation]] = {
-    operation.kind: operation
-    for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, ExtractVolume)
+    operation.kind: operation for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, ExtractVolume)
 }

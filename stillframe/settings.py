@@ -40,9 +40,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Settings from STILLFRAME_* variables; raises ValueError with the variable's name on a bad number."""
         found = {
-            one.name: _parse(one, env[variable(one.name)])
-            for one in fields(cls)
-            if variable(one.name) in env
+            one.name: _parse(one, env[variable(one.name)]) for one in fields(cls) if variable(one.name) in env
         }
         return cls(**found)
 

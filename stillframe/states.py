@@ -79,9 +79,7 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.RUNNING: frozenset(
         {JobState.RUNNING, JobState.SUCCEEDED, JobState.UNDOING, JobState.STUCK, JobState.QUEUED}
     ),
-    JobState.UNDOING: frozenset(
-        {JobState.UNDOING, JobState.FAILED, JobState.CANCELLED, JobState.STUCK}
-    ),
+    JobState.UNDOING: frozenset({JobState.UNDOING, JobState.FAILED, JobState.CANCELLED, JobState.STUCK}),
     JobState.STUCK: frozenset({JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
@@ -94,9 +92,7 @@ SNAPSHOT_MOVES: dict[SnapshotState, frozenset[SnapshotState]] = {
     SnapshotState.CREATING: frozenset({SnapshotState.READY, SnapshotState.ERROR}),
     SnapshotState.READY: frozenset({SnapshotState.REVERTING, SnapshotState.DELETING}),
     SnapshotState.REVERTING: frozenset({SnapshotState.READY}),
-    SnapshotState.DELETING: frozenset(
-        {SnapshotState.DELETED, SnapshotState.READY, SnapshotState.ERROR}
-    ),
+    SnapshotState.DELETING: frozenset({SnapshotState.DELETED, SnapshotState.READY, SnapshotState.ERROR}),
     SnapshotState.ERROR: frozenset({SnapshotState.DELETING}),
     SnapshotState.DELETED: frozenset(),
 }

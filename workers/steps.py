@@ -25,6 +25,8 @@ class Work:
     """All that a step may know: the job's own facts, the port, and what earlier steps gave."""
 
     job: UUID
+    #: 1 on the first run; more when a worker before this one died or lost its lease.
+    attempt: int
     operation: Operation
     host: Host
     vm: Vm
@@ -39,7 +41,6 @@ class Work:
     outputs: dict[str, Output]
     #: Tells how far a long call is; raises Cancelled when a cancel was asked for.
     pulse: Pulse
-    agent_timeout_s: int
     block_layers_folder: str
 
     @property

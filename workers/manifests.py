@@ -1,0 +1,81 @@
+"""The manifest of a snapshot: what lies on the host beside the layers, so that the tree is known without any database.
+
+A manifest is a reference: the layers it names stay as they are for as long as its state is not `deleting`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from hypervisor.port import Images, Source
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """`state`: creating, ready or deleting. File names are relative to `folder`."""
+
+    id: UUID
+    vm: UUID
+    folder: str
+    state: str
+    type: str
+    #: The layers it froze, by volume target.
+    volumes: dict[str, Source]
+    virtual_bytes: dict[str, int]
+    #: Whether the VM was running or paused when it was taken, or off.
+    vm_state: str
+    memory: bool = False
+    nvram: bool = False
+    consistency: str | None = None
+    #: name, display_name, description, tags, created_at: for people, and to rebuild rows from.
+    words: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def memory_path(self) -> str:
+        """The save image with the RAM."""
+        return f"{self.folder}/memory.save"
+
+    @property
+    def nvram_path(self) -> str:
+        """The copy of the UEFI variable store."""
+        return f"{self.folder}/nvram.fd"
+
+    @property
+    def definition_path(self) -> str:
+        """The VM's definition when the snapshot was taken."""
+        return f"{self.folder}/domain.xml"
+
+
+def path_in(folder: str) -> str:
+    """The manifest of the snapshot that has this folder."""
+    return f"{folder}/manifest.json"
+
+
+def write(images: Images, manifest: Manifest) -> None:
+    """Puts a manifest on disk, whole and durable."""
+    values = asdict(manifest) | {"schema": SCHEMA, "id": str(manifest.id), "vm": str(manifest.vm)}
+    del values["folder"]
+    images.write_text(path_in(manifest.folder), json.dumps(values, ensure_ascii=False, indent=1))
+
+
+def read(images: Images, folder: str) -> Manifest | None:
+    """The manifest in a folder, or None if there is none."""
+    text = images.read_text(path_in(folder))
+    if text is None:
+        return None
+    values = json.loads(text)
+    del values["schema"]
+    values["volumes"] = {target: Source(**source) for target, source in values["volumes"].items()}
+    return Manifest(**values | {"id": UUID(values["id"]), "vm": UUID(values["vm"]), "folder": folder})
+
+
+def in_homes(images: Images, homes: Iterable[str]) -> Iterator[Manifest]:
+    """Every snapshot of a VM that lies in its homes."""
+    for home in homes:
+        for path in images.listing(home):
+            if path.endswith(".snapshot") and (manifest := read(images, path)):
+                yield manifest
