@@ -1,0 +1,173 @@
+"""The lab's own hypervisor: a libvirtd in namespaces of its own, and the QEMUs it starts."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lab.daemon import POLL_S, Daemon, children, everybody
+from lab.errors import LabError
+from lab.places import Places
+
+_LIBVIRTD = """\
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+unix_sock_rw_perms = "0700"
+host_uuid = "{host_uuid}"
+log_level = 3
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+"""
+
+# The serial log is written by QEMU itself, for virtlogd would turn it over at 2 MiB.
+_QEMU = """\
+namespaces = []
+cgroup_controllers = []
+security_driver = "none"
+stdio_handler = "file"
+"""
+
+
+class Machine:
+    """A hypervisor nobody else shares, as tests want it: it can be killed at any moment."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.folder = places.home / "libvirt"
+        self.socket = places.run / "libvirt" / "libvirt-sock"
+        self.daemon = Daemon(
+            "libvirt", places.run / "libvirt.pid", places.home / "log" / "libvirt.log"
+        )
+        self._link: tuple[int, Any] | None = None
+
+    @property
+    def uri(self) -> str:
+        """The address to give libvirt."""
+        return f"qemu+unix:///system?socket={self.socket}"
+
+    def start(self) -> None:
+        """Make the namespaces with their process 1 and libvirtd in them, and wait for its answer."""
+        if self.daemon.pid is not None:
+            if self.libvirtd_pid() is None:
+                self.start_libvirtd()
+            return
+        if os.geteuid() != 0:
+            raise LabError("a private libvirtd needs root, for its namespaces")
+        for name in ("etc", "lib", "lib/qemu", "cache", "log"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("libvirt", "lock"):
+            (self.places.run / name).mkdir(exist_ok=True)
+        etc = self.folder / "etc"
+        (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=self.places.settings().host_uuid))
+        (etc / "qemu.conf").write_text(_QEMU)
+        self.daemon.start(
+            [
+                *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"),
+                *(sys.executable, "-I", "-S", str(Path(__file__).with_name("pid1.py"))),
+                *(str(self.places.home), str(self.places.run)),
+            ]
+        )
+        self.daemon.wait_until(self._answers, timeout_s=60)
+
+    def stop(self) -> None:
+        """End the namespace and all in it: a power cut for every guest."""
+        self._link = None
+        left = self.members()
+        init = self._init()
+        if init is not None:
+            os.kill(init, signal.SIGKILL)
+        self.daemon.end(signal.SIGTERM)
+        _wait_gone(left)
+
+    def kill_libvirtd(self) -> None:
+        """SIGKILL libvirtd alone; the QEMUs run on without it."""
+        pid = self.libvirtd_pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            _wait_gone([pid])
+
+    def start_libvirtd(self) -> None:
+        """Start libvirtd again and wait for its answer; it finds the QEMUs that run."""
+        init = self._init()
+        if init is None:
+            raise LabError("the lab's libvirt is not up; start the lab first")
+        if self.libvirtd_pid() is None:
+            os.kill(init, signal.SIGUSR1)
+        self.daemon.wait_until(self._answers, timeout_s=60)
+
+    def libvirtd_pid(self) -> int | None:
+        """libvirtd's pid as seen from outside; None while it is down."""
+        init = self._init()
+        for pid in children(init) if init else []:
+            if _name(pid) == "libvirtd":
+                return pid
+        return None
+
+    def members(self) -> list[int]:
+        """The pids, as seen from outside, of everything in the namespace."""
+        init = self._init()
+        if init is None:
+            return []
+        inside = _namespace(init)
+        return [pid for pid in everybody() if inside and _namespace(pid) == inside]
+
+    def connection(self) -> Any:
+        """A libvirt connection of this process: one a pid, made anew after a lost daemon.
+
+        It is never handed over a fork: the child's use would break the parent's.
+        """
+        if self._link and self._link[0] == os.getpid() and self._link[1].isAlive():
+            return self._link[1]
+        self._link = (os.getpid(), _libvirt().open(self.uri))
+        return self._link[1]
+
+    def _answers(self) -> bool:
+        """The socket takes callers before the drivers are ready; open() returns when they are."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self.socket)):
+                return False
+        try:
+            self.connection().getLibVersion()
+        except _libvirt().libvirtError:
+            return False
+        return True
+
+    def _init(self) -> int | None:
+        """Process 1 of the namespace: the only child of unshare."""
+        outer = self.daemon.pid
+        inner = children(outer) if outer else []
+        return inner[0] if inner else None
+
+
+def _libvirt() -> Any:
+    """libvirt-python, imported late: the lab's Postgres and Redis do without it."""
+    module = importlib.import_module("libvirt")
+    module.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised, not printed
+    return module
+
+
+def _namespace(pid: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return None
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(os.readlink(f"/proc/{pid}/exe")).name
+    except OSError:
+        return ""
+
+
+def _wait_gone(pids: list[int], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while any(_name(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {pids} did not end in {timeout_s:g} s")
+        time.sleep(POLL_S)
