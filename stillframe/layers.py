@@ -75,10 +75,10 @@ class Tree:
         return path in self.heads.values()
 
     def line(self, path: str) -> tuple[str, ...]:
-        """A layer and all that it stands on, top first."""
+        """A layer and all that it stands on, top first, as far down as this tree knows."""
         found = [path]
-        while (below := self.layers[found[-1]].backing) is not None:
-            found.append(below)
+        while (layer := self.layers.get(found[-1])) and layer.backing is not None:
+            found.append(layer.backing)
         return tuple(found)
 
     def without(self, snapshot: UUID) -> "Tree":

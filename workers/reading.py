@@ -1,6 +1,7 @@
 """Reading the truth of one VM off its host: its volumes, the tree of its layers, and why a volume is left out."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
 from stillframe.layers import Layer, Tree
@@ -52,10 +53,12 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
     """
     layers: dict[str, Layer] = {}
     pinned: set[str] = set()
+    own_images: set[str] = set()
     homes = {home_for(images, vm, volume, block_layers_folder) for volume in usable(vm)}
     for volume in usable(vm):
         chain = images.chain(volume.path)
         own = own_image(chain, vm)
+        own_images.add(own.path)
         for image in chain[: chain.index(own) + 1]:
             layers[image.path] = _layer(image, volume.target, own.path)
             if image is not own and not is_in_home(image.path, vm.uuid):
@@ -63,7 +66,7 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
     for path in _files(images, homes, ".qcow2"):
         if path not in layers and (image := images.facts(path)):
             layers[path] = _layer(image, path.rsplit("/", 1)[1].split("-", 1)[0], None)
-    return Tree(
+    tree = Tree(
         layers=layers,
         heads={volume.target: volume.path for volume in usable(vm)},
         frozen={
@@ -71,8 +74,10 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
             for manifest in manifests.in_homes(images, sorted(homes))
             if manifest.state != "deleting"
         },
-        pinned=frozenset(pinned),
     )
+    # A volume that was detached keeps its layers: somebody may attach it again, here or elsewhere.
+    detached = {path for path in layers if tree.line(path)[-1] not in own_images}
+    return replace(tree, pinned=frozenset(pinned | detached))
 
 
 def _files(images: Images, homes: Iterable[str], ending: str) -> list[str]:

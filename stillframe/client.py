@@ -1,0 +1,237 @@
+"""The HTTP API for programs: the same verbs and words, plain dictionaries back, every problem as one exception."""
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+from uuid import uuid4
+
+from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.states import ENDED, JobState
+
+if TYPE_CHECKING:
+    import httpx
+
+Json = dict[str, Any]
+
+#: What a job that `wait` returns has come to; a stuck one waits for a person.
+OVER = ENDED | {JobState.STUCK}
+
+
+class ProblemError(Exception):
+    """The API refused or failed: a stable code, one sentence, what to do about it, and the HTTP status."""
+
+    def __init__(self, code: str, detail: str, remedy: str, status: int, evidence: Json | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.remedy = remedy
+        #: 0 when no answer came at all.
+        self.status = status
+        self.evidence = evidence or {}
+
+    def to_json(self) -> Json:
+        """The problem as the API worded it."""
+        return {
+            "code": self.code,
+            "status": self.status,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "evidence": self.evidence,
+        }
+
+
+class Client:
+    """One API and one key. Safe to share between threads. Names and ids are both fine where a VM is meant.
+
+    Lists answer `{items, next_cursor}`; `every` walks all pages. What takes time answers with its job.
+    """
+
+    def __init__(self, url: str, key: str, *, timeout_s: float = 30.0) -> None:
+        import httpx  # here, so that importing the words costs nothing
+
+        self._http = httpx.Client(
+            base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    # --- what is asked for ------------------------------------------------------------------------
+
+    def submit(self, operation: Operation, idempotency_key: str | None = None) -> Json:
+        """Asks for an operation and returns its job. Asking twice with one key asks once.
+
+        Without a key one is made up, so that a request that is sent again after a lost answer counts once.
+        """
+        method, path, body = _route(operation)
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        return self._ask(method, path, json=body, headers=headers)
+
+    def create_snapshot(self, vm: str, *, idempotency_key: str | None = None, **wishes: Any) -> Json:
+        """`wishes` are the fields of CreateSnapshot."""
+        return self.submit(CreateSnapshot(vm=vm, **wishes), idempotency_key)
+
+    def revert_snapshot(self, snapshot_id: str, *, idempotency_key: str | None = None, **wishes: Any) -> Json:
+        """`wishes` are the fields of RevertSnapshot."""
+        return self.submit(RevertSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
+
+    def delete_snapshot(self, snapshot_id: str, *, idempotency_key: str | None = None) -> Json:
+        """Its id may be used again for looking, never for another snapshot."""
+        return self.submit(DeleteSnapshot(snapshot_id=snapshot_id), idempotency_key)
+
+    def extract_volume(
+        self, snapshot_id: str, target: str, name: str | None = None, *, idempotency_key: str | None = None
+    ) -> Json:
+        """The job's `volume_snapshot_id` is what will come of it."""
+        wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name)
+        return self.submit(wish, idempotency_key)
+
+    def cancel_job(self, job_id: str) -> Json:
+        """Asks a job to stop; the job that comes back may still be running."""
+        return self._ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")
+
+    def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Json:
+        """Changes display_name, description or tags; with an ETag only if nobody else has since."""
+        headers = {"If-Match": etag} if etag else {}
+        return self._ask("PATCH", f"/v1/snapshots/{_part(snapshot_id)}", json=changes, headers=headers)
+
+    def add_comment(self, snapshot_id: str, text: str) -> Json:
+        """A person's words on a snapshot."""
+        return self._ask("POST", f"/v1/snapshots/{_part(snapshot_id)}/comments", json={"text": text})
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def hosts(self, **filters: Any) -> Json:
+        """One page of hosts."""
+        return self._list("/v1/hosts", filters)
+
+    def host(self, name: str) -> Json:
+        """One host by its name."""
+        return self._ask("GET", f"/v1/hosts/{_part(name)}")
+
+    def vms(self, **filters: Any) -> Json:
+        """One page of VMs."""
+        return self._list("/v1/vms", filters)
+
+    def vm(self, vm: str) -> Json:
+        """One VM by name or id."""
+        return self._ask("GET", f"/v1/vms/{_part(vm)}")
+
+    def snapshots(self, **filters: Any) -> Json:
+        """One page of snapshots."""
+        return self._list("/v1/snapshots", filters)
+
+    def snapshot(self, snapshot_id: str) -> Json:
+        """One snapshot by its id."""
+        return self._ask("GET", f"/v1/snapshots/{_part(snapshot_id)}")
+
+    def comments(self, snapshot_id: str, **filters: Any) -> Json:
+        """One page of a snapshot's comments."""
+        return self._list(f"/v1/snapshots/{_part(snapshot_id)}/comments", filters)
+
+    def volumes(self, **filters: Any) -> Json:
+        """One page of volume snapshots."""
+        return self._list("/v1/volumes", filters)
+
+    def volume(self, volume_id: str) -> Json:
+        """One volume snapshot by its id."""
+        return self._ask("GET", f"/v1/volumes/{_part(volume_id)}")
+
+    def jobs(self, **filters: Any) -> Json:
+        """One page of jobs."""
+        return self._list("/v1/jobs", filters)
+
+    def job(self, job_id: str, wait_s: float = 0) -> Json:
+        """A job; with `wait_s` (at most 60) the answer comes once it has ended or the time is over."""
+        wait = {"wait": f"{wait_s:g}s"} if wait_s else {}
+        return self._ask("GET", f"/v1/jobs/{_part(job_id)}", params=wait, timeout=wait_s + 30)
+
+    def events(self, **filters: Any) -> Json:
+        """One page of events, oldest first."""
+        return self._list("/v1/events", filters)
+
+    def every(self, page: Callable[..., Json], **filters: Any) -> Iterator[Json]:
+        """All items of a list, page after page: `client.every(client.snapshots, vm="web1")`."""
+        while True:
+            found = page(**filters)
+            yield from found["items"]
+            if not found["next_cursor"]:
+                return
+            filters["cursor"] = found["next_cursor"]
+
+    def wait(self, job_id: str, timeout_s: float | None = None) -> Json:
+        """The job once it is over, or as it is when `timeout_s` have passed."""
+        until = None if timeout_s is None else monotonic() + timeout_s
+        while True:
+            left = 30.0 if until is None else max(0.0, min(30.0, until - monotonic()))
+            job = self.job(job_id, wait_s=left)
+            if job["state"] in OVER or (until is not None and monotonic() >= until):
+                return job
+
+    # --- how --------------------------------------------------------------------------------------
+
+    def _list(self, path: str, filters: Json) -> Json:
+        return self._ask("GET", path, params={name: value for name, value in filters.items() if value is not None})
+
+    def _ask(self, method: str, path: str, **how: Any) -> Json:
+        import httpx
+
+        try:
+            answer = self._http.request(method, path, **how)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ProblemError(
+                "api.unreachable",
+                f"The API at {self._http.base_url} does not answer: {error}.",
+                "Check STILLFRAME_URL, and that the API runs (/healthz).",
+                0,
+            ) from error
+        if answer.is_success:
+            return _json(answer)
+        raise _problem(answer)
+
+
+def _route(operation: Operation) -> tuple[str, str, Json | None]:
+    wishes = operation.to_json()
+    match operation:
+        case CreateSnapshot():
+            return "POST", f"/v1/vms/{_part(wishes.pop('vm'))}/snapshots", wishes
+        case RevertSnapshot():
+            return "POST", f"/v1/snapshots/{_part(wishes.pop('snapshot_id'))}/revert", wishes
+        case DeleteSnapshot():
+            return "DELETE", f"/v1/snapshots/{_part(wishes['snapshot_id'])}", None
+        case ExtractVolume():
+            return "POST", f"/v1/snapshots/{_part(wishes.pop('snapshot_id'))}/volumes", wishes
+        case _:
+            raise TypeError(f"the API has no route for {operation.kind}")
+
+
+def _part(text: str) -> str:
+    """One segment of a path. A name of dots would be taken for the path's own, so it is spelled out."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
+
+
+def _json(answer: "httpx.Response") -> Json:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {}
+
+
+def _problem(answer: "httpx.Response") -> ProblemError:
+    body = _json(answer)
+    return ProblemError(
+        str(body.get("code", f"http.{answer.status_code}")),
+        str(body.get("detail") or f"The API answered {answer.status_code} {answer.reason_phrase}."),
+        str(body.get("remedy", "Check STILLFRAME_URL: this does not look like the Stillframe API.")),
+        answer.status_code,
+        body.get("evidence"),
+    )

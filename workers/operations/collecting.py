@@ -1,0 +1,125 @@
+"""Giving back what nothing needs: the common end of every operation that drops a reference to a layer.
+
+The acts are decided once and written into the journal; each is a step of its own, so a job that was cut between two
+volumes goes on with the second. Every act ends with the old file's unlink, and that comes only after the live XML or
+the image headers show the new chain and every manifest names the layer that stays.
+"""
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from hypervisor.port import Source
+from stillframe.errors import HypervisorFailed
+from stillframe.layers import Merge, collect
+from stillframe.states import VmState
+from workers import manifests
+from workers.reading import home_for, read_tree, usable
+from workers.steps import Each, Output, Step, Work
+
+POLL_S = 0.01
+ON = {VmState.RUNNING, VmState.PAUSED}
+
+
+def plan_collection(work: Work) -> Output:
+    """Decides what goes and what is merged, in order."""
+    tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
+    acts: list[dict[str, Any]] = []
+    for number, act in enumerate(collect(tree)):
+        kind = "merge" if isinstance(act, Merge) else "unlink"
+        acts.append({"key": f"{act.target}:{number}", "act": kind} | asdict(act))
+    return {"acts": acts}
+
+
+def collect_layer(work: Work, item: Output) -> Output:
+    """Does one of them."""
+    if item["act"] == "unlink":
+        size = work.images.size_bytes(item["path"])
+        work.images.remove(item["path"])
+        return {"freed_bytes": size}
+    return merge(work, item["target"], item["top"], item["base"], item["between"])
+
+
+COLLECT = (
+    Step("plan_collection", plan_collection, final=True),
+    Each("collect", of="plan_collection", items="acts", do=collect_layer),
+)
+
+
+def merge(work: Work, target: str, top: str, base: str, between: list[str]) -> Output:
+    """Brings the layers above `base`, up to and with `top`, down into `base`; frees their files."""
+    moved = work.images.size_bytes(top)
+    if work.vm.facts().state in ON and top in work.vm.live_chain(target):
+        _commit_live(work, target, top, base)
+    elif work.images.exists(top):
+        _commit_offline(work, target, top, base)
+    _point_manifests(work, top, base)
+    freed = sum(work.images.size_bytes(path) for path in (top, *between))
+    _check_unused(work, top, between)
+    for path in (top, *between):
+        work.images.remove(path)
+    return {"moved_bytes": moved, "freed_bytes": freed}
+
+
+def _commit_live(work: Work, target: str, top: str, base: str) -> None:
+    """QEMU merges while the guest runs; a job left by a worker that died is found and carried on."""
+    if work.vm.block_job(target) is None:
+        work.vm.start_commit(target, top, base)
+    while job := work.vm.block_job(target):
+        if job.ready:
+            work.vm.pivot(target)
+        else:
+            work.pulse(job.done, job.total)
+            time.sleep(POLL_S)
+    if top in work.vm.live_chain(target):
+        raise HypervisorFailed(detail=f"the merge of {target} ended without having taken {top} out of its chain")
+    _repoint(work, top, base, skip=work.vm.live_chain(target))
+
+
+def _commit_offline(work: Work, target: str, top: str, base: str) -> None:
+    """Interrupted anywhere, the view through `top` stays whole until nothing stands on it any more."""
+    work.images.commit(top, base, work.pulse)
+    _repoint(work, top, base, skip=())
+    facts = work.vm.facts()
+    if any(volume.target == target and volume.path == top for volume in facts.volumes):
+        work.vm.define(work.vm.definition(), {target: _source(work, base)})
+
+
+def _repoint(work: Work, top: str, base: str, skip: tuple[str, ...]) -> None:
+    tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
+    for child in tree.children(top):
+        if child not in skip:
+            work.images.rebase(child, _source(work, base))
+
+
+def _point_manifests(work: Work, top: str, base: str) -> None:
+    """The snapshots that froze `top` now find the same data in `base`."""
+    source = _source(work, base)
+    for manifest in manifests.in_homes(work.images, homes(work)):
+        if any(layer.path == top for layer in manifest.volumes.values()):
+            volumes = {
+                target: source if layer.path == top else layer for target, layer in manifest.volumes.items()
+            }
+            manifests.write(work.images, replace(manifest, volumes=volumes))
+
+
+def _check_unused(work: Work, top: str, between: list[str]) -> None:
+    tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
+    users = set(tree.heads.values()) | {
+        layer.backing for layer in tree.layers.values() if layer.path not in {top, *between}
+    }
+    if found := users & {top, *between}:
+        raise HypervisorFailed(detail=f"{', '.join(sorted(map(str, found)))} is still in use after its merge")
+
+
+def _source(work: Work, path: str) -> Source:
+    facts = work.images.facts(path)
+    if facts is None:
+        raise HypervisorFailed(detail=f"{path} is missing")
+    return Source(path, facts.format)
+
+
+def homes(work: Work) -> list[str]:
+    """The folders that hold layers and snapshots of this VM."""
+    facts = work.vm.facts()
+    return sorted({home_for(work.images, facts, volume, work.block_layers_folder) for volume in usable(facts)})
