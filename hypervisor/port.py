@@ -107,10 +107,14 @@ class CutFacts:
 class Images(Protocol):
     """Files and qcow2 images on the host. Nothing here needs a VM. Paths are absolute."""
 
-    def facts(self, path: str) -> ImageFacts | None:
-        """One image's header, or None if there is no such file. Works while a VM uses the image."""
+    def facts(self, path: str, declared: str | None = None) -> ImageFacts | None:
+        """One image's header, or None if there is no such file. Works while a VM uses the image.
 
-    def chain(self, path: str) -> tuple[ImageFacts, ...]:
+        `declared` is the format its VM's definition says. Without it the format is probed: only for images
+        that Stillframe made, for a guest can write a header that lies into a raw disk.
+        """
+
+    def chain(self, path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
         """The image and all it is backed by, top first. Raises HypervisorFailed naming the file that is missing."""
 
     def create_layer(self, path: str, backing: Source, virtual_bytes: int) -> None:

@@ -1,0 +1,150 @@
+"""Small durable acts on the host's files: a power cut leaves the old or the new, never a half.
+
+It knows nothing of images or VMs.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PRIVATE = 0o600
+#: Others may pass through to a file they were given, and list nothing.
+FOLDER = 0o711
+
+
+def sync(path: str) -> None:
+    """Brings a file's bytes, or a folder's entries, onto the storage."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder_of(path: str) -> None:
+    """Makes the coming, going or renaming of `path` last."""
+    sync(os.path.dirname(path))
+
+
+def make_folders(path: str) -> None:
+    """Makes a folder and those above it that are missing, mode 0711, durable."""
+    if os.path.isdir(path):
+        return
+    make_folders(os.path.dirname(path))
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    os.chmod(path, FOLDER)
+    sync_folder_of(path)
+
+
+@contextmanager
+def beside(path: str) -> Iterator[str]:
+    """A name next to `path` to write to; what is there at the end takes the place of `path`, durably.
+
+    After an exception nothing of it is left and `path` is as it was. The name is always the same one,
+    so that what a killed process left behind is overwritten by the next try.
+    """
+    make_folders(os.path.dirname(path))
+    part = f"{path}.part"
+    _unlink(part)
+    try:
+        yield part
+        sync(part)
+        rename(part, path)
+    except BaseException:
+        _unlink(part)
+        raise
+
+
+def rename(old: str, new: str) -> None:
+    """Renames durably; replaces `new`."""
+    os.replace(old, new)
+    sync_folder_of(new)
+    if os.path.dirname(old) != os.path.dirname(new):
+        sync_folder_of(old)
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a whole small file, mode 0600."""
+    with beside(path) as part:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+
+def read_text(path: str) -> str | None:
+    """A small file's text, or None if there is none."""
+    try:
+        return Path(path).read_bytes().decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def copy(source: str, path: str) -> None:
+    """Copies a small file; owner and mode are those of the file it replaces, else those of the source."""
+    with beside(path) as part:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+        shutil.copyfile(source, part)
+        dress_like(path if os.path.exists(path) else source, part)
+
+
+def dress_like(model: str, path: str) -> None:
+    """Gives `path` the owner and mode of `model`."""
+    looks = os.stat(model)
+    os.chown(path, looks.st_uid, looks.st_gid)
+    os.chmod(path, stat.S_IMODE(looks.st_mode))
+
+
+def make_empty(path: str) -> None:
+    """An empty file, mode 0600, whatever was there before."""
+    make_folders(os.path.dirname(path))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    os.fchmod(descriptor, PRIVATE)
+    os.close(descriptor)
+    sync_folder_of(path)
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it; no error if it is gone already."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif not _unlink(path):
+        return
+    sync_folder_of(path)
+
+
+def allocated_bytes(path: str) -> int:
+    """Bytes allocated for a file; 0 if there is none."""
+    try:
+        return os.stat(path).st_blocks * 512
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def free_bytes(path: str) -> int:
+    """Free bytes on the storage of `path`, or of its nearest folder that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    storage = os.statvfs(path)
+    return storage.f_bavail * storage.f_frsize
+
+
+def listing(folder: str) -> tuple[str, ...]:
+    """Absolute paths of what is in a folder, sorted; empty if there is no such folder."""
+    try:
+        return tuple(sorted(os.path.join(folder, name) for name in os.listdir(folder)))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""Images and files of a real host, by `qemu-img` and the file system. Needs no VM and no libvirt.
+
+The format of an image is always said, never probed, where its bytes are read: a guest can write a qcow2
+header that names any file of the host into its raw disk. `-U` (share by force) is used for headers only: a
+convert or commit that ignores the locks of a running VM would copy what is being changed.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hypervisor import digest, files
+from hypervisor.child import Ended, run
+from hypervisor.port import ImageFacts, Pulse, Source
+from stillframe.errors import QemuImgFailed
+
+#: Eight requests at once, in whatever order they come back; data past the page cache on both sides.
+_FAST = ("-W", "-m", "8")
+_DIRECT = ("-t", "none", "-T", "none")
+#: Where the storage refuses O_DIRECT (tmpfs, some network file systems).
+_CACHED = ("-t", "writeback", "-T", "writeback")
+
+
+class QemuImages:
+    """`hypervisor.port.Images` on the machine this runs on."""
+
+    def facts(self, path: str, declared: str | None = None) -> ImageFacts | None:
+        """One image's header, or None if there is no such file."""
+        if not os.path.exists(path):
+            return None
+        return _facts(json.loads(_info(path, declared).out))
+
+    def chain(self, path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
+        """The image and all it is backed by, top first."""
+        said = json.loads(_info(path, declared, "--backing-chain").out)
+        return tuple(_facts(image) for image in said)
+
+    def create_layer(self, path: str, backing: Source, virtual_bytes: int) -> None:
+        """An empty qcow2 layer, whole or not there at all."""
+        with files.beside(path) as part:
+            # -u: the backing file may be open in a VM, and nothing of it is needed here.
+            below = ("-F", backing.format, "-b", backing.path)
+            _qemu_img("create", "-q", "-f", "qcow2", *below, "-u", part, str(virtual_bytes))
+            files.dress_like(backing.path, part)
+            os.chmod(part, files.PRIVATE)
+
+    def convert(self, source: Source, path: str, pulse: Pulse) -> None:
+        """A standalone sparse qcow2 image of what `source` reads as."""
+        total = self._required_bytes(source)
+        with files.beside(path) as part:
+            told = _in_bytes(pulse, total)
+            told(0.0)
+
+            def convert(*caching: str) -> None:
+                what = ("-f", source.format, "-O", "qcow2", source.path, part)
+                _qemu_img("convert", "-p", *_FAST, *caching, *what, tell=told)
+
+            _direct_if_possible(convert)
+            os.chmod(part, files.PRIVATE)
+            told(1.0)
+
+    def commit(self, top: str, base: str, pulse: Pulse) -> None:
+        """Writes what `top` and the layers between hold into `base`."""
+        between = self.chain(top, "qcow2")
+        below = [image.path for image in between].index(base)
+        told = _in_bytes(pulse, sum(image.size_bytes for image in between[:below]))
+        told(0.0)
+
+        def commit(*caching: str) -> None:
+            # -b implies -d: what is committed is not emptied; if we die the view through `top` is whole.
+            _qemu_img("commit", "-p", "-f", "qcow2", *caching[:2], "-b", base, top, tell=told)
+
+        _direct_if_possible(commit)
+        files.sync(base)
+        told(1.0)
+
+    def rebase(self, path: str, backing: Source) -> None:
+        """Points the image at another backing image that reads the same."""
+        _qemu_img("rebase", "-u", "-f", "qcow2", "-F", backing.format, "-b", backing.path, path)
+        files.sync(path)
+
+    def sha256(self, path: str, pulse: Pulse) -> str:
+        """Hex digest of the file's bytes."""
+        return digest.sha256(path, pulse)
+
+    def free_bytes(self, path: str) -> int:
+        """Free bytes on the storage of `path`."""
+        return files.free_bytes(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file, folder or device."""
+        return os.path.exists(path)
+
+    def size_bytes(self, path: str) -> int:
+        """Bytes allocated for the file."""
+        return files.allocated_bytes(path)
+
+    def remove(self, path: str) -> None:
+        """Removes a file or folder, durably."""
+        files.remove(path)
+
+    def rename(self, old: str, new: str) -> None:
+        """Renames durably."""
+        files.rename(old, new)
+
+    def write_text(self, path: str, text: str) -> None:
+        """Writes a small file, whole or not at all."""
+        files.write_text(path, text)
+
+    def read_text(self, path: str) -> str | None:
+        """A small file's text."""
+        return files.read_text(path)
+
+    def copy(self, source: str, path: str) -> None:
+        """Copies a small file, whole or not at all."""
+        files.copy(source, path)
+
+    def listing(self, folder: str) -> tuple[str, ...]:
+        """What is in a folder."""
+        return files.listing(folder)
+
+    def _required_bytes(self, source: Source) -> int:
+        said = _qemu_img("measure", "--output=json", "-O", "qcow2", "-f", source.format, source.path).out
+        return int(json.loads(said)["required"])
+
+
+def _info(path: str, declared: str | None, *more: str) -> Ended:
+    said = ("-f", declared) if declared else ()
+    return _qemu_img("info", "-U", "--output=json", *said, *more, path)
+
+
+def _qemu_img(verb: str, *rest: str, tell: Callable[[float], None] | None = None) -> Ended:
+    ended = run(["qemu-img", verb, *rest], tell)
+    if ended.rc != 0:
+        raise QemuImgFailed(verb=verb, rc=ended.rc, stderr=ended.err, detail=ended.err, asked=list(rest))
+    return ended
+
+
+def _direct_if_possible(act: Callable[..., None]) -> None:
+    try:
+        act(*_DIRECT)
+    except QemuImgFailed as failed:
+        if "O_DIRECT" not in failed.context["stderr"]:
+            raise
+        act(*_CACHED)
+
+
+def _in_bytes(pulse: Pulse, total: int) -> Callable[[float], None]:
+    return lambda part_done: pulse(int(total * part_done), total)
+
+
+def _facts(said: dict[str, Any]) -> ImageFacts:
+    inside = tuple(str(snapshot["name"]) for snapshot in said.get("snapshots", ()))
+    return ImageFacts(
+        path=said["filename"],
+        format=said["format"],
+        virtual_bytes=said["virtual-size"],
+        size_bytes=said.get("actual-size", 0),
+        backing=said.get("full-backing-filename"),
+        backing_format=said.get("backing-filename-format"),
+        internal_snapshots=inside,
+    )
