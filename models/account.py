@@ -1,0 +1,66 @@
+"""Who owns things: domains form a tree, accounts live in a domain, keys act for an account."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, words
+from models.ids import new_id
+
+ROOT_DOMAIN = UUID("00000000-0000-7000-8000-000000000001")
+ADMIN_ACCOUNT = UUID("00000000-0000-7000-8000-000000000002")
+
+
+class Role(StrEnum):
+    """What a key may do; `root` and `domain` are the admins of everything and of a subtree."""
+
+    ROOT = "root"
+    DOMAIN = "domain"
+    USER = "user"
+    READ_ONLY = "read_only"
+
+
+class Domain(Base):
+    """A node of the tree of tenants. The root has no parent; `path` is the names from the root, with slashes."""
+
+    __tablename__ = "domain"
+    __table_args__ = (UniqueConstraint("parent_id", "name", name="uq_domain_name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("domain.id"))
+    name: Mapped[str]
+    path: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Account(Base):
+    """The owner of VMs and snapshots."""
+
+    __tablename__ = "account"
+    __table_args__ = (Index("ix_account_domain", "domain_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    domain_id: Mapped[UUID] = mapped_column(ForeignKey("domain.id"))
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A key by its hash; the key itself is shown once and kept nowhere. `prefix` lets people tell keys apart."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index("ix_api_key_account", "account_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    name: Mapped[str]
+    role: Mapped[Role] = mapped_column(words(Role, "role"))
+    prefix: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]

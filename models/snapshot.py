@@ -1,0 +1,112 @@
+"""The tables of snapshots: the snapshot, the layers it refers to, and the volume snapshots extracted out of it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Json, quoted, words
+from models.ids import new_id
+from stillframe.states import Consistency, SnapshotState, SnapshotType, VolumeSnapshotState
+
+#: A snapshot in one of these has no claim on its name.
+NAMELESS = frozenset({SnapshotState.DELETED, SnapshotState.ERROR})
+
+
+class Snapshot(Base):
+    """A VM at an instant. `size_bytes` is what its own layers take; `folder` is where its manifest lies."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (
+        Index(
+            "uq_snapshot_live_name",
+            "vm_id",
+            "name",
+            unique=True,
+            postgresql_where=text(f"state NOT IN ({quoted(NAMELESS)})"),
+        ),
+        Index("uq_snapshot_current", "vm_id", unique=True, postgresql_where=text("current")),
+        Index("ix_snapshot_created", text("created_at DESC"), text("id DESC")),
+        Index("ix_snapshot_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_snapshot_state", "state", text("created_at DESC"), text("id DESC")),
+        Index("ix_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_snapshot_policy", "policy_id", "vm_id", postgresql_where=text("policy_id IS NOT NULL")),
+        Index("ix_snapshot_parent", "parent_id"),
+        Index(
+            "ix_snapshot_name_trgm", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"))
+    host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    policy_id: Mapped[UUID | None]
+    name: Mapped[str]
+    display_name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    type: Mapped[SnapshotType] = mapped_column(words(SnapshotType, "type"))
+    state: Mapped[SnapshotState] = mapped_column(words(SnapshotState, "state"))
+    consistency: Mapped[Consistency | None] = mapped_column(words(Consistency, "consistency"))
+    current: Mapped[bool] = mapped_column(server_default="false")
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("snapshot.id"))
+    tags: Mapped[list[str]] = mapped_column(server_default="{}")
+    held: Mapped[bool] = mapped_column(server_default="false")
+    folder: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ready_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    size_bytes: Mapped[int] = mapped_column(server_default="0")
+    memory_bytes: Mapped[int | None]
+    pause_ms: Mapped[float | None]
+    freeze_ms: Mapped[float | None]
+    error: Mapped[Json | None]
+
+
+class SnapshotLayer(Base):
+    """The layer that a snapshot froze of one volume. `layer_id` is NULL while the file is not seen."""
+
+    __tablename__ = "snapshot_layer"
+    __table_args__ = (Index("ix_snapshot_layer_layer", "layer_id"),)
+
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
+    target: Mapped[str] = mapped_column(primary_key=True)
+    layer_id: Mapped[UUID | None] = mapped_column(ForeignKey("layer.id", ondelete="SET NULL"))
+    path: Mapped[str]
+    virtual_bytes: Mapped[int]
+
+
+class VolumeSnapshot(Base):
+    """One volume extracted out of a snapshot: a standalone image that outlives the snapshot."""
+
+    __tablename__ = "volume_snapshot"
+    __table_args__ = (
+        Index(
+            "uq_volume_snapshot_live_name",
+            "account_id",
+            "name",
+            unique=True,
+            postgresql_where=text("state NOT IN ('deleted', 'error')"),
+        ),
+        Index("ix_volume_snapshot_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_volume_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_volume_snapshot_snapshot", "snapshot_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    state: Mapped[VolumeSnapshotState] = mapped_column(words(VolumeSnapshotState, "state"))
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id"))
+    vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"))
+    host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    target: Mapped[str]
+    format: Mapped[str] = mapped_column(server_default="qcow2")
+    virtual_bytes: Mapped[int | None]
+    size_bytes: Mapped[int | None]
+    sha256: Mapped[str | None]
+    path: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ready_at: Mapped[datetime | None]
+    error: Mapped[Json | None]

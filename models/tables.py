@@ -1,0 +1,27 @@
+"""All tables in one import, so that the metadata is whole."""
+
+from models.account import Account, ApiKey, Domain
+from models.base import Base
+from models.event import Comment, Event
+from models.host import Host
+from models.job import Job, Step
+from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.vm import Layer, Vm, Volume
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "Base",
+    "Comment",
+    "Domain",
+    "Event",
+    "Host",
+    "Job",
+    "Layer",
+    "Snapshot",
+    "SnapshotLayer",
+    "Step",
+    "Vm",
+    "Volume",
+    "VolumeSnapshot",
+]
