@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from stillframe.errors import Cancelled, HostLost, LostLease, NotNow, StillframeError
 from workers.progress import Progress
-from workers.steps import Plan, Step, StepJournal, Work
+from workers.steps import Plan, StepJournal, Work
 
 logger = logging.getLogger(__name__)
 
@@ -57,90 +57,96 @@ class _NoWayBack(Exception):
 
 def carry(plan: Plan, work: Work, journal: StepJournal, standing: Standing, progress: Progress) -> Ending:
     """Goes forward through the plan, or back if a step fails before the point of no return."""
-    error = standing.error
-    begun = set(standing.started)
-    if error is None:
+    return _Carrier(plan, work, journal, standing, progress, set(standing.started)).carry()
+
+
+@dataclass
+class _Carrier:
+    plan: Plan
+    work: Work
+    journal: StepJournal
+    standing: Standing
+    progress: Progress
+    begun: set[str]
+
+    def carry(self) -> Ending:
+        error = self.standing.error
+        if error is None:
+            try:
+                self._forward()
+            except LostLease:
+                raise
+            except _NoWayBack as no_way:
+                return Ending(End.STUCK, _as_error(no_way.__cause__))
+            except Exception as failure:
+                logger.info("turning back: %s", failure, exc_info=not isinstance(failure, StillframeError))
+                error = _as_error(failure)
+                if isinstance(failure, NotNow) and not self._anything_to_undo():
+                    return Ending(End.LATER, error)
+                self.journal.turn_back(error)
+            else:
+                return Ending(End.SUCCEEDED)
+        return self._turned_back(error)
+
+    def _turned_back(self, error: dict[str, Any]) -> Ending:
+        self.progress.deaf = True
         try:
-            _go_forward(plan, work, journal, standing, begun, progress)
+            self._back()
         except LostLease:
             raise
-        except _NoWayBack as no_way:
-            return Ending(End.STUCK, _as_error(no_way.__cause__))
         except Exception as failure:
-            logger.info("turning back: %s", failure, exc_info=not isinstance(failure, StillframeError))
-            error = _as_error(failure)
-            if isinstance(failure, NotNow) and _nothing_to_undo(plan, work, begun):
-                return Ending(End.LATER, error)
-            journal.turn_back(error)
-        else:
-            return Ending(End.SUCCEEDED)
-    progress.deaf = True
-    try:
-        _go_back(plan, work, journal, standing, begun)
-    except LostLease:
-        raise
-    except Exception as failure:
-        logger.exception("an undo failed")
-        return Ending(End.STUCK, error | {"undo": _as_error(failure)})
-    return Ending(End.CANCELLED if error["code"] == Cancelled.code else End.FAILED, error)
+            logger.exception("an undo failed")
+            cause = failure.__cause__ if isinstance(failure, _NoWayBack) else failure
+            return Ending(End.STUCK, error | {"undo": _as_error(cause)})
+        return Ending(End.CANCELLED if error["code"] == Cancelled.code else End.FAILED, error)
 
+    def _forward(self) -> None:
+        for step in self.plan.steps(self.work.outputs):
+            if step.final:
+                self.progress.deaf = True
+            if step.name in self.standing.done:
+                continue
+            self.progress.check()
+            self.progress.begin(step.name)
+            self.journal.start(step.name)  # committed before the machine is touched
+            self.begun.add(step.name)
+            output = self._persistently(step.do, final=self.progress.deaf)
+            self.work.outputs[step.name] = output
+            self.journal.finish(step.name, output)
 
-def _go_forward(
-    plan: Plan, work: Work, journal: StepJournal, standing: Standing, begun: set[str], progress: Progress
-) -> None:
-    for step in plan.steps(work.outputs):
-        if step.final:
-            progress.deaf = True
-        if step.name in standing.done:
-            continue
-        progress.check()
-        progress.begin(step.name)
-        journal.start(step.name)  # committed before the machine is touched
-        begun.add(step.name)
-        output = _persistently(lambda step=step: step.do(work), work, final=progress.deaf)  # type: ignore[misc]
-        work.outputs[step.name] = output
-        journal.finish(step.name, output)
+    def _back(self) -> None:
+        for step in reversed(list(self.plan.steps(self.work.outputs))):
+            if step.name not in self.begun or step.name in self.standing.undone:
+                continue
+            if step.undo is not None:
+                self._persistently(step.undo, final=True)
+            self.journal.undone(step.name)
 
+    def _anything_to_undo(self) -> bool:
+        return any(step.undo and step.name in self.begun for step in self.plan.steps(self.work.outputs))
 
-def _go_back(plan: Plan, work: Work, journal: StepJournal, standing: Standing, begun: set[str]) -> None:
-    for step in reversed(list(plan.steps(work.outputs))):
-        if step.name not in begun or step.name in standing.undone:
-            continue
-        if step.undo is not None:
-            _persistently(lambda step=step: step.undo(work), work, final=True)  # type: ignore[misc]
-        journal.undone(step.name)
-
-
-def _persistently(act: Callable[[], Result], work: Work, *, final: bool) -> Result:
-    """Does an act; again when libvirt went away meanwhile, and, where there is no way back, when it failed."""
-    tries = 0
-    while True:
-        try:
-            return act()
-        except (LostLease, Cancelled):
-            raise
-        except HostLost:
-            tries += 1
-            if tries > TRIES:
+    def _persistently(self, act: Callable[[Work], Result], *, final: bool) -> Result:
+        """Does an act; again when libvirt went away meanwhile, and, where there is no way back, when it failed."""
+        tries = 0
+        while True:
+            try:
+                return act(self.work)
+            except (LostLease, Cancelled):
                 raise
-            logger.warning("connection to libvirt lost; reconnecting")
-            work.host.reconnect(RECONNECT_S)
-        except Exception as failure:
-            if not final:
-                raise
-            tries += 1
-            if tries >= TRIES:
-                raise _NoWayBack from failure
-            logger.warning("past the point of no return, trying again: %s", failure)
-            time.sleep(0.5 * tries)
-
-
-def _nothing_to_undo(plan: Plan, work: Work, begun: set[str]) -> bool:
-    return not any(step.undo for step in _begun(plan, work, begun))
-
-
-def _begun(plan: Plan, work: Work, begun: set[str]) -> list[Step]:
-    return [step for step in plan.steps(work.outputs) if step.name in begun]
+            except HostLost:
+                tries += 1
+                if tries > TRIES:
+                    raise
+                logger.warning("connection to libvirt lost; reconnecting")
+                self.work.host.reconnect(RECONNECT_S)
+            except Exception as failure:
+                tries += 1
+                if not final:
+                    raise
+                if tries >= TRIES:
+                    raise _NoWayBack from failure
+                logger.warning("past the point of no return, trying again: %s", failure)
+                time.sleep(0.5 * tries)
 
 
 def _as_error(failure: BaseException | None) -> dict[str, Any]:

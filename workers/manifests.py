@@ -5,7 +5,7 @@ A manifest is a reference: the layers it names stay as they are for as long as i
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ class Manifest:
     #: The layers it froze, by volume target.
     volumes: dict[str, Source]
     virtual_bytes: dict[str, int]
+    #: The folder for new layers of each volume.
+    homes: dict[str, str]
     #: Whether the VM was running or paused when it was taken, or off.
     vm_state: str
     memory: bool = False
@@ -48,6 +50,19 @@ class Manifest:
     def definition_path(self) -> str:
         """The VM's definition when the snapshot was taken."""
         return f"{self.folder}/domain.xml"
+
+    def ready(self, consistency: str, *, nvram: bool) -> "Manifest":
+        """The same, once the snapshot is whole."""
+        return replace(self, state="ready", consistency=consistency, nvram=nvram)
+
+    def deleting(self) -> "Manifest":
+        """The same, once it is no reference any more."""
+        return replace(self, state="deleting")
+
+
+def note_of(snapshot: UUID | None) -> str:
+    """What the VM's own metadata says of us: which snapshot its present state grew out of."""
+    return json.dumps({"current": str(snapshot) if snapshot else None})
 
 
 def path_in(folder: str) -> str:

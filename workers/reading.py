@@ -64,8 +64,8 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
             if image is not own and not is_in_home(image.path, vm.uuid):
                 pinned |= {image.path, image.backing or image.path}
     for path in _files(images, homes, ".qcow2"):
-        if path not in layers and (image := images.facts(path)):
-            layers[path] = _layer(image, path.rsplit("/", 1)[1].split("-", 1)[0], None)
+        if path not in layers and (stray := images.facts(path)):
+            layers[path] = _layer(stray, path.rsplit("/", 1)[1].split("-", 1)[0], None)
     tree = Tree(
         layers=layers,
         heads={volume.target: volume.path for volume in usable(vm)},

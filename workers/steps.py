@@ -89,11 +89,12 @@ class Each:
 
 
 class Plan:
-    """The acts of one kind of job, in order."""
+    """The acts of one kind of job, in order. `result` names the step whose output is what the job was for."""
 
-    def __init__(self, kind: str, *parts: Step | Each) -> None:
+    def __init__(self, kind: str, *parts: Step | Each, result: str | None = None) -> None:
         self.kind = kind
         self.parts = parts
+        self.result = result
 
     def steps(self, outputs: Mapping[str, Output]) -> Iterator[Step]:
         """The steps in order. `outputs` is read anew for each part, so it may grow while this is iterated."""

@@ -40,18 +40,28 @@ def collect_layer(work: Work, item: Output) -> Output:
     return merge(work, item["target"], item["top"], item["base"], item["between"])
 
 
+def note_current(work: Work) -> Output:
+    """The VM's own metadata names the snapshot it now stands on."""
+    current = read_tree(work.images, work.vm.facts(), work.block_layers_folder).current()
+    work.vm.note(manifests.note_of(current))
+    return {}
+
+
 COLLECT = (
     Step("plan_collection", plan_collection, final=True),
     Each("collect", of="plan_collection", items="acts", do=collect_layer),
+    Step("note_current", note_current, final=True),
 )
 
 
 def merge(work: Work, target: str, top: str, base: str, between: list[str]) -> Output:
     """Brings the layers above `base`, up to and with `top`, down into `base`; frees their files."""
     moved = work.images.size_bytes(top)
-    if work.vm.facts().state in ON and top in work.vm.live_chain(target):
+    chain = work.vm.live_chain(target) if _has(work, target) else ()
+    on = work.vm.facts().state in ON
+    if on and top in chain:
         _commit_live(work, target, top, base)
-    elif work.images.exists(top):
+    elif not _already_merged(base, chain, on) and work.images.exists(top):
         _commit_offline(work, target, top, base)
     _point_manifests(work, top, base)
     freed = sum(work.images.size_bytes(path) for path in (top, *between))
@@ -59,6 +69,19 @@ def merge(work: Work, target: str, top: str, base: str, between: list[str]) -> O
     for path in (top, *between):
         work.images.remove(path)
     return {"moved_bytes": moved, "freed_bytes": freed}
+
+
+def _already_merged(base: str, chain: tuple[str, ...], on: bool) -> bool:
+    """Whether the VM stands on `base` without `top`: a worker that died had come so far.
+
+    An idle layer with one child is in a running VM's chain only together with that child, and is never a head. So if
+    it is, the merge is over; committing `top` once more would write old data over what the guest wrote since.
+    """
+    return base in chain if on else base in chain[:1]
+
+
+def _has(work: Work, target: str) -> bool:
+    return any(volume.target == target for volume in work.vm.facts().volumes)
 
 
 def _commit_live(work: Work, target: str, top: str, base: str) -> None:
@@ -72,7 +95,9 @@ def _commit_live(work: Work, target: str, top: str, base: str) -> None:
             work.pulse(job.done, job.total)
             time.sleep(POLL_S)
     if top in work.vm.live_chain(target):
-        raise HypervisorFailed(detail=f"the merge of {target} ended without having taken {top} out of its chain")
+        raise HypervisorFailed(
+            detail=f"the merge of {target} ended without having taken {top} out of its chain"
+        )
     _repoint(work, top, base, skip=work.vm.live_chain(target))
 
 
@@ -122,4 +147,6 @@ def _source(work: Work, path: str) -> Source:
 def homes(work: Work) -> list[str]:
     """The folders that hold layers and snapshots of this VM."""
     facts = work.vm.facts()
-    return sorted({home_for(work.images, facts, volume, work.block_layers_folder) for volume in usable(facts)})
+    return sorted(
+        {home_for(work.images, facts, volume, work.block_layers_folder) for volume in usable(facts)}
+    )

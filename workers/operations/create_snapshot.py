@@ -1,0 +1,251 @@
+"""Create: freeze the head of every volume, put an empty layer on top, and with it keep RAM, definition and NVRAM."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from hypervisor.port import CutFacts, Source, VmFacts
+from stillframe.errors import (
+    AgentUnresponsive,
+    ColdNeedsStopped,
+    ForeignInternalSnapshots,
+    HotNeedsRunning,
+    HypervisorFailed,
+    ManagedSavePresent,
+    MemoryNeedsRunning,
+    NotEnoughSpace,
+    NoUsableVolume,
+    VmBusy,
+    VmTransient,
+)
+from stillframe.names import layer_path, snapshot_folder
+from stillframe.operations import CreateSnapshot
+from stillframe.states import Consistency, SnapshotType, VmState
+from workers import manifests
+from workers.manifests import Manifest
+from workers.operations.collecting import ON, merge
+from workers.reading import home_for, usable, why_not
+from workers.steps import Output, Plan, Step, Work
+
+#: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
+LEFT_BY_A_CUT = {"save", "snapshot", "migration", "unknown"}
+
+
+def check_vm(work: Work) -> Output:
+    """Looks at the VM and decides all names; refuses what cannot be."""
+    facts = work.vm.facts()
+    _check_state(facts, _type(work))
+    _check_quiet(work, facts)
+    volumes: dict[str, dict[str, Any]] = {}
+    for volume in usable(facts):
+        image = work.images.chain(volume.path)[0]
+        if image.internal_snapshots:
+            raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(image.internal_snapshots))
+        home = home_for(work.images, facts, volume, work.block_layers_folder)
+        volumes[volume.target] = {
+            "path": volume.path,
+            "format": volume.format,
+            "virtual_bytes": image.virtual_bytes,
+            "layer": layer_path(home, volume.target, work.job),
+            "home": home,
+        }
+    if not volumes:
+        reasons = [f"{volume.target}: {why_not(volume)}" for volume in facts.volumes]
+        raise NoUsableVolume(vm=facts.name, why="; ".join(reasons) or "it has no disks")
+    folder = snapshot_folder(next(iter(volumes.values()))["home"], work.snapshot)
+    if _type(work) == SnapshotType.MEMORY:
+        _check_room_for_memory(work, facts, folder)
+    left_out = {volume.target: why for volume in facts.volumes if (why := why_not(volume))}
+    return {"volumes": volumes, "folder": folder, "vm_state": facts.state, "left_out": left_out}
+
+
+def make_layers(work: Work) -> Output:
+    """Writes all that the cut needs beforehand, so that the VM waits for nothing while it stands."""
+    manifest = _manifest(work)
+    manifests.write(work.images, manifest)
+    definition = work.vm.definition()
+    work.images.write_text(manifest.definition_path, definition)
+    for target, source in manifest.volumes.items():
+        work.images.create_layer(_layers(work)[target].path, source, manifest.virtual_bytes[target])
+    if manifest.memory:
+        work.images.write_text(manifest.memory_path, "")
+    return {}
+
+
+def drop_layers(work: Work) -> None:
+    """Removes them again: the VM does not use them."""
+    if "check_vm" not in work.outputs:
+        return
+    for layer in _layers(work).values():
+        work.images.remove(layer.path)
+    work.images.remove(_manifest(work).folder)
+
+
+def cut(work: Work) -> Output:
+    """The instant itself. After an error it looks whether the cut happened all the same."""
+    if work.attempt > 1 and work.vm.is_frozen():
+        work.vm.thaw()  # the freeze of an attempt that died
+    facts = None
+    try:
+        if not _is_cut(work):
+            facts = _cut_as_wished(work)
+    except HypervisorFailed:
+        # Disks pivot before libvirt resumes, thaws and answers: its "no" does not mean that nothing happened.
+        if not _is_cut(work):
+            raise
+    finally:
+        _wake(work)
+    return _cut_output(work, facts)
+
+
+def put_back(work: Work) -> None:
+    """If the VM did change over to the new layers, merges them back into what they stand on."""
+    if not _is_cut(work):
+        return
+    for target, source in _manifest(work).volumes.items():
+        layer = _layers(work)[target].path
+        if work.vm.facts().state in ON:
+            merge(work, target, layer, source.path, [])
+        else:
+            work.images.commit(layer, source.path, work.pulse)
+            work.vm.define(work.vm.definition(), {target: source})
+
+
+def keep_snapshot(work: Work) -> Output:
+    """Copies the NVRAM and marks the manifest ready: from now on the snapshot is a reference to its layers."""
+    manifest = _manifest(work)
+    facts = work.vm.facts()
+    if facts.nvram and work.images.exists(facts.nvram):
+        work.images.copy(facts.nvram, manifest.nvram_path)
+    manifests.write(work.images, manifest.ready(work.outputs["cut"]["consistency"], nvram=bool(facts.nvram)))
+    work.vm.note(manifests.note_of(work.snapshot))
+    return {
+        "type": manifest.type,
+        "folder": manifest.folder,
+        "memory_bytes": work.images.size_bytes(manifest.memory_path) if manifest.memory else 0,
+        "ready_at": datetime.now(UTC).isoformat(),
+    } | work.outputs["cut"]
+
+
+CREATE_SNAPSHOT = Plan(
+    "create_snapshot",
+    Step("check_vm", check_vm),
+    Step("make_layers", make_layers, undo=drop_layers),
+    Step("cut", cut, undo=put_back),
+    Step("keep_snapshot", keep_snapshot, final=True),
+    result="keep_snapshot",
+)
+
+
+def _type(work: Work) -> SnapshotType:
+    kind = cast(CreateSnapshot, work.operation).type
+    if kind is None:
+        return SnapshotType.HOT if work.vm.facts().state in ON else SnapshotType.COLD
+    return SnapshotType(kind)
+
+
+def _check_state(facts: VmFacts, kind: SnapshotType) -> None:
+    on = facts.state in ON
+    if kind == SnapshotType.COLD and on:
+        raise ColdNeedsStopped(vm=facts.name, state=facts.state)
+    if kind == SnapshotType.HOT and not on:
+        raise HotNeedsRunning(vm=facts.name, state=facts.state)
+    if kind == SnapshotType.MEMORY and not on:
+        raise MemoryNeedsRunning(vm=facts.name, state=facts.state)
+
+
+def _check_quiet(work: Work, facts: VmFacts) -> None:
+    if not facts.persistent:
+        raise VmTransient(vm=facts.name)
+    if facts.managed_save:
+        raise ManagedSavePresent(vm=facts.name)
+    for volume in usable(facts):
+        if facts.state in ON and (job := work.vm.block_job(volume.target)):
+            raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
+
+
+def _check_room_for_memory(work: Work, facts: VmFacts, folder: str) -> None:
+    needed, free = facts.memory_bytes * 105 // 100, work.images.free_bytes(folder)
+    if free < needed:
+        raise NotEnoughSpace(where=folder, free_bytes=free, needed_bytes=needed, what="the VM's memory")
+
+
+def _layers(work: Work) -> dict[str, Source]:
+    volumes = work.outputs["check_vm"]["volumes"]
+    return {target: Source(volume["layer"], "qcow2") for target, volume in volumes.items()}
+
+
+def _manifest(work: Work) -> Manifest:
+    seen = work.outputs["check_vm"]
+    return Manifest(
+        id=work.snapshot,
+        vm=work.vm.uuid,
+        folder=seen["folder"],
+        state="creating",
+        type=SnapshotType(cast(CreateSnapshot, work.operation).type or _type_of(seen["vm_state"])),
+        volumes={target: Source(one["path"], one["format"]) for target, one in seen["volumes"].items()},
+        virtual_bytes={target: one["virtual_bytes"] for target, one in seen["volumes"].items()},
+        homes={target: one["home"] for target, one in seen["volumes"].items()},
+        vm_state=seen["vm_state"],
+        memory=cast(CreateSnapshot, work.operation).type == "memory",
+        words=dict(work.words),
+    )
+
+
+def _type_of(vm_state: str) -> SnapshotType:
+    return SnapshotType.HOT if VmState(vm_state) in ON else SnapshotType.COLD
+
+
+def _is_cut(work: Work) -> bool:
+    if "check_vm" not in work.outputs:
+        return False
+    wanted = {layer.path for layer in _layers(work).values()}
+    return bool(wanted & {volume.path for volume in work.vm.facts().volumes})
+
+
+def _cut_as_wished(work: Work) -> CutFacts:
+    manifest, layers = _manifest(work), _layers(work)
+    memory = manifest.memory_path if manifest.memory else None
+    quiesce = cast(CreateSnapshot, work.operation).quiesce
+    if memory or quiesce == "never" or VmState(manifest.vm_state) != VmState.RUNNING:
+        return work.vm.cut(layers, memory, False, work.pulse)
+    frozen = work.vm.is_frozen()
+    if frozen:
+        # Whoever froze the filesystems has made them consistent already, and will thaw them.
+        done = work.vm.cut(layers, None, False, work.pulse)
+        return CutFacts(Consistency.FILESYSTEM, done.pause_ms, 0)
+    try:
+        if frozen is None:
+            raise AgentUnresponsive(vm=work.vm.facts().name, detail="no answer to guest-fsfreeze-status")
+        return work.vm.cut(layers, None, True, work.pulse)
+    except AgentUnresponsive:
+        if work.vm.is_frozen():
+            work.vm.thaw()
+        if quiesce == "require":
+            raise
+        return work.vm.cut(layers, None, False, work.pulse)
+
+
+def _wake(work: Work) -> None:
+    """A VM that ran before runs after: a libvirtd that died in the cut leaves it paused, and nobody asked for that."""
+    if _manifest(work).vm_state != VmState.RUNNING:
+        return
+    facts = work.vm.facts()
+    if facts.state == VmState.PAUSED and facts.reason in LEFT_BY_A_CUT:
+        work.vm.resume()
+
+
+def _cut_output(work: Work, facts: CutFacts | None) -> dict[str, Any]:
+    if facts is not None:
+        return {
+            "consistency": facts.consistency,
+            "pause_ms": facts.pause_ms,
+            "freeze_ms": facts.freeze_ms,
+        }
+    manifest = _manifest(work)
+    kind = Consistency.CRASH
+    if manifest.memory:
+        kind = Consistency.MEMORY
+    elif VmState(manifest.vm_state) not in ON:
+        kind = Consistency.STOPPED
+    # Cut by an attempt that did not live to tell how: the least that is certain is recorded, and no figures.
+    return {"consistency": kind, "pause_ms": None, "freeze_ms": None}

@@ -1,0 +1,77 @@
+"""Extract: a standalone image of one volume out of a snapshot's frozen layer, while the VM goes on."""
+
+import json
+from typing import cast
+from uuid import UUID
+
+from hypervisor.port import Source
+from stillframe.errors import NotEnoughSpace, VolumeNotFound
+from stillframe.names import volume_snapshot_path
+from stillframe.operations import ExtractVolume
+from workers.operations.revert_snapshot import whole_manifest
+from workers.steps import Output, Plan, Step, Work
+
+
+def check_snapshot(work: Work) -> Output:
+    """Finds the frozen layer and sees that there is room for what is allocated in its chain."""
+    manifest = whole_manifest(work)
+    target = cast(ExtractVolume, work.operation).target
+    if target not in manifest.volumes:
+        raise VolumeNotFound(where="snapshot", target=target, targets=", ".join(sorted(manifest.volumes)))
+    source = manifest.volumes[target]
+    home = manifest.homes[target]
+    path = volume_snapshot_path(home, cast(UUID, work.volume_snapshot))
+    chain = work.images.chain(source.path)
+    needed = min(sum(image.size_bytes for image in chain), chain[0].virtual_bytes)
+    free = work.images.free_bytes(path)
+    if free < needed:
+        raise NotEnoughSpace(where=home, free_bytes=free, needed_bytes=needed, what=f"the copy of {target}")
+    return {
+        "source": source.path,
+        "format": source.format,
+        "path": path,
+        "virtual_bytes": chain[0].virtual_bytes,
+    }
+
+
+def copy_volume(work: Work) -> Output:
+    """Copies what the layer reads as; durable and whole when it is there at all."""
+    found = work.outputs["check_snapshot"]
+    if not work.images.exists(found["path"]):
+        work.images.convert(Source(found["source"], found["format"]), found["path"], work.pulse)
+    return {}
+
+
+def sum_up(work: Work) -> Output:
+    """Checksum and sizes, kept beside the image."""
+    found = work.outputs["check_snapshot"]
+    facts = {
+        "path": found["path"],
+        "format": "qcow2",
+        "virtual_bytes": found["virtual_bytes"],
+        "size_bytes": work.images.size_bytes(found["path"]),
+        "sha256": work.images.sha256(found["path"], work.pulse),
+    }
+    identity = {"schema": 1, "id": str(work.volume_snapshot), "snapshot": str(work.snapshot)}
+    work.images.write_text(_manifest_path(found["path"]), json.dumps(identity | facts))
+    return facts
+
+
+def remove_copy(work: Work) -> None:
+    """Removes it."""
+    if found := work.outputs.get("check_snapshot"):
+        work.images.remove(found["path"])
+        work.images.remove(_manifest_path(found["path"]))
+
+
+EXTRACT_VOLUME = Plan(
+    "extract_volume",
+    Step("check_snapshot", check_snapshot),
+    Step("copy_volume", copy_volume, undo=remove_copy),
+    Step("sum_up", sum_up),
+    result="sum_up",
+)
+
+
+def _manifest_path(path: str) -> str:
+    return path.removesuffix(".qcow2") + ".json"
