@@ -56,7 +56,11 @@ class _NoWayBack(Exception):
 
 
 def carry(plan: Plan, work: Work, journal: StepJournal, standing: Standing, progress: Progress) -> Ending:
-    """Goes forward through the plan, or back if a step fails before the point of no return."""
+    """Goes forward through the plan, or back if a step fails before the point of no return.
+
+    Raises LostLease when another worker has the job now, and HostLost when libvirt stays away: the job is then
+    left as it stands, for whoever takes it up next.
+    """
     return _Carrier(plan, work, journal, standing, progress, set(standing.started)).carry()
 
 
@@ -74,7 +78,7 @@ class _Carrier:
         if error is None:
             try:
                 self._forward()
-            except LostLease:
+            except (LostLease, HostLost):
                 raise
             except _NoWayBack as no_way:
                 return Ending(End.STUCK, _as_error(no_way.__cause__))
@@ -92,7 +96,7 @@ class _Carrier:
         self.progress.deaf = True
         try:
             self._back()
-        except LostLease:
+        except (LostLease, HostLost):
             raise
         except Exception as failure:
             logger.exception("an undo failed")

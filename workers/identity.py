@@ -1,0 +1,32 @@
+"""Who holds a job: a process by a name that is never reused, so that a dead holder is known without waiting for its lease."""
+
+import os
+from pathlib import Path
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot; None if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text.rsplit(")", 1)[1].split()
+    return None if state in "ZX" else fields[18]
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def own(host: str) -> str:
+    """This process's name as a holder of jobs."""
+    return f"{host}/{_boot()}/{os.getpid()}/{_began(os.getpid())}"
+
+
+def is_alive(holder: str) -> bool:
+    """Whether a holder on this host still lives. A name that is not understood counts as alive: its lease decides."""
+    parts = holder.rsplit("/", 3)
+    if len(parts) != 4 or not parts[2].isdigit():
+        return True
+    _, boot, pid, began = parts
+    return boot == _boot() and _began(int(pid)) == began

@@ -1,0 +1,119 @@
+"""The body of every message: claim the job it names, carry its plan, and write down how it ended and what the host looks like."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from hypervisor.port import Host
+from models.attempt import Attempt
+from models.journal import Journal
+from stillframe.errors import HostLost, LostLease, StillframeError
+from stillframe.seen import VmSeen
+from stillframe.settings import Settings
+from stillframe.states import StepState
+from workers import identity
+from workers.carry import End, Ending, Standing, carry
+from workers.lease import heartbeat
+from workers.operations import PLANS
+from workers.progress import Progress
+from workers.reading import read_vm
+from workers.steps import Work
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a worker process has: its journal, its connection to the hypervisor, and a way to call the next job."""
+
+    settings: Settings
+    journal: Journal
+    host: Callable[[], Host]
+    #: Publishes the next queued job of a VM.
+    call_next: Callable[[UUID], None]
+
+
+def run_job(job_id: UUID, hands: Hands) -> End | None:
+    """Runs a job to its end; None if there was nothing to claim: somebody else has it, or had it."""
+    settings = hands.settings
+    attempt = hands.journal.claim(
+        job_id, worker=identity.own(settings.host), lease_s=settings.lease_s
+    )
+    if attempt is None:
+        logger.info("job %s: nothing to claim", job_id)
+        return None
+    progress = Progress()
+    try:
+        with heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s):
+            host = hands.host()
+            work = _work(attempt, host, progress, settings)
+            ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
+            seen = _look(host, work, settings)
+        _conclude(attempt, work, ending, seen)
+    except LostLease:
+        logger.warning("job %s: another worker has it now", job_id)
+        return None
+    except HostLost as error:
+        logger.error("job %s: libvirt stays away (%s); it is taken up again when its lease has lapsed", job_id, error)
+        return None
+    hands.call_next(attempt.vm_id)
+    return ending.end
+
+
+def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> Work:
+    if attempt.snapshot_id is None:
+        raise StillframeError(detail=f"job {attempt.job_id} names no snapshot")
+    return Work(
+        job=attempt.job_id,
+        attempt=attempt.number,
+        operation=attempt.operation,
+        host=host,
+        vm=host.vm(attempt.vm_id),
+        snapshot=attempt.snapshot_id,
+        volume_snapshot=attempt.volume_snapshot_id,
+        words=attempt.words,
+        folder=attempt.folder,
+        outputs={name: step.output for name, step in attempt.steps.items() if step.state == StepState.DONE},
+        pulse=progress,
+        block_layers_folder=settings.block_layers_folder,
+    )
+
+
+def _standing(attempt: Attempt) -> Standing:
+    def in_state(*states: StepState) -> frozenset[str]:
+        return frozenset(name for name, step in attempt.steps.items() if step.state in states)
+
+    return Standing(
+        started=frozenset(attempt.steps),
+        done=in_state(StepState.DONE),
+        undone=in_state(StepState.UNDONE),
+        error=attempt.error,
+    )
+
+
+def _look(host: Host, work: Work, settings: Settings) -> VmSeen | None:
+    try:
+        return read_vm(host.images, work.vm.facts(), settings.block_layers_folder)
+    except StillframeError as error:
+        logger.warning("the VM could not be looked at: %s", error)
+        return None
+
+
+def _conclude(attempt: Attempt, work: Work, ending: Ending, seen: VmSeen | None) -> None:
+    error = ending.error or {}
+    match ending.end:
+        case End.SUCCEEDED:
+            attempt.succeed(_facts(attempt.kind, work), seen)
+        case End.STUCK:
+            attempt.stuck(error, seen)
+        case End.LATER:
+            attempt.requeue(error)
+        case End.FAILED | End.CANCELLED:
+            attempt.fail(error, seen, cancelled=ending.end is End.CANCELLED)
+
+
+def _facts(kind: str, work: Work) -> dict[str, object]:
+    result = PLANS[kind].result
+    freed = sum(int(output.get("freed_bytes", 0)) for output in work.outputs.values())
+    return {"freed_bytes": freed} | (work.outputs[result] if result else {})
