@@ -47,10 +47,11 @@ class Redis:
     def _configuration(self) -> str:
         """Write the configuration (mode 0600: it holds the password) and return its path."""
         path = self.folder / "redis.conf"
+        settings = self.places.settings()
         lines = (
             "bind 127.0.0.1",
-            f"port {self.places.settings().redis_port}",
-            f"requirepass {self.places.settings().password}",
+            f"port {settings.redis_port}",
+            f"requirepass {settings.password}",
             f'dir "{self.folder}"',
             "appendonly yes",
             "appendfsync everysec",
@@ -63,9 +64,10 @@ class Redis:
         return str(path)
 
     def _answers(self) -> bool:
+        settings = self.places.settings()
         try:
-            with socket.create_connection(("127.0.0.1", self.places.settings().redis_port), 1) as link:
-                link.sendall(f"AUTH {self.places.settings().password}\r\nPING\r\n".encode())
+            with socket.create_connection(("127.0.0.1", settings.redis_port), timeout=1) as link:
+                link.sendall(f"AUTH {settings.password}\r\nPING\r\n".encode())
                 answer = b""
                 while answer.count(b"\r\n") < 2 and (more := link.recv(100)):
                     answer += more

@@ -24,9 +24,9 @@ RECIPE = Path(__file__).with_name("recipe")
 
 #: Loaded by the guest in this order; ext4 and the serial port are built into the kernel.
 MODULES = (
-    "virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk "
-    "virtio_console evdev button"
-).split()
+    *("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"),
+    *("virtio_blk", "virtio_console", "evdev", "button"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _build_in(work: Path) -> Path:
 
 
 def _unpack(work: Path) -> Path:
-    """Fetch the kernel and the guest agent and unpack them; nothing is installed on this machine."""
+    """Fetch the kernel and the guest agent and unpack them; nothing is installed here."""
     kernel = _newest_kernel()
     fetch = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download"]
     try:
@@ -146,7 +146,7 @@ def _recipe_hash() -> str:
 
 def _run(*command: str, cwd: Path | None = None) -> str:
     try:
-        ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+        ended = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True)
     except FileNotFoundError as missing:
         raise LabError(f"{command[0]} is not installed; `make setup` installs it") from missing
     if ended.returncode:

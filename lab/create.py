@@ -13,7 +13,7 @@ from lab.domain_xml import Definition
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.machine import Machine
-from lab.places import Places
+from lab.places import Places, open_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def create(machine: Machine, places: Places, wanted: Wanted) -> Guest:
     if guest.folder.exists():
         raise LabError(f"there is a guest {wanted.name!r} already; remove it first")
     boot = _boot_files(places)
-    guest.folder.mkdir()
+    open_folder(guest.folder)
     try:
         made = disks.make(guest.folder, wanted.formats, wanted.disk_mib)
         guest.serial.path.touch()
@@ -56,6 +56,7 @@ def create(machine: Machine, places: Places, wanted: Wanted) -> Guest:
         machine.connection().defineXML(definition.xml())
         if wanted.start:
             guest.start()
+            machine.lend_capabilities()
     except BaseException:
         guest.remove()
         raise
@@ -71,6 +72,9 @@ def _boot_files(places: Places) -> GuestImage:
     if not folder.exists():
         fresh = folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(cached.kernel.parent, fresh)
+        open_folder(fresh)
+        for path in (cached.kernel, cached.initramfs):
+            shutil.copyfile(path, fresh / path.name)
+            (fresh / path.name).chmod(0o644)
         fresh.rename(folder)
     return GuestImage(folder / "vmlinuz", folder / "initramfs")

@@ -11,6 +11,7 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Daemon:
                 *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"),
                 *command,
             ]
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": "/"}
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+        environment = {"PATH": path, "LANG": "C.UTF-8", "HOME": "/"}
         pid = os.posix_spawnp(
             "env",
             ["env", "-C", "/", *command],
@@ -125,7 +127,5 @@ def _stat(pid: int) -> list[str] | None:
 
 def _reap(pid: int) -> None:
     """A dead child of ours stays a zombie until asked for."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass

@@ -38,6 +38,6 @@ def _format(disk: Disk, size_mib: int) -> None:
 
 
 def _run(*command: str) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
     if ended.returncode:
         raise LabError(f"{' '.join(command)} failed: {ended.stderr.strip()}")

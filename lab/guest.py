@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from lab import agent
 from lab.machine import Machine
@@ -81,7 +81,7 @@ class Guest:
         return self.serial.ticks()
 
     def wait_tick(self, after: int | None = None, timeout_s: float = 30) -> Tick:
-        """Wait for the next tick printed, with a counter above `after` if given; raises LabError."""
+        """Wait for the next tick printed, above the counter `after` if given; raises LabError."""
         return self.serial.wait_tick(after, timeout_s)
 
     def wait_agent(self, timeout_s: float = 30) -> None:

@@ -75,7 +75,7 @@ class Lab:
                 return
             for part in parts:
                 self._parts[part].stop()
-            if not any(self.status().values()):
+            if not any(part.daemon.pid for part in self._parts.values()):
                 shutil.rmtree(self.places.run, ignore_errors=True)
 
     def remove(self) -> None:
@@ -169,7 +169,8 @@ class Lab:
         self,
         name: str,
         disks: Sequence[str] = ("qcow2",),
-        memory_mib: int = 128,
+        *,
+        memory_mib: int | None = None,
         uefi: bool = False,
         agent: bool = True,
         disk_mib: int = 64,
@@ -181,6 +182,7 @@ class Lab:
     ) -> Guest:
         """Define a guest with one disk a format and boot it; returns before its first tick.
 
+        `memory_mib` is 128 unless given, 256 with UEFI, whose firmware fails in less.
         `ballast_mib` of its RAM is filled with random bytes, of which `dirty_mib_s` are written
         again each second; `pulse_ms` prints `pulse <n>` that often whatever the disks do.
         Raises LabError when the name is taken or not of small letters, digits and `-`.
@@ -192,7 +194,7 @@ class Lab:
                 name=name,
                 formats=tuple(disks),
                 disk_mib=disk_mib,
-                memory_mib=memory_mib,
+                memory_mib=memory_mib or (256 if uefi else 128),
                 uefi=uefi,
                 agent=agent,
                 start=start,
@@ -220,7 +222,8 @@ class Lab:
     def _settle_ports(self) -> None:
         """Move a part that is down off a port that somebody else took meanwhile."""
         settings = self.places.settings()
-        for part, port in (("postgres", "postgres_port"), ("redis", "redis_port")):
-            if self.status()[part] is None and not is_free(getattr(settings, port)):
-                settings = replace(settings, **{port: free_port()})
-                self.places.write(settings)
+        if self.postgres.daemon.pid is None and not is_free(settings.postgres_port):
+            settings = replace(settings, postgres_port=free_port())
+        if self.redis.daemon.pid is None and not is_free(settings.redis_port):
+            settings = replace(settings, redis_port=free_port())
+        self.places.write(settings)

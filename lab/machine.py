@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lab.build import default_cache
 from lab.daemon import POLL_S, Daemon, children, everybody
 from lab.errors import LabError
 from lab.places import Places
@@ -40,9 +43,7 @@ class Machine:
         self.places = places
         self.folder = places.home / "libvirt"
         self.socket = places.run / "libvirt" / "libvirt-sock"
-        self.daemon = Daemon(
-            "libvirt", places.run / "libvirt.pid", places.home / "log" / "libvirt.log"
-        )
+        self.daemon = Daemon("libvirt", places.run / "libvirt.pid", places.home / "log" / "libvirt.log")
         self._link: tuple[int, Any] | None = None
 
     @property
@@ -51,7 +52,7 @@ class Machine:
         return f"qemu+unix:///system?socket={self.socket}"
 
     def start(self) -> None:
-        """Make the namespaces with their process 1 and libvirtd in them, and wait for its answer."""
+        """Make the namespaces with process 1 and libvirtd in them, and wait for its answer."""
         if self.daemon.pid is not None:
             if self.libvirtd_pid() is None:
                 self.start_libvirtd()
@@ -63,8 +64,10 @@ class Machine:
         for name in ("libvirt", "lock"):
             (self.places.run / name).mkdir(exist_ok=True)
         etc = self.folder / "etc"
-        (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=self.places.settings().host_uuid))
+        identity = self.places.settings().host_uuid
+        (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=identity))
         (etc / "qemu.conf").write_text(_QEMU)
+        _copy_all(_known_capabilities(), self._capabilities)
         self.daemon.start(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"),
@@ -101,7 +104,7 @@ class Machine:
         self.daemon.wait_until(self._answers, timeout_s=60)
 
     def libvirtd_pid(self) -> int | None:
-        """libvirtd's pid as seen from outside; None while it is down."""
+        """The pid of libvirtd as seen from outside; None while it is down."""
         init = self._init()
         for pid in children(init) if init else []:
             if _name(pid) == "libvirtd":
@@ -121,10 +124,21 @@ class Machine:
 
         It is never handed over a fork: the child's use would break the parent's.
         """
-        if self._link and self._link[0] == os.getpid() and self._link[1].isAlive():
-            return self._link[1]
-        self._link = (os.getpid(), _libvirt().open(self.uri))
+        libvirt = _libvirt()
+        if self._link and self._link[0] == os.getpid():
+            with suppress(libvirt.libvirtError):
+                self._link[1].getLibVersion()  # isAlive() learns of a death only by a call
+                return self._link[1]
+        self._link = (os.getpid(), libvirt.open(self.uri))
         return self._link[1]
+
+    def lend_capabilities(self) -> None:
+        """Let other labs have what libvirtd found out about this QEMU: it takes seconds to find."""
+        _copy_all(self._capabilities, _known_capabilities())
+
+    @property
+    def _capabilities(self) -> Path:
+        return self.folder / "cache" / "qemu" / "capabilities"
 
     def _answers(self) -> bool:
         """The socket takes callers before the drivers are ready; open() returns when they are."""
@@ -132,7 +146,7 @@ class Machine:
             if probe.connect_ex(str(self.socket)):
                 return False
         try:
-            self.connection().getLibVersion()
+            self.connection()
         except _libvirt().libvirtError:
             return False
         return True
@@ -145,10 +159,26 @@ class Machine:
 
 
 def _libvirt() -> Any:
-    """libvirt-python, imported late: the lab's Postgres and Redis do without it."""
+    """Import libvirt-python late: the lab's Postgres and Redis do without it."""
     module = importlib.import_module("libvirt")
-    module.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised, not printed
+    module.registerErrorHandler(lambda _context, _error: None, None)  # raised is enough
     return module
+
+
+def _known_capabilities() -> Path:
+    """Shared by all labs; libvirtd checks each file against the QEMU it finds and may refuse it."""
+    return default_cache() / "qemu-capabilities"
+
+
+def _copy_all(source: Path, target: Path) -> None:
+    for path in source.glob("*.xml"):
+        copy = target / path.name
+        if copy.exists() and copy.read_bytes() == path.read_bytes():
+            continue
+        target.mkdir(parents=True, exist_ok=True)
+        fresh = target / f"{path.name}.{os.getpid()}"
+        shutil.copyfile(path, fresh)
+        fresh.replace(copy)
 
 
 def _namespace(pid: int) -> str | None:

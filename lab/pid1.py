@@ -16,7 +16,10 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 #: All the devices libvirtd and QEMU need.  /dev/kvm is left out on purpose: where it can be opened
 #: but not used, libvirtd probes it again around every start and each takes many seconds.
-DEVICES = "null zero full random urandom tty ptmx pts shm mqueue userfaultfd fuse net/tun".split()
+DEVICES = (
+    *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "mqueue"),
+    *("userfaultfd", "fuse", "net/tun"),
+)
 
 
 def mount(source: str, place: str, kind: str | None = None, flags: int = 0) -> None:
@@ -72,9 +75,7 @@ def private_world(home: Path, run: Path) -> None:
 
 def start_libvirtd() -> None:
     """Start the daemon with every signal at its default; it is our child."""
-    os.posix_spawnp(
-        "libvirtd", ["libvirtd", "-p", "/run/libvirt/libvirtd.pid"], os.environ, setsigmask=[]
-    )
+    os.posix_spawnp("libvirtd", ["libvirtd", "-p", "/run/libvirt/libvirtd.pid"], os.environ, setsigmask=[])
 
 
 def bury() -> None:

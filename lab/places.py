@@ -79,8 +79,7 @@ class Places:
                 self.elsewhere.mkdir()
                 link.symlink_to(self.elsewhere)
         for folder in (self.home, self.images, self.home / "serial", self.home / "log", self.run):
-            folder.mkdir(exist_ok=True)
-            folder.chmod(0o755)
+            open_folder(folder)
 
     def remove(self) -> None:
         """Delete everything this lab ever kept, save `var` itself and a cache in it."""
@@ -119,6 +118,12 @@ class Places:
         with (self.var / "lab.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def open_folder(folder: Path) -> None:
+    """Make a folder that QEMU and Postgres may enter, whatever the umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from lab.daemon import Daemon, children
@@ -24,6 +25,11 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %d '
 """
 
+_WHO_MAY_ENTER = """\
+local all all peer map=lab
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
 
 class Postgres:
     """One database cluster in `home/postgres`."""
@@ -32,9 +38,7 @@ class Postgres:
         self.folder = places.home / "postgres"
         self.sockets = places.run / "postgres"
         self.places = places
-        self.daemon = Daemon(
-            "Postgres", places.run / "postgres.pid", places.home / "log" / "postgres.log"
-        )
+        self.daemon = Daemon("Postgres", places.run / "postgres.pid", places.home / "log" / "postgres.log")
 
     def url(self, name: str) -> str:
         """The database's address in the form SQLAlchemy with psycopg reads."""
@@ -74,10 +78,8 @@ class Postgres:
         sessions = children(pid) if pid else []
         self.daemon.end(signal.SIGKILL)
         for session in sessions:  # they would hold the shared memory for a moment more
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(session, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database unless it is there, optionally as a copy; return its address."""
@@ -92,11 +94,13 @@ class Postgres:
 
     def sql(self, statement: str, name: str = "postgres") -> str:
         """Run one statement as superuser and return its bare output; raises LabError."""
+        port = str(self.places.settings().postgres_port)
         ended = subprocess.run(
             [
                 *(str(_binary("psql")), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", str(self.sockets)),
-                *("-p", str(self.places.settings().postgres_port), "-U", USER, "-d", name, "-c", statement),
+                *("-p", port, "-U", USER, "-d", name, "-c", statement),
             ],
+            check=False,
             capture_output=True,
             text=True,
         )
@@ -113,6 +117,7 @@ class Postgres:
                 *(str(_binary("initdb")), "-D", str(self.folder), "-U", USER, "--no-instructions"),
                 *("-E", "UTF8", "--locale=C.UTF-8", "-A", "trust"),  # until pg_hba.conf below
             ],
+            check=False,
             capture_output=True,
             text=True,
             cwd="/",
@@ -123,7 +128,7 @@ class Postgres:
             file.write(_CONFIGURATION)
         for name, text in (
             # The socket knows its caller, so this package needs no password; TCP asks for one.
-            ("pg_hba.conf", "local all all peer map=lab\nhost all all 127.0.0.1/32 scram-sha-256\n"),
+            ("pg_hba.conf", _WHO_MAY_ENTER),
             ("pg_ident.conf", "".join(f"lab {who} {USER}\n" for who in {user, "root"})),
             ("ready", ""),
         ):
@@ -133,7 +138,7 @@ class Postgres:
     def _answers(self) -> bool:
         asked = [str(_binary("pg_isready")), "-q", "-h", str(self.sockets)]
         port = str(self.places.settings().postgres_port)
-        return subprocess.run([*asked, "-p", port]).returncode == 0
+        return subprocess.run([*asked, "-p", port], check=False).returncode == 0
 
 
 def _own_user() -> str:

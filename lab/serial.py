@@ -42,10 +42,7 @@ class Serial:
 
     def ticks(self, start: int = 0) -> list[Tick]:
         """The ticks printed from the byte `start` on, in the order printed."""
-        return [
-            Tick(int(counter), boot_id.decode())
-            for counter, boot_id in _TICK.findall(self.text(start))
-        ]
+        return [Tick(int(counter), boot_id.decode()) for counter, boot_id in _TICK.findall(self.text(start))]
 
     def wait_tick(self, after: int | None, timeout_s: float) -> Tick:
         """Wait for a tick printed from now on, with a counter above `after` if given."""

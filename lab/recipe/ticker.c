@@ -32,7 +32,8 @@ static void pause_until(struct timespec *due, long step_ms) {
     due->tv_nsec %= 1000000000L;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec > due->tv_sec) *due = now; /* late by a second or more: do not race to catch up */
+    if (now.tv_sec > due->tv_sec || (now.tv_sec == due->tv_sec && now.tv_nsec > due->tv_nsec))
+        *due = now; /* late: go on from here, a burst of ticks would hide the gap */
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL);
 }
 
