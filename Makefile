@@ -1,0 +1,58 @@
+# Bare `make` prints what there is. Everything works from a fresh clone on Debian 12, as root.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+# Which tests: make test T=tests/workers   Which benchmark file: make bench ONLY=jobs
+T ?= tests
+ONLY ?=
+PROCESSES ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab up down demo test check lint types layers format bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## packages of Debian, Python environment, the lab's guest (each only if missing)
+
+.venv/ready: pyproject.toml constraints.txt deploy/packages.txt
+	@mkdir -p var
+	@deploy/install-packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+lab: setup ## the lab alone: a private libvirtd, Postgres and Redis under var/
+	@$(BIN)/python -m lab up
+
+up: setup ## the whole stack on this machine: lab, API, worker, beat, Flower; addresses in var/stack.env
+	@$(BIN)/python -m lab.stack up
+
+down: ## stops what was started
+	@test ! -x $(BIN)/python || $(BIN)/python -m lab.stack down
+
+demo: setup ## the stack and a tour through every operation on a real guest
+	@$(BIN)/python -m lab.demo
+
+test: setup ## all tests, on real Postgres, Redis, libvirt and guests; T=path for some
+	@$(BIN)/python -m pytest -n $(PROCESSES) $(T)
+
+check: lint types layers test ## what CI runs
+
+lint: setup ## style
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+layers: setup ## who may import whom
+	@$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports --no-cache
+
+format: setup ## puts the code into shape
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+bench: setup ## measures, against a baseline in the same run, into bench/results/; ONLY=jobs for one file
+	@$(BIN)/python -m bench $(ONLY)
+
+clean: down ## stops everything and removes var/ and the environment
+	@rm -rf var .venv
