@@ -207,8 +207,11 @@ class Vm(Protocol):
     def saved_definition(self, memory: str) -> str:
         """The definition inside a memory file; raises HypervisorFailed if the file is not a whole save image."""
 
-    def restore(self, memory: str, sources: Mapping[str, Source]) -> None:
-        """Brings an off VM back out of a memory file, on these images. It runs or is paused as when it was saved."""
+    def restore(self, memory: str, sources: Mapping[str, Source], pulse: Pulse | None = None) -> None:
+        """Brings an off VM back out of a memory file, on these images. It runs or is paused as when it was saved.
+
+        It cannot be cancelled: what `pulse` raises is let through when the restore has ended.
+        """
 
     def block_job(self, target: str) -> BlockJob | None: ...
 

@@ -1,0 +1,96 @@
+"""The cut of the fake machine: what it refuses, what it changes, and how a VM looks."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from hypervisor import xml
+from hypervisor.fake_machine import FakeMachine
+from hypervisor.fake_world import FakeFile, FakeVmRow, World
+from hypervisor.port import CutFacts, Pulse, Source, VmFacts
+from stillframe.errors import AgentUnresponsive, HypervisorFailed, MemoryNeedsRunning, VmBusy
+from stillframe.states import Consistency, VmState
+
+
+def check(
+    world: World, row: FakeVmRow, layers: Mapping[str, Source], memory: str | None, quiesce: bool
+) -> None:
+    """Raises what libvirt would say before anything is cut."""
+    name = xml.name_of(row.present)
+    heads = {volume.target: volume.path for volume in xml.volumes_of(row.present)}
+    if memory and not row.is_on:
+        raise MemoryNeedsRunning(vm=name, state=row.state)
+    if memory and quiesce:
+        raise HypervisorFailed(detail="invalid argument: quiesce requires disk-only")
+    for target, layer in layers.items():
+        if target not in heads:
+            raise HypervisorFailed(detail=f"no disk named {target!r}")
+        if target in row.jobs:
+            raise VmBusy(vm=name, detail=f"disk {target!r} already in active block job")
+        image = world.files.get(layer.path)
+        if image is None or image.backing != heads[target]:
+            raise HypervisorFailed(detail=f"{layer.path} is not a layer on {heads[target]}")
+    if quiesce and row.is_on:
+        if row.agent != "answers" or row.state != VmState.RUNNING:
+            raise AgentUnresponsive(vm=name, detail="QEMU guest agent is not connected")
+        if row.frozen:
+            raise HypervisorFailed(detail="guest-fsfreeze-freeze has been disabled: the agent is in frozen state")
+
+
+def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine) -> None:
+    """The time in which RAM is written while the guest runs on; a cancel here leaves nothing."""
+    total = xml.memory_bytes_of(row.present)
+    try:
+        for quarter in range(4):
+            pulse(total * quarter // 4, total)
+            time.sleep(machine.pace_s)
+    except BaseException:
+        with machine.world() as world:
+            world.files.pop(memory, None)
+        raise
+
+
+def cut(
+    world: World, row: FakeVmRow, layers: Mapping[str, Source], memory: str | None, quiesce: bool
+) -> CutFacts:
+    """The instant."""
+    if memory:
+        world.files[memory] = FakeFile(
+            "memory",
+            text=row.present,
+            content=dict(row.ram),
+            boot_id=row.boot_id,
+            was_paused=row.state == VmState.PAUSED,
+            ram_bytes=xml.memory_bytes_of(row.present),
+        )
+    row.definition = xml.with_sources(row.definition, layers)
+    if not row.is_on:
+        return CutFacts(Consistency.STOPPED, 0, 0)
+    row.live = xml.with_sources(row.present, layers)
+    if memory:
+        return CutFacts(Consistency.MEMORY, 40 if row.state == VmState.RUNNING else 0, 0)
+    if quiesce:
+        return CutFacts(Consistency.FILESYSTEM, 0, 120)
+    return CutFacts(Consistency.CRASH, 0, 0)
+
+
+def facts_of(world: World, row: FakeVmRow) -> VmFacts:
+    """A VM as it is."""
+    sizes = {path: file.virtual_bytes for path, file in world.files.items()}
+    return VmFacts(
+        uuid=UUID(row.uuid),
+        name=xml.name_of(row.definition),
+        state=row.state,
+        reason=row.reason,
+        persistent=row.persistent,
+        memory_bytes=xml.memory_bytes_of(row.present),
+        volumes=tuple(
+            replace(volume, virtual_bytes=sizes.get(volume.path, 0))
+            for volume in xml.volumes_of(row.present)
+        ),
+        nvram=xml.nvram_of(row.definition),
+        managed_save=row.managed_save,
+        foreign_snapshots=tuple(row.foreign_snapshots),
+        note=xml.note_of(row.present),
+    )

@@ -1,0 +1,104 @@
+"""The inside of a fake VM: a guest that writes to its volumes and holds things in RAM."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from hypervisor import xml
+from hypervisor.fake_world import Agent, FakeVmRow, World
+from stillframe.states import VmState
+
+if TYPE_CHECKING:
+    from hypervisor.fake_machine import FakeMachine
+
+
+class GuestStandsStill(Exception):
+    """The guest cannot do this: its VM is off or paused, or its filesystems are frozen."""
+
+
+class FakeGuest:
+    """What a guest does and sees."""
+
+    def __init__(self, machine: "FakeMachine", uuid: UUID) -> None:
+        self.machine = machine
+        self.uuid = uuid
+
+    def boot(self, state: VmState = VmState.RUNNING) -> None:
+        """A fresh boot from the persistent definition: new boot id, empty RAM, the counter read from disk."""
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            heads = [volume.path for volume in xml.volumes_of(row.definition) if volume.path]
+            counters = [world.reads_as(path).get("counter", 0) for path in heads]
+            row.live, row.state, row.reason = row.definition, state, "booted"
+            row.boot_id, row.ram, row.frozen = str(uuid4()), {"counter": max(counters, default=0)}, False
+            if state == VmState.PAUSED:
+                row.reason = "starting_up"
+
+    def tick(self) -> int:
+        """Counts on by one, in RAM and on every volume."""
+        with self._awake() as (world, row):
+            row.ram["counter"] += 1
+            for volume in xml.volumes_of(row.present):
+                if not volume.read_only:
+                    world.image(volume.path).content["counter"] = row.ram["counter"]
+            return int(row.ram["counter"])
+
+    def write(self, key: str, value: Any, target: str = "vda") -> None:
+        """Writes to a volume."""
+        with self._awake() as (world, row):
+            world.image(self._head(row, target)).content[key] = value
+
+    def read(self, key: str, target: str = "vda") -> Any:
+        """What the volume reads as through its chain; None if nothing was ever written there."""
+        with self.machine.world() as world:
+            return world.reads_as(self._head(world.vms[str(self.uuid)], target)).get(key)
+
+    @property
+    def counter(self) -> int:
+        """The counter in RAM."""
+        with self.machine.world() as world:
+            return int(world.vms[str(self.uuid)].ram["counter"])
+
+    @property
+    def boot_id(self) -> str:
+        """Changes with every boot, and comes back with RAM."""
+        with self.machine.world() as world:
+            return world.vms[str(self.uuid)].boot_id
+
+    @property
+    def agent(self) -> Agent:
+        """Whether its agent answers, hangs or is not there."""
+        with self.machine.world() as world:
+            return world.vms[str(self.uuid)].agent
+
+    @agent.setter
+    def agent(self, agent: Agent) -> None:
+        with self.machine.world() as world:
+            world.vms[str(self.uuid)].agent = agent
+
+    def change(self, **facts: Any) -> None:
+        """Sets facts of the VM as the world outside might: `state`, `reason`, `managed_save`, `frozen`, ..."""
+        with self.machine.world() as world:
+            for name, value in facts.items():
+                setattr(world.vms[str(self.uuid)], name, value)
+        self.machine.tell(self.uuid, "changed")
+
+    def crash(self) -> None:
+        """QEMU dies: the VM is off, its live merges are left where they were."""
+        self.change(live=None, state=VmState.CRASHED, reason="crashed", ram={}, jobs={}, frozen=False)
+
+    def shut_down(self) -> None:
+        """The guest turns itself off."""
+        self.change(live=None, state=VmState.OFF, reason="shutdown", ram={}, jobs={}, frozen=False)
+
+    @contextmanager
+    def _awake(self) -> Iterator[tuple[World, FakeVmRow]]:
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            if row.state != VmState.RUNNING or row.frozen:
+                raise GuestStandsStill(f"state {row.state}, filesystems {'frozen' if row.frozen else 'thawed'}")
+            yield world, row
+
+    def _head(self, row: FakeVmRow, target: str) -> str:
+        return next(volume.path for volume in xml.volumes_of(row.present) if volume.target == target)

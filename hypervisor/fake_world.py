@@ -1,0 +1,141 @@
+"""What there is on the fake machine: files and VMs, as plain data that can be written to a file and read again."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from stillframe.states import VmState
+
+#: What a guest wrote on a volume, or holds in RAM, by key.
+Content = dict[str, Any]
+Agent = Literal["answers", "hung", "absent"]
+
+_EMPTY_IMAGE_BYTES = 196_608
+_CLUSTER_BYTES = 65_536
+
+
+@dataclass
+class FakeFile:
+    """A text, an image or a memory file."""
+
+    kind: Literal["text", "image", "memory"]
+    #: The text itself; of a memory file, the definition in it.
+    text: str = ""
+    mode: int = 0o600
+    owner: str = "root"
+    format: str = "raw"
+    virtual_bytes: int = 0
+    backing: str | None = None
+    backing_format: str | None = None
+    #: What is written in this very image, not what it reads as; of a memory file, the guest's RAM.
+    content: Content = field(default_factory=dict)
+    internal_snapshots: list[str] = field(default_factory=list)
+    boot_id: str = ""
+    was_paused: bool = False
+    ram_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes allocated: a cluster for each key written."""
+        if self.kind == "image":
+            return _EMPTY_IMAGE_BYTES + _CLUSTER_BYTES * len(self.content)
+        return len(self.text.encode()) + self.ram_bytes
+
+
+@dataclass
+class FakeJob:
+    """A live merge. It goes on by a half each time it is looked at."""
+
+    top: str
+    base: str
+    is_head: bool
+    done: int
+    total: int
+
+    @property
+    def ready(self) -> bool:
+        """A merge of the head that waits for its pivot."""
+        return self.is_head and self.done >= self.total
+
+
+@dataclass
+class FakeVmRow:
+    """One VM. `live` is its definition while it is on, and None while it is off."""
+
+    uuid: str
+    definition: str
+    live: str | None = None
+    state: VmState = VmState.OFF
+    reason: str = "unknown"
+    persistent: bool = True
+    ram: Content = field(default_factory=dict)
+    boot_id: str = ""
+    agent: Agent = "answers"
+    frozen: bool = False
+    managed_save: bool = False
+    foreign_snapshots: list[str] = field(default_factory=list)
+    jobs: dict[str, FakeJob] = field(default_factory=dict)
+    clock_is_set: bool = True
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a QEMU."""
+        return self.live is not None
+
+    @property
+    def present(self) -> str:
+        """The definition that counts now."""
+        return self.live or self.definition
+
+
+@dataclass
+class World:
+    """All of it. `lives` counts the starts of the daemon: a connection does not outlive it."""
+
+    files: dict[str, FakeFile] = field(default_factory=dict)
+    vms: dict[str, FakeVmRow] = field(default_factory=dict)
+    daemon_is_up: bool = True
+    lives: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """A form that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> "World":
+        """Back again."""
+        vms = {}
+        for uuid, row in said["vms"].items():
+            jobs = {target: FakeJob(**job) for target, job in row.pop("jobs").items()}
+            state = VmState(row.pop("state"))
+            vms[uuid] = FakeVmRow(**row, state=state, jobs=jobs)
+        files = {path: FakeFile(**file) for path, file in said["files"].items()}
+        return cls(files=files, vms=vms, daemon_is_up=said["daemon_is_up"], lives=said["lives"])
+
+    def chain(self, path: str) -> list[str]:
+        """An image and what it stands on, top first. Raises KeyError(path) where the chain has a hole."""
+        found = [path]
+        while (below := self.image(found[-1]).backing) is not None:
+            found.append(below)
+        return found
+
+    def image(self, path: str) -> FakeFile:
+        """An image; raises KeyError."""
+        file = self.files[path]
+        if file.kind != "image":
+            raise KeyError(path)
+        return file
+
+    def reads_as(self, path: str) -> Content:
+        """What is read through an image, its backing chain included."""
+        content: Content = {}
+        for layer in reversed(self.chain(path)):
+            content |= self.image(layer).content
+        return content
+
+    def pour(self, top: str, base: str) -> None:
+        """Writes all that lies above `base`, up to and with `top`, into `base`. Whoever stands on it reads that now."""
+        layers = self.chain(top)
+        into = self.image(base)
+        for layer in reversed(layers[: layers.index(base)]):
+            into.content |= self.image(layer).content
+        into.virtual_bytes = max(into.virtual_bytes, self.image(top).virtual_bytes)
