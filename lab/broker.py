@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+from pathlib import Path
 
 from lab.daemon import Daemon
 from lab.errors import LabError
@@ -16,9 +17,17 @@ class Redis:
     """One Redis with its append-only file in `home/redis`."""
 
     def __init__(self, places: Places) -> None:
-        self.folder = places.home / "redis"
         self.places = places
-        self.daemon = Daemon("Redis", places.run / "redis.pid", places.home / "log" / "redis.log")
+
+    @property
+    def folder(self) -> Path:
+        """Its configuration and its append-only file."""
+        return self.places.home / "redis"
+
+    @property
+    def daemon(self) -> Daemon:
+        """The server."""
+        return self.places.daemon("redis")
 
     @property
     def url(self) -> str:

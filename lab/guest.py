@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from lab import agent
+from lab.daemon import POLL_S
+from lab.errors import LabError
 from lab.machine import Machine
 from lab.places import Places
 from lab.serial import Serial, Tick
@@ -56,6 +59,14 @@ class Guest:
         """Cut its power; one that is off is fine."""
         if self.is_active:
             self.domain.destroy()
+
+    def wait_off(self, timeout_s: float = 20) -> None:
+        """Wait until it has powered itself off; raises LabError after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while self.is_active:
+            if time.monotonic() > deadline:
+                raise LabError(f"guest {self.name} is not off after {timeout_s:g} s")
+            time.sleep(POLL_S)
 
     def remove(self) -> None:
         """Destroy and undefine it, and delete its NVRAM, images and serial log; twice is fine."""

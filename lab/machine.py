@@ -41,10 +41,18 @@ class Machine:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.folder = places.home / "libvirt"
         self.socket = places.run / "libvirt" / "libvirt-sock"
-        self.daemon = Daemon("libvirt", places.run / "libvirt.pid", places.home / "log" / "libvirt.log")
         self._link: tuple[int, Any] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """What libvirtd knows: definitions, caches, logs."""
+        return self.places.home / "libvirt"
+
+    @property
+    def daemon(self) -> Daemon:
+        """The process that holds the namespaces: unshare, whose only child is process 1 inside."""
+        return self.places.daemon("libvirt")
 
     @property
     def uri(self) -> str:

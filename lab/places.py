@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.daemon import Daemon
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -61,6 +63,10 @@ class Places:
     def elsewhere(self) -> Path:
         """Where `home` is kept when other users cannot reach `var`."""
         return Path("/var/tmp") / self.run.name
+
+    def daemon(self, part: str) -> Daemon:
+        """The background program of one part of the lab."""
+        return Daemon(part, self.run / f"{part}.pid", self.home / "log" / f"{part}.log")
 
     def prepare(self) -> None:
         """Create the folders; a home nobody but root could enter goes to /var/tmp behind a link.

@@ -35,10 +35,18 @@ class Postgres:
     """One database cluster in `home/postgres`."""
 
     def __init__(self, places: Places) -> None:
-        self.folder = places.home / "postgres"
-        self.sockets = places.run / "postgres"
         self.places = places
-        self.daemon = Daemon("Postgres", places.run / "postgres.pid", places.home / "log" / "postgres.log")
+        self.sockets = places.run / "postgres"
+
+    @property
+    def folder(self) -> Path:
+        """The cluster; where it is, is settled only at the lab's first start."""
+        return self.places.home / "postgres"
+
+    @property
+    def daemon(self) -> Daemon:
+        """The server's first process."""
+        return self.places.daemon("postgres")
 
     def url(self, name: str) -> str:
         """The database's address in the form SQLAlchemy with psycopg reads."""
