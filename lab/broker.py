@@ -8,7 +8,7 @@ import signal
 import socket
 from pathlib import Path
 
-from lab.daemon import Daemon
+from lab.daemon import Daemon, end_leftovers
 from lab.errors import LabError
 from lab.places import Places
 
@@ -42,12 +42,14 @@ class Redis:
         if binary is None:
             raise LabError("redis-server is not installed; `make setup` installs it")
         self.folder.mkdir(exist_ok=True)
+        end_leftovers("redis-", self.folder)
         self.daemon.start([binary, str(self._configuration())])
         self.daemon.wait_until(self._answers, timeout_s=20)
 
     def stop(self) -> None:
         """Stop it in order: what it knows is on disk."""
         self.daemon.end(signal.SIGTERM)
+        end_leftovers("redis-", self.folder)
 
     def kill(self) -> None:
         """Kill it at once; up to a second of what it was told may be lost, as in the field."""

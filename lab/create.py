@@ -69,12 +69,13 @@ def _boot_files(places: Places) -> GuestImage:
     """
     cached, _ = build()
     folder = places.home / "boot" / cached.kernel.parent.name
-    if not folder.exists():
-        fresh = folder.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        open_folder(fresh)
-        for path in (cached.kernel, cached.initramfs):
-            shutil.copyfile(path, fresh / path.name)
-            (fresh / path.name).chmod(0o644)
-        fresh.rename(folder)
+    with places.only_one():
+        if not folder.exists():
+            fresh = folder.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            open_folder(fresh)
+            for path in (cached.kernel, cached.initramfs):
+                shutil.copyfile(path, fresh / path.name)
+                (fresh / path.name).chmod(0o644)
+            fresh.rename(folder)
     return GuestImage(folder / "vmlinuz", folder / "initramfs")

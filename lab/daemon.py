@@ -112,9 +112,46 @@ def children(parent: int) -> list[int]:
     return [pid for pid in everybody() if (f := _stat(pid)) and f[1] == str(parent) and f[0] != "Z"]
 
 
+def program(pid: int) -> str:
+    """The name of the program a process runs; empty for one that has ended."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/exe")).name
+    except OSError:
+        return ""
+
+
+def end_leftovers(name: str, folder: Path) -> None:
+    """SIGKILL programs of that name working in or on `folder`, of which no record was left.
+
+    So a server whose parent was killed, or whose record went with /run, never meets its successor.
+    """
+    left = [pid for pid in everybody() if program(pid).startswith(name) and _is_at(pid, folder)]
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_gone(left)
+
+
+def wait_gone(pids: Sequence[int], timeout_s: float = 20) -> None:
+    """Return once none of the processes lives; raise LabError after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while any(began_at(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {pids} did not end in {timeout_s:g} s")
+        time.sleep(POLL_S)
+
+
 def everybody() -> Iterator[int]:
     """Every pid of this machine."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _is_at(pid: int, folder: Path) -> bool:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(folder) in (os.fsencode(os.readlink(f"/proc/{pid}/cwd")), *arguments)
+    except OSError:
+        return False
 
 
 def _stat(pid: int) -> list[str] | None:

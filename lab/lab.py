@@ -65,14 +65,12 @@ class Lab:
             with ThreadPoolExecutor(len(PARTS)) as together:
                 for started in [together.submit(self._parts[part].start) for part in parts]:
                     started.result()
-        if "postgres" in parts:
-            self.create_database("stillframe")
+            if "postgres" in parts:
+                self.create_database("stillframe")
 
     def stop(self, parts: Collection[str] = PARTS) -> None:
         """Stop the named parts with everything they started; guests lose power.  Twice is fine."""
         with self.places.only_one():
-            if not self.places.run.exists():
-                return
             for part in parts:
                 self._parts[part].stop()
             if not any(part.daemon.pid for part in self._parts.values()):

@@ -8,13 +8,12 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lab.build import default_cache
-from lab.daemon import POLL_S, Daemon, children, everybody
+from lab.daemon import Daemon, children, end_leftovers, everybody, program, wait_gone
 from lab.errors import LabError
 from lab.places import Places
 
@@ -67,6 +66,7 @@ class Machine:
             return
         if os.geteuid() != 0:
             raise LabError("a private libvirtd needs root, for its namespaces")
+        end_leftovers("unshare", self.places.home)
         for name in ("etc", "lib", "lib/qemu", "cache", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for name in ("libvirt", "lock"):
@@ -93,14 +93,15 @@ class Machine:
         if init is not None:
             os.kill(init, signal.SIGKILL)
         self.daemon.end(signal.SIGTERM)
-        _wait_gone(left)
+        end_leftovers("unshare", self.places.home)
+        wait_gone(left)
 
     def kill_libvirtd(self) -> None:
         """SIGKILL libvirtd alone; the QEMUs run on without it."""
         pid = self.libvirtd_pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            _wait_gone([pid])
+            wait_gone([pid])
 
     def start_libvirtd(self) -> None:
         """Start libvirtd again and wait for its answer; it finds the QEMUs that run."""
@@ -115,7 +116,7 @@ class Machine:
         """The pid of libvirtd as seen from outside; None while it is down."""
         init = self._init()
         for pid in children(init) if init else []:
-            if _name(pid) == "libvirtd":
+            if program(pid) == "libvirtd":
                 return pid
         return None
 
@@ -194,18 +195,3 @@ def _namespace(pid: int) -> str | None:
         return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
         return None
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(os.readlink(f"/proc/{pid}/exe")).name
-    except OSError:
-        return ""
-
-
-def _wait_gone(pids: list[int], timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while any(_name(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            raise LabError(f"processes {pids} did not end in {timeout_s:g} s")
-        time.sleep(POLL_S)

@@ -8,10 +8,9 @@ import re
 import shutil
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
-from lab.daemon import Daemon, children
+from lab.daemon import Daemon, end_leftovers
 from lab.errors import LabError
 from lab.places import Places
 
@@ -64,6 +63,7 @@ class Postgres:
             shutil.chown(folder, user)
         if not (self.folder / "ready").exists():
             self._make_cluster(user)
+        end_leftovers("postgres", self.folder)
         # A lock left by a killed server would refuse us if its pid lives again as another program.
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
         self.daemon.start(
@@ -79,15 +79,12 @@ class Postgres:
     def stop(self) -> None:
         """Stop it in order: sessions are cut, everything is written."""
         self.daemon.end(signal.SIGINT)
+        end_leftovers("postgres", self.folder)
 
     def kill(self) -> None:
         """Kill it with all its sessions, as a power cut would."""
-        pid = self.daemon.pid
-        sessions = children(pid) if pid else []
         self.daemon.end(signal.SIGKILL)
-        for session in sessions:  # they would hold the shared memory for a moment more
-            with suppress(ProcessLookupError):
-                os.kill(session, signal.SIGKILL)
+        end_leftovers("postgres", self.folder)
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database unless it is there, optionally as a copy; return its address."""

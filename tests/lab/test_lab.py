@@ -1,7 +1,10 @@
 """The lab comes up, stands being harmed, and goes without a trace."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,30 @@ def test_it_starts_after_everything_was_killed(other: Lab) -> None:
     assert other.postgres.sql("SELECT n FROM kept", "stillframe") == "7"
     guest.start()
     assert guest.wait_tick().counter > before.counter
+
+
+def test_a_start_without_records_ends_what_still_runs(other: Lab) -> None:
+    """When /run was emptied under a running lab, a start replaces it and loses no data."""
+    other.start()
+    other.postgres.sql("CREATE TABLE kept AS SELECT 7 AS n", "stillframe")
+    before = [*filter(None, other.status().values())]
+    shutil.rmtree(other.places.run)
+
+    other.start()
+
+    assert [pid for pid in before if began_at(pid)] == []
+    assert other.postgres.sql("SELECT n FROM kept", "stillframe") == "7"
+
+
+def test_two_starts_at_once_make_one_lab(other: Lab) -> None:
+    """Two programs that start the same lab at the same moment both succeed, on one set of daemons."""
+    command = [sys.executable, "-m", "lab", "--var", str(other.places.var), "up"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (started.communicate(timeout=60)[0].splitlines()[1:] for started in both)
+
+    assert [started.returncode for started in both] == [0, 0]
+    assert first == second
+    assert all(" is up (pid " in line for line in first)
 
 
 def test_postgres_keeps_what_it_confirmed(lab: Lab) -> None:
