@@ -21,7 +21,9 @@ OVER = ENDED | {JobState.STUCK}
 class ProblemError(Exception):
     """The API refused or failed: a stable code, one sentence, what to do about it, and the HTTP status."""
 
-    def __init__(self, code: str, detail: str, remedy: str, status: int, evidence: Json | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str, remedy: str, status: int, evidence: Json | None = None
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
@@ -179,7 +181,9 @@ class Client:
     # --- how --------------------------------------------------------------------------------------
 
     def _list(self, path: str, filters: Json) -> Json:
-        return self._ask("GET", path, params={name: value for name, value in filters.items() if value is not None})
+        return self._ask(
+            "GET", path, params={name: value for name, value in filters.items() if value is not None}
+        )
 
     def _ask(self, method: str, path: str, **how: Any) -> Json:
         import httpx

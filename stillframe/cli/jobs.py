@@ -1,0 +1,105 @@
+"""`stillframe job ...`."""
+
+from argparse import Namespace
+
+from stillframe.cli import refs, show, waiting
+from stillframe.cli.lists import items
+from stillframe.client import OVER, Client
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`job list`."""
+    snapshot = refs.snapshot_id(client, asked.snapshot) if asked.snapshot else None
+    found = items(
+        *(client, client.jobs, asked),
+        vm=asked.vm,
+        state=asked.state,
+        kind=asked.kind,
+        host=asked.host,
+        snapshot=snapshot,
+    )
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            *(one["id"], one["kind"], one["state"], one["vm"]["name"], one["host"]),
+            *(
+                one["phase"] or "-",
+                waiting.progress(one) or "-",
+                one["requested_by"],
+                show.time(one["created_at"]),
+            ),
+        )
+        for one in found
+    ]
+    heads = ("ID", "KIND", "STATE", "VM", "HOST", "PHASE", "PROGRESS", "ASKED BY", "CREATED")
+    show.table(heads, rows, "No jobs.")
+    return 0
+
+
+def show_one(client: Client, asked: Namespace) -> int:
+    """`job show`."""
+    one = client.job(refs.job_id(client, asked.job))
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    show.fields(
+        (
+            ("Id", one["id"]),
+            ("Kind", one["kind"]),
+            ("State", one["state"]),
+            ("Phase", one["phase"]),
+            ("Progress", waiting.progress(one)),
+            ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
+            ("Host", one["host"]),
+            ("Snapshot", one["snapshot_id"]),
+            ("Volume snapshot", one["volume_snapshot_id"]),
+            ("Asked by", one["requested_by"]),
+            ("Attempt", one["attempt"]),
+            ("Worker", one["worker"]),
+            ("Created", show.time(one["created_at"])),
+            ("Started", one["started_at"] and show.time(one["started_at"])),
+            ("Finished", one["finished_at"] and show.time(one["finished_at"])),
+        )
+    )
+    print()
+    rows = [
+        (
+            step["name"],
+            step["state"],
+            show.time(step["started_at"]),
+            _took(step["started_at"], step["finished_at"]),
+        )
+        for step in one["steps"]
+    ]
+    show.table(("STEP", "STATE", "STARTED", "TOOK"), rows, "No step has begun.")
+    if one["error"]:
+        show.problem(one["error"], asked.output)
+    return 0
+
+
+def watch(client: Client, asked: Namespace) -> int:
+    """`job watch`."""
+    return waiting.watch(client, client.job(refs.job_id(client, asked.job)), asked.output)
+
+
+def cancel(client: Client, asked: Namespace) -> int:
+    """`job cancel`."""
+    job = client.cancel_job(refs.job_id(client, asked.job))
+    if asked.output == "json":
+        show.data(job)
+    elif job["state"] in OVER:
+        waiting.ended(job, asked.output)
+    else:
+        print(
+            f"{job['kind']} of VM {job['vm']['name']} is {job['state']} and stops as soon as it safely can."
+        )
+    return 0
+
+
+def _took(started: str, finished: str | None) -> str:
+    if not finished:
+        return "-"
+    took = show.seconds(finished) - show.seconds(started)
+    return f"{took * 1000:.0f} ms" if took < 1 else show.span(took)

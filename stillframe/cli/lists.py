@@ -1,0 +1,21 @@
+"""So much of a list as was asked for, page after page."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from stillframe.cli import show
+from stillframe.client import Client, Json
+
+PAGE = 200
+
+
+def items(client: Client, page: Callable[..., Json], asked: Namespace, **filters: Any) -> list[Json]:
+    """The items; says so when there are more than were asked for."""
+    if asked.all:
+        return list(client.every(page, limit=PAGE, **filters))
+    found = list(islice(client.every(page, limit=min(PAGE, asked.limit + 1), **filters), asked.limit + 1))
+    if len(found) > asked.limit and asked.output == "table":
+        show.note(f"The first {asked.limit} are shown; there are more (--limit N, --all).")
+    return found[: asked.limit]

@@ -1,0 +1,196 @@
+"""The grammar: a noun, then a verb. Knows argparse and nothing else, so that --help and --version stay light."""
+
+import argparse
+from typing import Any
+
+from stillframe import __version__
+
+EPILOG = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 skipped, 4 still going on, 5 refused (nothing was done)
+A SNAPSHOT is an id, VM/NAME, or, when only one fits, a name or the first 6 or more characters of an id.
+STILLFRAME_URL and STILLFRAME_KEY say where the API is; else var/stack.env here or in a folder above."""
+
+SNAPSHOT_STATES = ("creating", "ready", "reverting", "deleting", "deleted", "error")
+JOB_STATES = (
+    "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
+)  # fmt: skip
+TYPES = ("cold", "hot", "memory")
+#: Where a verb would shadow the module of its namesake.
+COMMAND = {"show": "show_one"}
+SORTS = ("created_at", "-created_at", "name", "-name")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command asked for; `command` names the function that does it. Exits with 2 on a usage error."""
+    return _parser().parse_args(argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stillframe",
+        description="VM snapshots as queued jobs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"stillframe {__version__}")
+    nouns = parser.add_subparsers(metavar="NOUN", required=True)
+    _vm(_noun(nouns, "vm", "virtual machines"))
+    _snapshot(_noun(nouns, "snapshot", "VMs at an instant"))
+    _comment(_noun(nouns, "comment", "people's words on snapshots"))
+    _volume(_noun(nouns, "volume", "volumes extracted out of snapshots"))
+    _job(_noun(nouns, "job", "what was asked for and how it goes"))
+    _event(_noun(nouns, "event", "what has happened"))
+    _host(_noun(nouns, "host", "hypervisors"))
+    return parser
+
+
+def _noun(nouns: Any, name: str, text: str) -> Any:
+    noun = nouns.add_parser(name, help=text, description=text.capitalize() + ".")
+    return noun.add_subparsers(metavar="VERB", required=True)
+
+
+def _verb(verbs: Any, name: str, command: str, text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
+    verb.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="for people or programs"
+    )
+    verb.set_defaults(command=command)
+    return verb
+
+
+def _listed(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+    verb.add_argument("--all", action="store_true", help="all of them, however many")
+
+
+def _job_verb(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--wait", action="store_true", help="wait for the job's end and show how far it is; Ctrl-C detaches"
+    )
+    verb.add_argument("--idempotency-key", metavar="KEY", help="asking twice with one key asks once")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _vm(verbs: Any) -> None:
+    listed = _verb(verbs, "list", "vms.show_list", "list VMs")
+    listed.add_argument("--host")
+    listed.add_argument("--state", choices=("running", "paused", "off", "crashed", "gone"))
+    listed.add_argument("-q", metavar="TEXT", help="part of the name")
+    _listed(listed)
+    _verb(verbs, "show", "vms.show_one", "show one VM with its volumes").add_argument("vm", metavar="VM")
+
+
+def _snapshot(verbs: Any) -> None:
+    create = _verb(verbs, "create", "snapshots.create", "take a snapshot")
+    create.add_argument("vm", metavar="VM", help="name or id")
+    create.add_argument(
+        "--type", choices=TYPES, help="else what fits: hot when the VM runs, cold when it is off"
+    )
+    create.add_argument("--name", help="a-z A-Z 0-9 . _ -; else one is made from the time")
+    create.add_argument("--display-name", metavar="TEXT", help="any words in any script")
+    create.add_argument("--description", metavar="TEXT")
+    create.add_argument(
+        "--quiesce", choices=("require", "prefer", "never"), help="freeze the guest's filesystems"
+    )
+    create.add_argument("--tag", action="append", metavar="TAG", help="may be given several times")
+    _job_verb(create)
+
+    listed = _verb(verbs, "list", "snapshots.show_list", "list snapshots, newest first")
+    listed.add_argument("--vm")
+    listed.add_argument(
+        "--state", action="append", choices=SNAPSHOT_STATES, help="may be given several times"
+    )
+    listed.add_argument("--type", choices=TYPES)
+    listed.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
+    listed.add_argument(
+        "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"
+    )
+    listed.add_argument("--created-before", metavar="TIME")
+    listed.add_argument(
+        "-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's beginning"
+    )
+    listed.add_argument("--sort", choices=SORTS, default="-created_at")
+    _listed(listed)
+
+    _snapshot_verb(verbs, "show", "show one snapshot")
+    _verb(verbs, "tree", "snapshots.tree", "draw what grew out of what").add_argument("vm", metavar="VM")
+    revert = _snapshot_verb(verbs, "revert", "bring the VM back to a snapshot")
+    revert.add_argument(
+        "--after",
+        choices=("keep", "start", "stop"),
+        help="a hot or cold snapshot: is the VM to run afterwards (keep)",
+    )
+    revert.add_argument("--yes", action="store_true", help="do not ask")
+    _job_verb(revert)
+    delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    _job_verb(delete)
+    extract = _snapshot_verb(verbs, "extract", "make a standalone image of one of its volumes")
+    extract.add_argument("target", metavar="VOLUME", help="such as vda")
+    extract.add_argument("--name", help="else one is made from the time")
+    _job_verb(extract)
+
+
+def _snapshot_verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
+    verb = _verb(verbs, name, f"snapshots.{COMMAND.get(name, name)}", text)
+    verb.add_argument("snapshot", metavar="SNAPSHOT")
+    return verb
+
+
+def _comment(verbs: Any) -> None:
+    add = _verb(verbs, "add", "comments.add", "add a comment")
+    add.add_argument("snapshot", metavar="SNAPSHOT")
+    add.add_argument("text", metavar="TEXT")
+    listed = _verb(verbs, "list", "comments.show_list", "list a snapshot's comments")
+    listed.add_argument("snapshot", metavar="SNAPSHOT")
+    _listed(listed)
+
+
+def _volume(verbs: Any) -> None:
+    listed = _verb(verbs, "list", "volumes.show_list", "list volume snapshots")
+    listed.add_argument("--vm")
+    listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
+    _listed(listed)
+    _verb(verbs, "show", "volumes.show_one", "show one").add_argument(
+        "volume", metavar="VOLUME", help="id or name"
+    )
+
+
+def _job(verbs: Any) -> None:
+    listed = _verb(verbs, "list", "jobs.show_list", "list jobs, newest first")
+    listed.add_argument("--vm")
+    listed.add_argument("--state", action="append", choices=JOB_STATES, help="may be given several times")
+    listed.add_argument("--kind")
+    listed.add_argument("--host")
+    listed.add_argument("--snapshot", metavar="SNAPSHOT")
+    _listed(listed)
+    for name, text in (
+        ("show", "show one job with its steps"),
+        ("watch", "follow a job until it has ended; Ctrl-C detaches"),
+        ("cancel", "ask a job to stop"),
+    ):
+        _verb(verbs, name, f"jobs.{COMMAND.get(name, name)}", text).add_argument(
+            "job", metavar="JOB", help="id, or its beginning"
+        )
+
+
+def _event(verbs: Any) -> None:
+    listed = _verb(verbs, "list", "events.show_list", "list events, oldest first")
+    listed.add_argument("--vm")
+    listed.add_argument("--snapshot", metavar="SNAPSHOT")
+    listed.add_argument("--job", metavar="JOB")
+    listed.add_argument("--type", help="such as job.failed")
+    listed.add_argument("--follow", action="store_true", help="go on with what happens; Ctrl-C ends it")
+    _listed(listed)
+
+
+def _host(verbs: Any) -> None:
+    _listed(_verb(verbs, "list", "hosts.show_list", "list hypervisors"))

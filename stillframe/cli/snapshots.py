@@ -1,0 +1,170 @@
+"""`stillframe snapshot ...`."""
+
+import sys
+from argparse import Namespace
+
+from stillframe.cli import refs, show, waiting
+from stillframe.cli.lists import items
+from stillframe.cli.tree import drawn
+from stillframe.cli.usage import Usage
+from stillframe.client import Client, Json
+
+REFUSED = 5
+
+
+def create(client: Client, asked: Namespace) -> int:
+    """`snapshot create`."""
+    wishes = {
+        "type": asked.type,
+        "name": asked.name,
+        "display_name": asked.display_name,
+        "description": asked.description,
+        "quiesce": asked.quiesce,
+        "tags": tuple(asked.tag) if asked.tag else None,
+    }
+    given = {name: value for name, value in wishes.items() if value is not None}
+    return _follow(
+        client, asked, client.create_snapshot(asked.vm, idempotency_key=asked.idempotency_key, **given)
+    )
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`snapshot list`."""
+    found = items(
+        client,
+        client.snapshots,
+        asked,
+        vm=asked.vm,
+        state=asked.state,
+        type=asked.type,
+        current=asked.current,
+        created_after=asked.created_after,
+        created_before=asked.created_before,
+        q=asked.q,
+        sort=asked.sort,
+    )
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    heads = ("VM", "NAME", "DISPLAY NAME", "STATE", "TYPE", "CURRENT", "SIZE", "CREATED", "ID")
+    rows = [
+        (
+            *(one["vm"]["name"], one["name"], one["display_name"], one["state"], one["type"]),
+            *(
+                "*" if one["current"] else "",
+                show.size(one["size_bytes"]),
+                show.time(one["created_at"]),
+                one["id"],
+            ),
+        )
+        for one in found
+    ]
+    show.table(heads, rows, "No snapshots.")
+    return 0
+
+
+def show_one(client: Client, asked: Namespace) -> int:
+    """`snapshot show`."""
+    one = client.snapshot(refs.snapshot_id(client, asked.snapshot))
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    show.fields(_facts(one))
+    print()
+    rows = [
+        (
+            volume["target"],
+            show.size(volume["virtual_bytes"]),
+            show.size(volume["size_bytes"]),
+            volume["layer"],
+        )
+        for volume in one["volumes"]
+    ]
+    show.table(("VOLUME", "VIRTUAL", "TAKEN", "LAYER"), rows, "It has no layers yet.")
+    print()
+    can = [
+        (name, "yes" if may["allowed"] else "no", may["reason"] or "") for name, may in one["actions"].items()
+    ]
+    show.table(("ACTION", "ALLOWED", "WHY NOT"), can, "")
+    if one["error"]:
+        show.problem(one["error"], asked.output)
+    return 0
+
+
+def tree(client: Client, asked: Namespace) -> int:
+    """`snapshot tree`."""
+    vm = client.vm(asked.vm)
+    found = list(client.every(client.snapshots, vm=vm["id"], sort="created_at", limit=200))
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    for line in drawn(vm, found):
+        print(line)
+    return 0
+
+
+def revert(client: Client, asked: Namespace) -> int:
+    """`snapshot revert`."""
+    id_ = refs.snapshot_id(client, asked.snapshot)
+    if not _sure(client, asked, id_, "Bring VM {vm} back to snapshot {name}? What it is now will be lost."):
+        return REFUSED
+    after = {"after": asked.after} if asked.after else {}
+    return _follow(client, asked, client.revert_snapshot(id_, idempotency_key=asked.idempotency_key, **after))
+
+
+def delete(client: Client, asked: Namespace) -> int:
+    """`snapshot delete`."""
+    id_ = refs.snapshot_id(client, asked.snapshot)
+    if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
+        return REFUSED
+    return _follow(client, asked, client.delete_snapshot(id_, idempotency_key=asked.idempotency_key))
+
+
+def extract(client: Client, asked: Namespace) -> int:
+    """`snapshot extract`."""
+    id_ = refs.snapshot_id(client, asked.snapshot)
+    key = asked.idempotency_key
+    return _follow(client, asked, client.extract_volume(id_, asked.target, asked.name, idempotency_key=key))
+
+
+def _follow(client: Client, asked: Namespace, job: Json) -> int:
+    return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)
+
+
+def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
+    """Asks on a terminal; without one, and without --yes, it is a usage error."""
+    if asked.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Usage(detail="This needs --yes, as there is no terminal to ask on.")
+    one = client.snapshot(id_)
+    sys.stderr.write(show.plain(question.format(vm=one["vm"]["name"], name=one["name"])) + " [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    show.note("Nothing was done.")
+    return False
+
+
+def _facts(one: Json) -> list[tuple[str, object]]:
+    return [
+        ("Name", one["name"]),
+        ("Display name", one["display_name"]),
+        ("Id", one["id"]),
+        ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
+        ("State", one["state"]),
+        ("Type", one["type"]),
+        ("Consistency", one["consistency"]),
+        ("Current", "yes" if one["current"] else "no"),
+        ("Host", one["host"]),
+        ("Account", one["account"]),
+        ("Domain", one["domain"]),
+        ("Created", show.time(one["created_at"])),
+        ("Ready", one["ready_at"] and show.time(one["ready_at"])),
+        ("Size", show.size(one["size_bytes"])),
+        ("Memory", one["memory_bytes"] and show.size(one["memory_bytes"])),
+        ("VM paused", None if one["pause_ms"] is None else f"{one['pause_ms']:g} ms"),
+        ("Frozen", None if one["freeze_ms"] is None else f"{one['freeze_ms']:g} ms"),
+        ("Tags", ", ".join(one["tags"])),
+        ("Description", one["description"]),
+    ]

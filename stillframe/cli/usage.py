@@ -1,0 +1,10 @@
+"""The one error that only the command line has."""
+
+from stillframe.errors import StillframeError
+
+
+class Usage(StillframeError):
+    """{detail}"""
+
+    code = "cli.usage"
+    remedy = "`stillframe --help` shows how."

@@ -1,0 +1,63 @@
+"""`stillframe vm ...`."""
+
+from argparse import Namespace
+
+from stillframe.cli import show
+from stillframe.cli.lists import items
+from stillframe.client import Client
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`vm list`."""
+    found = items(client, client.vms, asked, host=asked.host, state=asked.state, q=asked.q)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            *(one["name"], one["state"], one["host"], show.size(one["memory_bytes"])),
+            ",".join(volume["target"] for volume in one["volumes"]) or "-",
+            one["current"]["name"] if one["current"] else "-",
+            one["id"],
+        )
+        for one in found
+    ]
+    show.table(("NAME", "STATE", "HOST", "MEMORY", "VOLUMES", "CURRENT", "ID"), rows, "No VMs.")
+    return 0
+
+
+def show_one(client: Client, asked: Namespace) -> int:
+    """`vm show`."""
+    one = client.vm(asked.vm)
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    show.fields(
+        (
+            ("Name", one["name"]),
+            ("Id", one["id"]),
+            ("State", f"{one['state']} ({one['reason']})" if one["reason"] else one["state"]),
+            ("Host", one["host"]),
+            ("Memory", show.size(one["memory_bytes"])),
+            ("Current", one["current"] and one["current"]["name"]),
+            ("Account", one["account"]),
+            ("Domain", one["domain"]),
+            ("Seen", show.time(one["seen_at"])),
+        )
+    )
+    print()
+    rows = [
+        (
+            volume["target"],
+            volume["format"],
+            show.size(volume["virtual_bytes"]),
+            show.size(volume["size_bytes"]),
+            volume["why_not"] or "-",
+            volume["path"],
+        )
+        for volume in one["volumes"]
+    ]
+    show.table(
+        ("VOLUME", "FORMAT", "VIRTUAL", "TAKEN", "LEFT OUT BECAUSE", "IMAGE"), rows, "It has no volumes."
+    )
+    return 0

@@ -1,0 +1,53 @@
+"""`stillframe volume ...`: the volume snapshots."""
+
+from argparse import Namespace
+
+from stillframe.cli import refs, show
+from stillframe.cli.lists import items
+from stillframe.client import Client
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`volume list`."""
+    found = items(client, client.volumes, asked, vm=asked.vm, state=asked.state)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            *(one["name"], one["state"], one["vm"]["name"], one["target"], show.size(one["virtual_bytes"])),
+            *(show.size(one["size_bytes"]), show.time(one["created_at"]), one["id"]),
+        )
+        for one in found
+    ]
+    heads = ("NAME", "STATE", "VM", "VOLUME", "VIRTUAL", "TAKEN", "CREATED", "ID")
+    show.table(heads, rows, "No volume snapshots.")
+    return 0
+
+
+def show_one(client: Client, asked: Namespace) -> int:
+    """`volume show`."""
+    one = client.volume(refs.volume_id(client, asked.volume))
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    show.fields(
+        (
+            ("Name", one["name"]),
+            ("Id", one["id"]),
+            ("State", one["state"]),
+            ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
+            ("Snapshot", one["snapshot_id"]),
+            ("Volume", one["target"]),
+            ("Host", one["host"]),
+            ("Format", one["format"]),
+            ("Virtual", show.size(one["virtual_bytes"])),
+            ("Taken", show.size(one["size_bytes"])),
+            ("SHA-256", one["sha256"]),
+            ("Image", one["path"]),
+            ("Created", show.time(one["created_at"])),
+        )
+    )
+    if one["error"]:
+        show.problem(one["error"], asked.output)
+    return 0
