@@ -1,0 +1,203 @@
+"""One VM on the fake machine, and a way to carry operations on it as a worker would, dying where a test wants."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypervisor.fake import FakeHost, FakeMachine
+from stillframe.layers import Tree
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    ExtractVolume,
+    Operation,
+    RevertSnapshot,
+)
+from workers import manifests
+from workers.carry import End, Ending, Standing, carry
+from workers.operations import PLANS
+from workers.progress import Progress
+from workers.reading import read_tree
+from workers.steps import Output, Work
+
+BLOCK_FOLDER = "/images"
+
+
+class Death(BaseException):
+    """The worker is killed here: nothing of it runs any more."""
+
+
+@dataclass
+class Mortality:
+    """Counts the points at which a worker can die, and kills it at one of them."""
+
+    dies_at: int | None = None
+    points: list[str] = field(default_factory=list)
+
+    def pass_by(self, point: str) -> None:
+        """Called at every point."""
+        self.points.append(point)
+        if len(self.points) - 1 == self.dies_at:
+            raise Death(point)
+
+
+class MortalMachine(FakeMachine):
+    """A fake machine whose caller can die before and after each of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mortality = Mortality()
+
+    def _maybe_fail(self, call: str, after: bool) -> None:
+        self.mortality.pass_by(f"{'after' if after else 'before'} {call}")
+        super()._maybe_fail(call, after)
+
+
+@dataclass
+class MemoryJournal:
+    """A journal that outlives the worker."""
+
+    mortality: Mortality
+    states: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+    def start(self, step: str) -> None:
+        self.mortality.pass_by(f"before start of {step}")
+        self.states[step] = "started"
+        self.mortality.pass_by(f"after start of {step}")
+
+    def finish(self, step: str, output: Output) -> None:
+        self.mortality.pass_by(f"before finish of {step}")
+        self.states[step], self.outputs[step] = "done", dict(output)
+        self.mortality.pass_by(f"after finish of {step}")
+
+    def turn_back(self, error: dict[str, Any]) -> None:
+        self.error = error
+        self.mortality.pass_by("after turning back")
+
+    def undone(self, step: str) -> None:
+        self.mortality.pass_by(f"before undone {step}")
+        self.states[step] = "undone"
+
+    def standing(self) -> Standing:
+        def those(state: str) -> frozenset[str]:
+            return frozenset(name for name, found in self.states.items() if found == state)
+
+        return Standing(frozenset(self.states), those("done"), those("undone"), self.error)
+
+
+@dataclass
+class Job:
+    """One job on the VM of a World, with the journal it leaves behind."""
+
+    world: "World"
+    operation: Operation
+    snapshot: UUID
+    folder: str | None
+    id: UUID = field(default_factory=uuid4)
+    volume_snapshot: UUID = field(default_factory=uuid4)
+    attempts: int = 0
+    progress: Progress = field(default_factory=Progress)
+    journal: MemoryJournal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.journal = MemoryJournal(self.world.machine.mortality)
+
+    def run(self) -> Ending:
+        """One attempt, from where the journal stands."""
+        self.attempts += 1
+        host = FakeHost(self.world.machine)
+        work = Work(
+            job=self.id,
+            attempt=self.attempts,
+            operation=self.operation,
+            host=host,
+            vm=host.vm(self.world.guest.uuid),
+            snapshot=self.snapshot,
+            volume_snapshot=self.volume_snapshot,
+            words={"name": "s", "created_at": datetime.now(UTC).isoformat()},
+            folder=self.folder,
+            outputs=dict(self.journal.outputs),
+            pulse=self.progress,
+            block_layers_folder=BLOCK_FOLDER,
+        )
+        return carry(PLANS[self.operation.kind], work, self.journal, self.journal.standing(), self.progress)
+
+    def to_the_end(self, dies_at: int | None = None) -> Ending:
+        """Runs it, and once more if it died."""
+        mortality = self.world.machine.mortality
+        mortality.points.clear()
+        mortality.dies_at = dies_at
+        try:
+            ending = self.run()
+        except Death:
+            mortality.dies_at = None
+            ending = self.run()
+        finally:
+            mortality.dies_at = None
+        return ending
+
+
+class World:
+    """A fake machine with one VM, and its snapshots by a short name."""
+
+    def __init__(self, volumes: dict[str, str] | None = None, **vm: Any) -> None:
+        self.machine = MortalMachine()
+        self.guest = self.machine.create_vm("vm1", volumes, **vm)
+        self.host = FakeHost(self.machine)
+        self.ids: dict[str, UUID] = {}
+
+    def job(self, operation: Operation, snapshot: UUID) -> Job:
+        """A job about a snapshot."""
+        return Job(self, operation, snapshot, self.folder(snapshot))
+
+    def create(self, name: str, kind: str | None = None, **words: Any) -> Job:
+        """A create job."""
+        self.ids[name] = uuid4()
+        return self.job(CreateSnapshot(vm="vm1", type=kind, **words), self.ids[name])  # type: ignore[arg-type]
+
+    def revert(self, name: str, after: str = "keep") -> Job:
+        """A revert job."""
+        operation = RevertSnapshot(snapshot_id=str(self.ids[name]), after=after)  # type: ignore[arg-type]
+        return self.job(operation, self.ids[name])
+
+    def delete(self, name: str) -> Job:
+        """A delete job."""
+        return self.job(DeleteSnapshot(snapshot_id=str(self.ids[name])), self.ids[name])
+
+    def extract(self, name: str, target: str = "vda") -> Job:
+        """An extract job."""
+        return self.job(ExtractVolume(snapshot_id=str(self.ids[name]), target=target), self.ids[name])
+
+    def folder(self, snapshot: UUID) -> str | None:
+        """Where the snapshot lies, as its row would say."""
+        return next((one.folder for one in self.manifests() if one.id == snapshot), None)
+
+    def manifests(self) -> Iterator[manifests.Manifest]:
+        """All that lie on the machine."""
+        return manifests.in_homes(self.host.images, [f"/images/vm1/stillframe/{self.guest.uuid}"])
+
+    def tree(self) -> Tree:
+        """The layers as they are."""
+        return read_tree(self.host.images, self.facts(), BLOCK_FOLDER)
+
+    def facts(self) -> Any:
+        """The VM as it is."""
+        return self.host.vm(self.guest.uuid).facts()
+
+    def counter_in(self, name: str, target: str = "vda") -> Any:
+        """The counter that a snapshot's layer reads as."""
+        return self.machine.read_back(self.tree().frozen[self.ids[name]][target]).get("counter")
+
+    def files(self) -> set[str]:
+        """Every file there is."""
+        with self.machine.world() as world:
+            return set(world.files)
+
+
+def ok(ending: Ending) -> None:
+    """The job must have succeeded; shows why not."""
+    assert ending.end is End.SUCCEEDED, ending.error

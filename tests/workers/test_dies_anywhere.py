@@ -1,0 +1,202 @@
+"""Every operation, cut at every point of its plan and before and after every call to the machine, then carried on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stillframe.states import VmState
+from tests.workers.fake_world import Death, Job, World
+from workers.carry import End
+
+Film = Callable[[World], Job]
+
+
+def _two_snapshots(world: World) -> None:
+    for name in ("s1", "s2"):
+        world.guest.tick()
+        assert world.create(name, "hot").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+
+
+def _branch(world: World) -> None:
+    _two_snapshots(world)
+    assert world.revert("s1").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+    assert world.create("s3", "hot").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+
+
+def _create(kind: str, state: VmState = VmState.RUNNING, **words: Any) -> Film:
+    def film(world: World) -> Job:
+        world.guest.tick()
+        if state == VmState.PAUSED:
+            world.guest.change(state=state, reason="user")
+        elif state == VmState.OFF:
+            world.guest.shut_down()
+        return world.create("new", kind, **words)
+
+    return film
+
+
+def _after(before: Callable[[World], None], act: Callable[[World], Job], *, off: bool = False) -> Film:
+    def film(world: World) -> Job:
+        before(world)
+        if off:
+            world.guest.shut_down()
+        return act(world)
+
+    return film
+
+
+def _memory(world: World) -> None:
+    world.guest.tick()
+    assert world.create("s1", "memory").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+
+
+FILMS: dict[str, Film] = {
+    "create hot": _create("hot"),
+    "create hot without quiesce": _create("hot", quiesce="never"),
+    "create hot of a paused VM": _create("hot", VmState.PAUSED),
+    "create memory": _create("memory"),
+    "create cold": _create("cold", VmState.OFF),
+    "revert to memory": _after(_memory, lambda world: world.revert("s1")),
+    "revert to hot": _after(_two_snapshots, lambda world: world.revert("s1")),
+    "revert to hot, off": _after(_two_snapshots, lambda world: world.revert("s1"), off=True),
+    "delete the oldest": _after(_two_snapshots, lambda world: world.delete("s1")),
+    "delete the newest": _after(_two_snapshots, lambda world: world.delete("s2")),
+    "delete the oldest, off": _after(_two_snapshots, lambda world: world.delete("s1"), off=True),
+    "delete the newest, off": _after(_two_snapshots, lambda world: world.delete("s2"), off=True),
+    "delete a fork": _after(_branch, lambda world: world.delete("s1")),
+    "delete a dead branch": _after(_branch, lambda world: world.delete("s2")),
+    "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
+    "extract": _after(_two_snapshots, lambda world: world.extract("s1")),
+}
+VOLUMES = {"1 volume": {"vda": "qcow2"}, "3 volumes": {"vda": "raw", "vdb": "qcow2", "vdc": "qcow2"}}
+
+
+def _picture(world: World) -> dict[str, Any]:
+    """All that must be the same whether or not a worker died: data, shape of the tree, state, number of files."""
+    tree = world.tree()
+    names = {id_: name for name, id_ in world.ids.items()}
+    with world.machine.world() as inside:
+        counters = {target: inside.reads_as(path).get("counter") for target, path in tree.heads.items()}
+        jobs = dict(inside.vms[str(world.guest.uuid)].jobs)
+        frozen = inside.vms[str(world.guest.uuid)].frozen
+    return {
+        "state": world.facts().state,
+        "heads": counters,
+        "snapshots": {
+            names[id_]: {
+                target: world.machine.read_back(path).get("counter") for target, path in paths.items()
+            }
+            for id_, paths in tree.frozen.items()
+        },
+        "parents": {names[id_]: names.get(tree.parent(id_) or id_) for id_ in tree.frozen},
+        "current": names.get(current) if (current := tree.current()) else None,
+        "manifests": sorted((names[one.id], one.state) for one in world.manifests()),
+        "files": len(world.files()),
+        "frozen": frozen,
+        "jobs": jobs,
+    }
+
+
+@pytest.mark.parametrize("volumes", VOLUMES.values(), ids=VOLUMES.keys())
+@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
+def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict[str, str]) -> None:
+    """Whatever the point of death, the next attempt brings data, tree, VM state and files to the same end."""
+    undisturbed = World(volumes)
+    job = film(undisturbed)
+    assert job.to_the_end().end is End.SUCCEEDED
+    points = list(undisturbed.machine.mortality.points)
+    wanted = _picture(undisturbed)
+    assert len(points) > 10
+
+    for number, point in enumerate(points):
+        world = World(volumes)
+        ending = film(world).to_the_end(dies_at=number)
+        assert (ending.end, _picture(world)) == (End.SUCCEEDED, wanted), (point, ending.error)
+
+
+@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
+def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Film) -> None:
+    """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between."""
+    volumes = VOLUMES["3 volumes"]
+    undisturbed = World(volumes)
+    job = film(undisturbed)
+    before = _picture(undisturbed)
+    assert job.to_the_end().end is End.SUCCEEDED
+    after = _picture(undisturbed)
+
+    for number in range(len(undisturbed.machine.mortality.points)):
+        world = World(volumes)
+        job = film(world)
+        point = _die(world, job, number)
+        job.progress.cancel_asked = True
+        ending = job.run()
+        found = _picture(world)
+        if ending.end is End.SUCCEEDED:
+            assert found == after, point
+        else:
+            assert ending.end is End.CANCELLED, (point, ending.error)
+            assert found == before, point
+
+
+def _writes(world: World) -> None:
+    world.guest.tick()
+
+
+def _shuts_down(world: World) -> None:
+    world.guest.tick()
+    world.guest.shut_down()
+
+
+def _crashes(world: World) -> None:
+    world.guest.tick()
+    world.guest.crash()
+
+
+def _starts(world: World) -> None:
+    world.host.vm(world.guest.uuid).start()
+    world.guest.tick()
+
+
+DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
+MEANWHILE = {"writes": _writes, "shuts down": _shuts_down, "crashes": _crashes, "is started": _starts}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE.keys())
+@pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
+def test_a_delete_cut_anywhere_bears_what_the_guest_does_meanwhile(
+    film: Film, meanwhile: Callable[[World], None]
+) -> None:
+    """Between a worker's death and the next attempt the guest writes, stops, crashes or starts: its data stays right."""
+    undisturbed = World(VOLUMES["1 volume"])
+    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
+    points = list(undisturbed.machine.mortality.points)
+    wanted = _picture(undisturbed)
+    for number in range(len(points)):
+        world = World(VOLUMES["1 volume"])
+        job = film(world)
+        point = _die(world, job, number)
+        off = world.facts().state == VmState.OFF
+        if off == (meanwhile is _starts):
+            meanwhile(world)
+        counters = _picture(world)["heads"]
+        ending = job.run()
+        found = _picture(world)
+        assert ending.end is End.SUCCEEDED, (point, ending.error)
+        assert found["heads"] == counters, point
+        for part in ("snapshots", "parents", "current", "manifests", "files", "jobs"):
+            assert found[part] == wanted[part], (point, part)
+
+
+def _die(world: World, job: Job, number: int) -> str:
+    mortality = world.machine.mortality
+    mortality.points.clear()
+    mortality.dies_at = number
+    with pytest.raises(Death):
+        job.run()
+    mortality.dies_at = None
+    return mortality.points[-1]
