@@ -1,0 +1,199 @@
+"""One worker's hold of a job: what its steps intend and reach, its lease, and how it ends."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models import outcome
+from models.base import Json, quoted
+from models.moves import why_not_moved
+from models.session import transaction
+from stillframe.errors import LostLease
+from stillframe.events import EventType
+from stillframe.operations import Operation
+from stillframe.seen import VmSeen
+from stillframe.states import HELD, JobState, StepState
+
+#: The row is locked before it is judged, so that a takeover and a write of the old attempt cannot both pass.
+_MINE = f"""
+    SELECT id, vm_id, snapshot_id, host_id FROM job
+    WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
+    FOR NO KEY UPDATE
+"""  # noqa: S608
+
+_TOLD = """
+    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
+    SELECT :type, 'info', :worker, vm_id, snapshot_id, id, host_id, '',
+        jsonb_build_object('step', :step, 'attempt', :attempt)
+    FROM mine
+"""
+
+_START = f"""
+WITH mine AS (
+    UPDATE job SET phase = :step
+    WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
+    RETURNING id, vm_id, snapshot_id, host_id
+), written AS (
+    INSERT INTO step (job_id, seq, name, state, attempt)
+    SELECT id, :seq, :step, 'started', :attempt FROM mine
+    ON CONFLICT (job_id, name) DO UPDATE
+        SET state = 'started', attempt = :attempt, started_at = now(), finished_at = NULL
+), told AS ({_TOLD})
+SELECT id FROM mine
+"""  # noqa: S608
+
+_FINISH = f"""
+WITH mine AS ({_MINE}), written AS (
+    UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
+    FROM mine WHERE step.job_id = mine.id AND step.name = :step
+), told AS ({_TOLD})
+SELECT id FROM mine
+"""  # noqa: S608
+
+_UNDONE = f"""
+WITH mine AS ({_MINE}), written AS (
+    UPDATE step SET state = 'undone', finished_at = now(), attempt = :attempt
+    FROM mine WHERE step.job_id = mine.id AND step.name = :step
+), told AS ({_TOLD})
+SELECT id FROM mine
+"""  # noqa: S608
+
+_RENEW = f"""
+UPDATE job
+SET lease_until = now() + make_interval(secs => :lease_s), progress = coalesce(:progress, progress)
+WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
+RETURNING cancel_requested_at IS NOT NULL
+"""  # noqa: S608
+
+_TYPES: dict[str, Any] = {
+    "job": Uuid(),
+    "attempt": BigInteger(),
+    "step": Text(),
+    "worker": Text(),
+    "type": Text(),
+    "output": JSONB(none_as_null=True),
+    "progress": JSONB(none_as_null=True),
+}
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What is known of one step."""
+
+    state: StepState
+    output: Json
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """A claimed job. Every call is committed when it returns, and raises LostLease once another worker has the job.
+
+    Calls of two threads (the steps and the heartbeat) do not disturb each other.
+    """
+
+    engine: Engine
+    job_id: UUID
+    number: int
+    kind: str
+    state: JobState
+    worker: str
+    operation: Operation
+    vm_id: UUID
+    vm_name: str
+    snapshot_id: UUID | None
+    volume_snapshot_id: UUID | None
+    #: The snapshot's words for people, for its manifest.
+    words: Json
+    #: Where the snapshot has its folder, once it is made.
+    folder: str | None
+    #: By name, in the order in which they began.
+    steps: dict[str, StepRecord]
+    #: Why the job turned back, while it is undoing.
+    error: Json | None
+
+    def start(self, step: str) -> None:
+        """Write the intent of a step, before the machine is touched."""
+        seq = list(self.steps).index(step) if step in self.steps else len(self.steps)
+        self._once(_START, step=step, seq=seq, type=EventType.STEP_STARTED.value)
+        before = self.steps.get(step)
+        self.steps[step] = StepRecord(StepState.STARTED, before.output if before else {})
+
+    def finish(self, step: str, output: Json) -> None:
+        """Write what a step has reached, after the machine was touched."""
+        self._once(_FINISH, step=step, output=output, type=EventType.STEP_FINISHED.value)
+        self.steps[step] = StepRecord(StepState.DONE, output)
+
+    def undone(self, step: str) -> None:
+        """Write that a step's undo has run to its end."""
+        self._once(_UNDONE, step=step, type=EventType.STEP_UNDONE.value)
+        self.steps[step] = StepRecord(StepState.UNDONE, self.steps[step].output)
+
+    def turn_back(self, error: Json) -> None:
+        """From here on the plan is walked back, because of this error."""
+        with transaction(self.engine) as session:
+            outcome.turn_back(session, self._end, error)
+        self.state = JobState.UNDOING
+        self.error = error
+
+    def renew(self, lease_s: float, progress: Json | None = None) -> bool:
+        """Hold the job for some seconds more, say how far it is, and learn whether a cancel was asked for."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            asked = connection.execute(
+                _typed(_RENEW, "job", "attempt", "progress"),
+                {"job": self.job_id, "attempt": self.number, "lease_s": lease_s, "progress": progress},
+            ).scalar_one_or_none()
+        if asked is None:
+            raise LostLease(job=self.job_id)
+        return bool(asked)
+
+    def succeed(self, facts: Json, seen: VmSeen | None) -> None:
+        """The job, what it made or changed, and the rows of the VM as seen: in one transaction."""
+        with transaction(self.engine) as session:
+            outcome.succeed(session, self._end, facts, seen)
+        self.state = JobState.SUCCEEDED
+
+    def fail(self, error: Json, seen: VmSeen | None, cancelled: bool = False) -> None:
+        """All is walked back, or nothing was done: the job ends, and what it was about is as before."""
+        with transaction(self.engine) as session:
+            if self.state is JobState.RUNNING:
+                outcome.turn_back(session, self._end, error)
+            outcome.fail(session, self._end, error, seen, cancelled=cancelled)
+        self.state = JobState.CANCELLED if cancelled else JobState.FAILED
+
+    def stuck(self, error: Json, seen: VmSeen | None) -> None:
+        """Neither forward nor back: a person is needed, and later jobs of this VM wait."""
+        with transaction(self.engine) as session:
+            outcome.stuck(session, self._end, error, seen)
+        self.state = JobState.STUCK
+
+    def requeue(self, error: Json) -> None:
+        """Nothing was done and something is in the way: back into the line, to be tried again after a while."""
+        with transaction(self.engine) as session:
+            outcome.requeue(session, self._end, error)
+        self.state = JobState.QUEUED
+
+    @property
+    def _end(self) -> outcome.End:
+        return outcome.End(
+            job_id=self.job_id,
+            number=self.number,
+            kind=self.kind,
+            worker=self.worker,
+            vm_id=self.vm_id,
+            snapshot_id=self.snapshot_id,
+            volume_snapshot_id=self.volume_snapshot_id,
+        )
+
+    def _once(self, statement: str, **values: Any) -> None:
+        values |= {"job": self.job_id, "attempt": self.number, "worker": self.worker}
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            known = [name for name in values if name in _TYPES]
+            if connection.execute(_typed(statement, *known), values).one_or_none() is None:
+                raise why_not_moved(connection, self.job_id, self.number, HELD)
+
+
+def _typed(statement: str, *names: str) -> Any:
+    return text(statement).bindparams(*(bindparam(name, type_=_TYPES[name]) for name in names))

@@ -1,0 +1,229 @@
+"""The journal of jobs: who may take up a job, who has lost it, and who asked for its end.
+
+With `attempt.py` and `outcome.py` it is the sole writer of the states of jobs, snapshots and volume snapshots.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from sqlalchemy import Boolean, Engine, func, literal_column, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from models import outcome
+from models.attempt import Attempt, StepRecord
+from models.base import Json, quoted
+from models.host import Host
+from models.job import UNFINISHED, Job, Step
+from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus, tell
+from models.session import transaction, violated
+from models.snapshot import Snapshot
+from stillframe.errors import Cancelled, JobNotCancellable, JobNotFound, SnapshotNotReady
+from stillframe.events import EventType, Level
+from stillframe.operations import OPERATIONS
+from stillframe.states import HELD, JobState, SnapshotState
+
+#: Whether another job of the VM goes first: one that is held or stuck, or one before it in the line.
+BLOCKED = f"""EXISTS (
+    SELECT FROM job AS other
+    WHERE other.vm_id = job.vm_id AND other.id <> job.id AND other.state IN ({quoted(UNFINISHED)})
+    AND (other.state <> 'queued'
+         OR (other.priority, other.created_at, other.id) < (job.priority, job.created_at, job.id))
+)"""
+
+_IN_WORK = {"revert_snapshot": SnapshotState.REVERTING, "delete_snapshot": SnapshotState.DELETING}
+_FIT = {
+    "create_snapshot": {SnapshotState.CREATING},
+    "revert_snapshot": {SnapshotState.READY},
+    "delete_snapshot": {SnapshotState.READY, SnapshotState.ERROR},
+    "extract_volume": {SnapshotState.READY},
+}
+
+
+class Journal:
+    """What a worker, a tick and the API ask of jobs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def claim(self, job_id: UUID, *, worker: str, lease_s: float) -> Attempt | None:
+        """Take up a job that is next in its VM's line, or one whose worker let its lease lapse.
+
+        None: there is nothing to take up, and the message that led here can be dropped.
+        """
+        try:
+            with transaction(self.engine) as session:
+                return self._claim(session, job_id, worker, lease_s)
+        except IntegrityError as error:
+            if violated(error) != "uq_job_held_vm":
+                raise
+            self._owe_again(job_id)
+            return None
+
+    def release_lost(self, host: str, alive: Callable[[str], bool]) -> list[UUID]:
+        """End the leases of a host's held jobs whose workers are not alive; each is owed a message again."""
+        with transaction(self.engine) as session:
+            held = session.execute(
+                select(Job.id, Job.worker)
+                .join(Host, Host.id == Job.host_id)
+                .where(Host.name == host, Job.state.in_(HELD), Job.worker.is_not(None))
+                .order_by(Job.id)
+                .with_for_update(of=Job)
+            ).all()
+            lost = [job for job, worker in held if worker is None or not alive(worker)]
+            session.execute(
+                update(Job).where(Job.id.in_(lost)).values(lease_until=func.now(), published_at=None)
+            )
+        return lost
+
+    def lapse(self) -> list[UUID]:
+        """Owe a message to held jobs whose lease has lapsed, once a lapse; later again if their host is alive."""
+        with transaction(self.engine) as session:
+            return list(session.scalars(text(_LAPSE)))
+
+    def request_cancel(self, job_id: UUID, actor: str) -> JobState:
+        """End a job that has not begun; ask the worker of one that has. Returns the state it is in now."""
+        with transaction(self.engine) as session:
+            job = session.execute(
+                select(Job.state, Job.kind, Job.vm_id, Job.snapshot_id, Job.host_id, Job.cancel_requested_at)
+                .where(Job.id == job_id)
+                .with_for_update(key_share=True)
+            ).one_or_none()
+            if job is None:
+                raise JobNotFound(job=job_id)
+            if job.state is JobState.QUEUED:
+                return self._cancel(session, job_id, job.kind, actor)
+            if job.state not in HELD:
+                raise JobNotCancellable(job=job_id, state=job.state)
+            if job.cancel_requested_at is None:
+                session.execute(update(Job).where(Job.id == job_id).values(cancel_requested_at=func.now()))
+                asked = Told(EventType.CANCEL_REQUESTED, actor)
+                tell(session, asked, vm=job.vm_id, snapshot=job.snapshot_id, job=job_id, host=job.host_id)
+            state: JobState = job.state
+            return state
+
+    def _cancel(self, session: Session, job: UUID, kind: str, actor: str) -> JobState:
+        error = Cancelled().to_json()
+        told = Told(EventType.JOB_CANCELLED, actor)
+        move_job(session, job, JobState.CANCELLED, told, {"error": error, "finished_at": func.now()})
+        outcome.abandon(session, job, kind, error, actor)
+        return JobState.CANCELLED
+
+    def _claim(self, session: Session, job_id: UUID, worker: str, lease_s: float) -> Attempt | None:
+        job = session.execute(_FOR_CLAIM.where(Job.id == job_id)).one_or_none()
+        if job is None or not (job.due if job.state is JobState.QUEUED else job.lapsed):
+            return None
+        first = job.state is JobState.QUEUED
+        if first and job.blocked:
+            session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
+            return None
+        snapshot = session.scalars(select(Snapshot).where(Snapshot.id == job.snapshot_id)).one()
+        if first and snapshot.state not in _FIT[job.kind]:
+            self._refuse(session, job, snapshot)
+            return None
+        number = job.attempt + 1
+        move_job(
+            session,
+            job_id,
+            JobState.RUNNING if first else job.state,
+            _started(job, worker, number),
+            _hold(worker, lease_s, number),
+            attempt=job.attempt,
+        )
+        if first and job.kind in _IN_WORK:
+            move_snapshot(session, snapshot.id, _IN_WORK[job.kind])
+        return self._attempt(session, job, snapshot, worker, number)
+
+    def _attempt(
+        self, session: Session, job: AnyRow, snapshot: Snapshot, worker: str, number: int
+    ) -> Attempt:
+        steps = session.scalars(select(Step).where(Step.job_id == job.id).order_by(Step.seq))
+        return Attempt(
+            engine=self.engine,
+            job_id=job.id,
+            number=number,
+            kind=job.kind,
+            state=JobState.RUNNING if job.state is JobState.QUEUED else job.state,
+            worker=worker,
+            operation=OPERATIONS[job.kind].from_json(job.request),
+            vm_id=job.vm_id,
+            vm_name=job.vm_name,
+            snapshot_id=job.snapshot_id,
+            volume_snapshot_id=job.volume_snapshot_id,
+            words=_words(snapshot),
+            folder=snapshot.folder,
+            steps={step.name: StepRecord(step.state, step.output) for step in steps},
+            error=job.error if job.state is JobState.UNDOING else None,
+        )
+
+    def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
+        """The snapshot has changed since the job was asked for: there is nothing to begin."""
+        error = SnapshotNotReady(snapshot=snapshot.name, state=snapshot.state).to_json()
+        told = Told(EventType.JOB_FAILED, "stillframe", Level.ERROR, error["detail"], {"error": error})
+        move_job(session, job.id, JobState.FAILED, told, {"error": error, "finished_at": func.now()})
+        if job.kind == "extract_volume":
+            outcome.abandon(session, job.id, job.kind, error, "stillframe")
+
+    def _owe_again(self, job_id: UUID) -> None:
+        with transaction(self.engine) as session:
+            session.execute(
+                update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED).values(published_at=None)
+            )
+
+
+#: Seconds without a sign of life after which nothing is published a second time to a host.
+HOST_SILENT_S = 120
+
+_LAPSE = f"""
+    UPDATE job SET published_at = NULL FROM host
+    WHERE host.id = job.host_id AND job.state IN ({quoted(HELD)}) AND job.lease_until < now()
+    AND (job.published_at < job.lease_until
+         OR (job.published_at < now() - interval '60 s'
+             AND host.last_seen_at > now() - interval '{HOST_SILENT_S} s'))
+    RETURNING job.id
+"""  # noqa: S608
+
+_FOR_CLAIM = select(
+    Job.id,
+    Job.state,
+    Job.kind,
+    Job.attempt,
+    Job.worker,
+    Job.request,
+    Job.vm_id,
+    Job.vm_name,
+    Job.snapshot_id,
+    Job.volume_snapshot_id,
+    Job.error,
+    func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
+    (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
+    literal_column(BLOCKED, Boolean).label("blocked"),
+).with_for_update(of=Job, key_share=True)
+
+
+def _started(job: AnyRow, worker: str, number: int) -> Told:
+    if job.state is JobState.QUEUED:
+        return Told(EventType.JOB_STARTED, worker, data={"attempt": number})
+    return Told(EventType.JOB_TAKEN_OVER, worker, Level.WARNING, data={"attempt": number, "from": job.worker})
+
+
+def _hold(worker: str, lease_s: float, number: int) -> Json:
+    return {
+        "attempt": number,
+        "worker": worker,
+        "lease_until": now_plus(lease_s),
+        "next_attempt_at": None,
+        "published_at": func.coalesce(Job.published_at, func.now()),
+        "started_at": func.coalesce(Job.started_at, func.now()),
+    }
+
+
+def _words(snapshot: Snapshot) -> Json:
+    return {
+        "name": snapshot.name,
+        "display_name": snapshot.display_name,
+        "description": snapshot.description,
+        "type": snapshot.type.value,
+        "tags": list(snapshot.tags),
+        "created_at": snapshot.created_at.isoformat().replace("+00:00", "Z"),
+    }

@@ -1,0 +1,78 @@
+"""API keys: shown once when they are made, kept as a hash, known by their first letters."""
+
+import hashlib
+import secrets
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from models.account import Account, ApiKey, Role
+from models.actor import Actor
+from stillframe.errors import KeyRefused, NotFound
+
+_PREFIX = "sfk_"
+_SHOWN = len(_PREFIX) + 8
+
+
+def make_key(
+    session: Session, account: UUID, role: Role, name: str, expires_at: datetime | None = None
+) -> tuple[str, UUID]:
+    """A new key of an account, and its id. The key has 256 random bits and can never be shown again."""
+    if session.get(Account, account) is None:
+        raise NotFound(what=f'account "{account}"')
+    key = _PREFIX + secrets.token_urlsafe(32)
+    row = ApiKey(
+        account_id=account,
+        role=role,
+        name=name,
+        prefix=key[:_SHOWN],
+        sha256=_hash(key),
+        expires_at=expires_at,
+    )
+    session.add(row)
+    session.flush()
+    return key, row.id
+
+
+def verify_key(session: Session, key: str) -> Actor:
+    """Who a key acts for; raises KeyRefused when it is not known, has expired or was revoked.
+
+    Its last use is kept to the minute, so that reading with a key does not write each time.
+    """
+    found = session.execute(
+        select(ApiKey.id, ApiKey.role, ApiKey.last_used_at, Account.id.label("account"), Account.name)
+        .join(Account, Account.id == ApiKey.account_id)
+        .where(
+            ApiKey.sha256 == _hash(key),
+            ApiKey.revoked_at.is_(None),
+            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+        )
+    ).one_or_none()
+    if found is None:
+        raise KeyRefused
+    minute = func.date_trunc("minute", func.now())
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == found.id, or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < minute))
+        .values(last_used_at=func.now())
+    )
+    return Actor(name=found.name, account_id=found.account, role=found.role)
+
+
+def revoke_key(session: Session, key_id: UUID) -> None:
+    """From now on the key opens nothing; a second time changes nothing."""
+    revoked = session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key_id)
+        .values(revoked_at=func.coalesce(ApiKey.revoked_at, func.now()))
+        .returning(ApiKey.id)
+    ).one_or_none()
+    if revoked is None:
+        raise NotFound(what=f'key "{key_id}"')
+
+
+def _hash(key: str) -> str:
+    # A fast hash is right here: the key is 256 random bits, not a word that somebody chose.
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""Rows made from what a worker saw on its host. The host holds the truth; only differences are written, and told."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.host import Host
+from models.ids import new_id
+from models.moves import Told, tell
+from models.tree import record_tree
+from models.vm import Vm, Volume
+from stillframe.events import EventType, Level
+from stillframe.seen import HostSeen, VmSeen, VolumeSeen
+from stillframe.states import VmState
+
+_TOLD_OF_VM = ("name", "state", "host_id", "gone")
+
+
+def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = None) -> UUID:
+    """A host with all its VMs; those it had and no longer has are marked gone. Returns the host's id.
+
+    `looked_at` is what `heartbeat` returned before the look: VMs recorded since (by a job that ended meanwhile) are
+    left as they are.
+    """
+    host = _host(session, seen)
+    known = lock_vms(session, host, [vm.uuid for vm in seen.vms])
+    for vm in sorted(seen.vms, key=lambda one: one.uuid):
+        row = known.pop(vm.uuid, None)
+        if row is None or looked_at is None or row.seen_at < looked_at:
+            _record(session, host, row, vm)
+    for row in known.values():
+        if not row.gone and (looked_at is None or row.seen_at < looked_at):
+            _mark_gone(session, row)
+    session.flush()
+    return host
+
+
+def record_vm(session: Session, host: UUID, seen: VmSeen) -> None:
+    """One VM with its volumes, layers and what is known of its snapshots."""
+    _record(session, host, lock_vm(session, seen.uuid), seen)
+    session.flush()
+
+
+def heartbeat(session: Session, host: str) -> datetime:
+    """Say that a host's worker lives; returns the database's time. A host that is not known yet is registered."""
+    known = session.execute(
+        update(Host).where(Host.name == host).values(last_seen_at=func.now()).returning(func.now())
+    ).scalar_one_or_none()
+    if known is None:
+        _host(session, HostSeen(host, "", "", 0, 0, ()))
+        known = session.scalars(select(func.now())).one()
+    return known
+
+
+def lock_vm(session: Session, vm: UUID) -> Vm | None:
+    """The VM's row, locked against other writers of what was seen; requests that refer to it are not held up.
+
+    Taken before any row of a job or a snapshot, so that an inventory and the end of a job never wait in a circle.
+    """
+    return session.scalars(
+        select(Vm)
+        .where(Vm.id == vm)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm]:
+    """The rows of a host's VMs and of these, locked in the order of their ids."""
+    rows = session.scalars(
+        select(Vm)
+        .where((Vm.host_id == host) | Vm.id.in_(vms))
+        .order_by(Vm.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return {row.id: row for row in rows}
+
+
+def _host(session: Session, seen: HostSeen) -> UUID:
+    facts = {
+        "libvirt_version": seen.libvirt_version,
+        "qemu_version": seen.qemu_version,
+        "cpus": seen.cpus,
+        "memory_bytes": seen.memory_bytes,
+    }
+    fresh = new_id()
+    host = session.execute(
+        insert(Host)
+        .values(id=fresh, name=seen.name, **facts)
+        .on_conflict_do_update(index_elements=["name"], set_=facts | {"last_seen_at": func.now()})
+        .returning(Host.id)
+    ).scalar_one()
+    if host == fresh:
+        tell(session, Told(EventType.HOST_REGISTERED, seen.name, message=seen.name), host=host)
+    return host
+
+
+def _record(session: Session, host: UUID, row: Vm | None, seen: VmSeen) -> None:
+    if row is None:
+        session.add(_new(host, seen))
+        session.flush()
+        _tell(session, host, seen, EventType.VM_SEEN, {"name": seen.name, "state": seen.state.value})
+        changes: Json = {}
+    else:
+        changes = _update(row, host, seen)
+    changes |= _record_volumes(session, seen.uuid, seen.volumes)
+    if row is not None and changes:
+        _tell(session, host, seen, EventType.VM_CHANGED, changes)
+    if seen.tree is not None:
+        record_tree(session, seen.uuid, seen.tree)
+
+
+def _new(host: UUID, seen: VmSeen) -> Vm:
+    return Vm(
+        id=seen.uuid,
+        host_id=host,
+        name=seen.name,
+        state=seen.state,
+        reason=seen.reason,
+        memory_bytes=seen.memory_bytes,
+    )
+
+
+def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
+    before = {name: getattr(row, name) for name in _TOLD_OF_VM}
+    row.host_id, row.name, row.state, row.gone = host, seen.name, seen.state, False
+    row.reason, row.memory_bytes, row.seen_at = seen.reason, seen.memory_bytes, func.now()
+    return {
+        name: {"from": str(was), "to": str(getattr(row, name))}
+        for name, was in before.items()
+        if was != getattr(row, name)
+    }
+
+
+def _record_volumes(session: Session, vm: UUID, volumes: Iterable[VolumeSeen]) -> Json:
+    """The rows of a VM's volumes; returns which came, went, or changed their file."""
+    known = {row.target: row for row in session.scalars(select(Volume).where(Volume.vm_id == vm))}
+    changes: Json = {}
+    for seen in volumes:
+        row = known.pop(seen.target, None)
+        if row is None:
+            session.add(_volume(vm, seen))
+            changes[seen.target] = {"from": None, "to": seen.path}
+            continue
+        if row.path != seen.path:
+            changes[seen.target] = {"from": row.path, "to": seen.path}
+        row.path, row.format, row.storage, row.why_not = seen.path, seen.format, seen.storage, seen.why_not
+        row.virtual_bytes, row.size_bytes = seen.virtual_bytes, seen.size_bytes
+    for row in known.values():
+        session.delete(row)
+        changes[row.target] = {"from": row.path, "to": None}
+    return changes
+
+
+def _volume(vm: UUID, seen: VolumeSeen) -> Volume:
+    return Volume(
+        vm_id=vm,
+        target=seen.target,
+        path=seen.path,
+        format=seen.format,
+        storage=seen.storage,
+        virtual_bytes=seen.virtual_bytes,
+        size_bytes=seen.size_bytes,
+        why_not=seen.why_not,
+    )
+
+
+def _mark_gone(session: Session, row: Vm) -> None:
+    row.gone, row.state, row.reason = True, VmState.GONE, "it is no longer on the host"
+    told = Told(EventType.VM_GONE, "host", Level.WARNING, row.name)
+    tell(session, told, vm=row.id, host=row.host_id)
+
+
+def _tell(session: Session, host: UUID, seen: VmSeen, type_: EventType, data: Json) -> None:
+    tell(session, Told(type_, "host", message=seen.name, data=data), vm=seen.uuid, host=host)

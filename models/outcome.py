@@ -1,0 +1,218 @@
+"""How a job ends: what its end means for the snapshot it was about, kind by kind. All of one end is one transaction."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from models.base import Json
+from models.job import Job, Step
+from models.machine import lock_vm, record_vm
+from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, now_plus, tell
+from models.snapshot import Snapshot, SnapshotLayer
+from stillframe.errors import LostRace
+from stillframe.events import EventType, Level
+from stillframe.seen import VmSeen
+from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
+
+#: Facts of a finished creation and extraction that are columns of their rows.
+_CREATED = ("consistency", "pause_ms", "freeze_ms", "memory_bytes", "folder", "type")
+_EXTRACTED = ("path", "format", "virtual_bytes", "size_bytes", "sha256", "name")
+
+_LONGEST_WAIT_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The ending job, and the attempt that ends it."""
+
+    job_id: UUID
+    number: int
+    kind: str
+    worker: str
+    vm_id: UUID
+    snapshot_id: UUID | None
+    volume_snapshot_id: UUID | None
+
+
+def succeed(session: Session, end: End, facts: Json, seen: VmSeen | None) -> None:
+    """The job has done what was asked."""
+    lock_vm(session, end.vm_id)
+    _finish_job(session, end, JobState.SUCCEEDED, Told(EventType.JOB_SUCCEEDED, end.worker))
+    _SUCCEEDED[end.kind](session, end, facts)
+    _record(session, end, seen)
+
+
+def fail(session: Session, end: End, error: Json, seen: VmSeen | None, *, cancelled: bool) -> None:
+    """The job has come back to where it began."""
+    lock_vm(session, end.vm_id)
+    if cancelled:
+        _finish_job(
+            session, end, JobState.CANCELLED, _told(EventType.JOB_CANCELLED, end, error, Level.INFO), error
+        )
+    else:
+        _finish_job(
+            session, end, JobState.FAILED, _told(EventType.JOB_FAILED, end, error, Level.ERROR), error
+        )
+    _FAILED[end.kind](session, end, error, seen)
+    _record(session, end, seen)
+
+
+def stuck(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
+    """The job waits for a person; what it was about stays marked as in the middle of it."""
+    lock_vm(session, end.vm_id)
+    told = _told(EventType.JOB_STUCK, end, error, Level.ERROR)
+    values = {"error": error, "lease_until": None}
+    move_job(session, end.job_id, JobState.STUCK, told, values, attempt=end.number)
+    _record(session, end, seen)
+
+
+def turn_back(session: Session, end: End, error: Json) -> None:
+    """The job goes back from here on."""
+    told = _told(EventType.JOB_TURNED_BACK, end, error, Level.WARNING)
+    move_job(session, end.job_id, JobState.UNDOING, told, {"error": error}, attempt=end.number)
+
+
+def requeue(session: Session, end: End, error: Json) -> None:
+    """The job goes back into the line with a clean slate; each time it waits longer."""
+    wait_s = min(5.0 * 2 ** min(end.number - 1, 10), _LONGEST_WAIT_S)
+    told = _told(EventType.JOB_REQUEUED, end, error, Level.WARNING, wait_s=wait_s)
+    values = {
+        **dict.fromkeys(("worker", "lease_until", "phase", "progress", "published_at")),
+        "next_attempt_at": now_plus(wait_s),
+    }
+    move_job(session, end.job_id, JobState.QUEUED, told, values, attempt=end.number)
+    session.execute(delete(Step).where(Step.job_id == end.job_id))
+    if end.kind in ("revert_snapshot", "delete_snapshot"):
+        release_snapshot(session, end.snapshot_id)
+
+
+def release_snapshot(session: Session, snapshot: UUID | None) -> None:
+    """A snapshot that a revert or deletion had taken is again what it was: ready, or in error with its reason."""
+    if snapshot is None:
+        return
+    before = session.execute(select(Snapshot.state, Snapshot.error).where(Snapshot.id == snapshot)).one()
+    spoiled = before.state is SnapshotState.DELETING and before.error is not None
+    move_snapshot(session, snapshot, SnapshotState.ERROR if spoiled else SnapshotState.READY)
+
+
+def abandon(session: Session, job: UUID, kind: str, error: Json, actor: str) -> None:
+    """What a job would have made, had it begun, is not made: its rows say why and block nothing."""
+    made = session.execute(select(Job.snapshot_id, Job.volume_snapshot_id).where(Job.id == job)).one()
+    if kind == "create_snapshot":
+        told = Told(EventType.SNAPSHOT_FAILED, actor, Level.WARNING, error["detail"])
+        move_snapshot(session, made.snapshot_id, SnapshotState.ERROR, told=told, job=job, error=error)
+    elif kind == "extract_volume":
+        move_volume_snapshot(session, made.volume_snapshot_id, VolumeSnapshotState.ERROR, error=error)
+
+
+def _created(session: Session, end: End, facts: Json) -> None:
+    move_snapshot(
+        session,
+        _snapshot(end),
+        SnapshotState.READY,
+        told=Told(EventType.SNAPSHOT_READY, end.worker, data=_some(facts, _CREATED)),
+        job=end.job_id,
+        ready_at=func.now(),
+        **_some(facts, _CREATED),
+    )
+
+
+def _reverted(session: Session, end: End, facts: Json) -> None:
+    told = Told(EventType.SNAPSHOT_REVERTED, end.worker, data=facts)
+    move_snapshot(session, _snapshot(end), SnapshotState.READY, told=told, job=end.job_id)
+
+
+def _deleted(session: Session, end: End, facts: Json) -> None:
+    told = Told(EventType.SNAPSHOT_DELETED, end.worker, data=facts)
+    gone = _snapshot(end)
+    move_snapshot(
+        session,
+        gone,
+        SnapshotState.DELETED,
+        told=told,
+        job=end.job_id,
+        current=False,
+        size_bytes=0,
+        error=None,
+    )
+    above = select(Snapshot.parent_id).where(Snapshot.id == gone).scalar_subquery()
+    session.execute(update(Snapshot).where(Snapshot.parent_id == gone).values(parent_id=above))
+    session.execute(delete(SnapshotLayer).where(SnapshotLayer.snapshot_id == gone))
+
+
+def _extracted(session: Session, end: End, facts: Json) -> None:
+    made = _some(facts, _EXTRACTED)
+    move_volume_snapshot(
+        session, end.volume_snapshot_id, VolumeSnapshotState.READY, ready_at=func.now(), **made
+    )
+    _tell(session, end, Told(EventType.VOLUME_EXTRACTED, end.worker, data=_ids(end) | made))
+
+
+def _not_made(session: Session, end: End, error: Json, _seen: VmSeen | None) -> None:
+    abandon(session, end.job_id, end.kind, error, end.worker)
+
+
+def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None) -> None:
+    release_snapshot(session, end.snapshot_id)
+
+
+def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
+    if seen is None or seen.tree is None:
+        release_snapshot(session, end.snapshot_id)
+    elif end.snapshot_id in seen.tree.frozen:
+        spoiled = session.scalars(select(Snapshot.error).where(Snapshot.id == end.snapshot_id)).one()
+        move_snapshot(session, _snapshot(end), SnapshotState.ERROR if spoiled else SnapshotState.READY)
+    else:
+        told = _told(EventType.SNAPSHOT_FAILED, end, error, Level.ERROR)
+        move_snapshot(session, _snapshot(end), SnapshotState.ERROR, told=told, job=end.job_id, error=error)
+
+
+_SUCCEEDED = {
+    "create_snapshot": _created,
+    "revert_snapshot": _reverted,
+    "delete_snapshot": _deleted,
+    "extract_volume": _extracted,
+}
+_FAILED = {
+    "create_snapshot": _not_made,
+    "revert_snapshot": _not_reverted,
+    "delete_snapshot": _not_deleted,
+    "extract_volume": _not_made,
+}
+
+
+def _finish_job(session: Session, end: End, to: JobState, told: Told, error: Json | None = None) -> None:
+    values = {"error": error, "lease_until": None, "finished_at": func.now()}
+    move_job(session, end.job_id, to, told, values, attempt=end.number)
+
+
+def _record(session: Session, end: End, seen: VmSeen | None) -> None:
+    if seen is not None:
+        host = session.scalars(select(Job.host_id).where(Job.id == end.job_id)).one()
+        record_vm(session, host, seen)
+
+
+def _told(type_: EventType, end: End, error: Json, level: Level, **data: Any) -> Told:
+    return Told(type_, end.worker, level, str(error.get("detail", "")), {"error": error, **data})
+
+
+def _tell(session: Session, end: End, told: Told) -> None:
+    host = session.scalars(select(Job.host_id).where(Job.id == end.job_id)).one()
+    tell(session, told, vm=end.vm_id, snapshot=end.snapshot_id, job=end.job_id, host=host)
+
+
+def _snapshot(end: End) -> UUID:
+    if end.snapshot_id is None:
+        raise LostRace(what=f"job {end.job_id}", expected="about a snapshot", found="about none")
+    return end.snapshot_id
+
+
+def _ids(end: End) -> Json:
+    return {"volume_snapshot_id": str(end.volume_snapshot_id)}
+
+
+def _some(facts: Json, names: tuple[str, ...]) -> Json:
+    return {name: facts[name] for name in names if name in facts}

@@ -1,0 +1,38 @@
+"""Databases for tests: one private lab a process, one migrated template, a copy of it for each test."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.lab import Lab
+from models.session import make_engine
+from models.upgrade import upgrade
+
+_numbers = itertools.count(1)
+TEMPLATE = "template_stillframe"
+
+
+@contextmanager
+def private_lab(folder: Path) -> Iterator[Lab]:
+    """A lab with Postgres and Redis whose database `TEMPLATE` has all tables; removed at the end."""
+    lab = Lab(folder)
+    lab.start({"postgres", "redis"})
+    try:
+        engine = make_engine(lab.create_database(TEMPLATE))
+        upgrade(engine)
+        engine.dispose()
+        yield lab
+    finally:
+        lab.remove()
+
+
+@contextmanager
+def fresh_database(lab: Lab) -> Iterator[str]:
+    """The address of a database with all tables and nothing in them but the first account."""
+    name = f"test_{next(_numbers)}"
+    url = lab.create_database(name, TEMPLATE)
+    try:
+        yield url
+    finally:
+        lab.drop_database(name)

@@ -1,0 +1,169 @@
+"""Rows to begin with: a host, its VMs and snapshots, and questions about what is in the tables afterwards."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, func, select
+
+from models.account import ADMIN_ACCOUNT
+from models.event import Event
+from models.host import Host
+from models.ids import new_id
+from models.job import INTERACTIVE, Job
+from models.session import transaction
+from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.vm import Vm
+from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.seen import VmSeen, VolumeSeen
+from stillframe.states import JobState, SnapshotState, SnapshotType, VmState, VolumeSnapshotState
+
+
+class World:
+    """A database with some things in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def host(self, name: str = "h1") -> UUID:
+        """The host of that name."""
+        with transaction(self.engine) as session:
+            host = session.scalars(select(Host).where(Host.name == name)).one_or_none()
+            if host is None:
+                host = Host(id=new_id(), name=name)
+                session.add(host)
+            return host.id
+
+    def vm(
+        self, name: str = "web", state: VmState = VmState.RUNNING, host: str = "h1", gone: bool = False
+    ) -> UUID:
+        """A VM of that name on a host."""
+        row = Vm(id=uuid4(), host_id=self.host(host), name=name, state=state, gone=gone)
+        with transaction(self.engine) as session:
+            session.add(row)
+        return row.id
+
+    def snapshot(
+        self,
+        vm: UUID,
+        name: str | None = None,
+        state: SnapshotState = SnapshotState.READY,
+        type_: SnapshotType = SnapshotType.HOT,
+        targets: tuple[str, ...] = ("vda",),
+    ) -> UUID:
+        """A snapshot of a VM with a layer of each target."""
+        with transaction(self.engine) as session:
+            host = session.scalars(select(Vm.host_id).where(Vm.id == vm)).one()
+            id_ = new_id()
+            row = Snapshot(
+                id=id_,
+                vm_id=vm,
+                host_id=host,
+                account_id=ADMIN_ACCOUNT,
+                name=name or f"s-{id_.hex[-12:]}",
+                display_name=name or "s",
+                type=type_,
+                state=state,
+                ready_at=datetime.now(UTC) if state is not SnapshotState.CREATING else None,
+            )
+            session.add(row)
+            session.flush()
+            for target in targets:
+                session.add(
+                    SnapshotLayer(snapshot_id=id_, target=target, path=f"/images/{target}", virtual_bytes=1)
+                )
+        return id_
+
+    def job(
+        self,
+        vm: UUID,
+        kind: str = "create_snapshot",
+        priority: int = INTERACTIVE,
+        snapshot: UUID | None = None,
+    ) -> UUID:
+        """A queued job with what it would make, as the Producer writes them."""
+        about = snapshot or self.snapshot(
+            vm, state=SnapshotState.CREATING if kind == "create_snapshot" else SnapshotState.READY
+        )
+        volume = self._volume_snapshot(vm, about) if kind == "extract_volume" else None
+        operation: Operation = {
+            "create_snapshot": CreateSnapshot(vm=str(vm), type="hot", name="s"),
+            "revert_snapshot": RevertSnapshot(snapshot_id=str(about)),
+            "delete_snapshot": DeleteSnapshot(snapshot_id=str(about)),
+            "extract_volume": ExtractVolume(snapshot_id=str(about), target="vda", name="v"),
+        }[kind]
+        with transaction(self.engine) as session:
+            row = Job(
+                id=new_id(),
+                kind=kind,
+                host_id=session.scalars(select(Vm.host_id).where(Vm.id == vm)).one(),
+                vm_id=vm,
+                vm_name="web",
+                snapshot_id=about,
+                volume_snapshot_id=volume,
+                account_id=ADMIN_ACCOUNT,
+                request=operation.to_json(),
+                priority=priority,
+                requested_by="admin",
+            )
+            session.add(row)
+        return row.id
+
+    def _volume_snapshot(self, vm: UUID, snapshot: UUID) -> UUID:
+        with transaction(self.engine) as session:
+            row = VolumeSnapshot(
+                id=new_id(),
+                name=f"v-{new_id().hex[-12:]}",
+                state=VolumeSnapshotState.CREATING,
+                snapshot_id=snapshot,
+                vm_id=vm,
+                host_id=session.scalars(select(Vm.host_id).where(Vm.id == vm)).one(),
+                account_id=ADMIN_ACCOUNT,
+                target="vda",
+            )
+            session.add(row)
+        return row.id
+
+    def row(self, job: UUID) -> Job:
+        """A job's row as it is now."""
+        with transaction(self.engine) as session:
+            return session.scalars(select(Job).where(Job.id == job)).one()
+
+    def snapshot_row(self, snapshot: UUID) -> Snapshot:
+        """A snapshot's row as it is now."""
+        with transaction(self.engine) as session:
+            return session.scalars(select(Snapshot).where(Snapshot.id == snapshot)).one()
+
+    def volume_row(self, volume_snapshot: UUID) -> VolumeSnapshot:
+        """A volume snapshot's row as it is now."""
+        with transaction(self.engine) as session:
+            return session.scalars(select(VolumeSnapshot).where(VolumeSnapshot.id == volume_snapshot)).one()
+
+    def states(self) -> list[JobState]:
+        """The states of all jobs, in the order they were asked."""
+        with transaction(self.engine) as session:
+            return list(session.scalars(select(Job.state).order_by(Job.created_at, Job.id)))
+
+    def events(self, job: UUID | None = None) -> list[str]:
+        """The types of the events of a job, or of all, in order."""
+        query = select(Event.type).order_by(Event.id)
+        with transaction(self.engine) as session:
+            return list(session.scalars(query if job is None else query.where(Event.job_id == job)))
+
+    def count(self, table: type) -> int:
+        """How many rows a table has."""
+        with transaction(self.engine) as session:
+            return session.scalars(select(func.count()).select_from(table)).one()
+
+    def lapse_now(self, job: UUID) -> None:
+        """Let a job's lease have lapsed a moment ago."""
+        with transaction(self.engine) as session:
+            row = session.scalars(select(Job).where(Job.id == job)).one()
+            row.lease_until = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, 1)
+
+
+def seen_vm(
+    vm: UUID, name: str = "web", state: VmState = VmState.RUNNING, path: str = "/images/vda"
+) -> VmSeen:
+    """A VM with one volume, as a worker sees it."""
+    volume = VolumeSeen("vda", path, "qcow2", "file", 1 << 30, 1 << 20)
+    return VmSeen(vm, name, state, "", 1 << 29, (volume,))
