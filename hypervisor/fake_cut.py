@@ -35,7 +35,9 @@ def check(
         if row.agent != "answers" or row.state != VmState.RUNNING:
             raise AgentUnresponsive(vm=name, detail="QEMU guest agent is not connected")
         if row.frozen:
-            raise HypervisorFailed(detail="guest-fsfreeze-freeze has been disabled: the agent is in frozen state")
+            raise HypervisorFailed(
+                detail="guest-fsfreeze-freeze has been disabled: the agent is in frozen state"
+            )
 
 
 def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine) -> None:
@@ -86,8 +88,7 @@ def facts_of(world: World, row: FakeVmRow) -> VmFacts:
         persistent=row.persistent,
         memory_bytes=xml.memory_bytes_of(row.present),
         volumes=tuple(
-            replace(volume, virtual_bytes=sizes.get(volume.path, 0))
-            for volume in xml.volumes_of(row.present)
+            replace(volume, virtual_bytes=sizes.get(volume.path, 0)) for volume in xml.volumes_of(row.present)
         ),
         nvram=xml.nvram_of(row.definition),
         managed_save=row.managed_save,

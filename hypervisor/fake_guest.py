@@ -97,7 +97,9 @@ class FakeGuest:
         with self.machine.world() as world:
             row = world.vms[str(self.uuid)]
             if row.state != VmState.RUNNING or row.frozen:
-                raise GuestStandsStill(f"state {row.state}, filesystems {'frozen' if row.frozen else 'thawed'}")
+                raise GuestStandsStill(
+                    f"state {row.state}, filesystems {'frozen' if row.frozen else 'thawed'}"
+                )
             yield world, row
 
     def _head(self, row: FakeVmRow, target: str) -> str:

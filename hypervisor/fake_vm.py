@@ -128,7 +128,9 @@ class FakeVm:
             if not row.is_on:
                 raise _not_running()
             if target in row.jobs:
-                raise VmBusy(vm=xml.name_of(row.present), detail=f"disk {target!r} already in active block job")
+                raise VmBusy(
+                    vm=xml.name_of(row.present), detail=f"disk {target!r} already in active block job"
+                )
             chain = world.chain(self._head(row, target))
             if top not in chain or base not in chain[chain.index(top) + 1 :]:
                 raise HypervisorFailed(detail=f"invalid argument: {base} is not below {top} in the chain")

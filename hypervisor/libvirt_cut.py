@@ -1,0 +1,154 @@
+"""The cut on libvirt: every volume's head frozen and a new layer on top in one instant, with RAM or without.
+
+Stillframe owns the chain, so libvirt keeps no snapshot metadata (NO_METADATA), and the layers and the memory file are
+there beforehand (REUSE_EXT): making them would be done while the VM stands still.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import libvirt
+
+from hypervisor import files, xml
+from hypervisor.connection import Connection
+from hypervisor.libvirt_facts import is_on, state_of
+from hypervisor.long_call import LongCall
+from hypervisor.port import CutFacts, Pulse, Source
+from hypervisor.translate import in_our_words
+from stillframe.errors import AgentUnresponsive, Cancelled, HypervisorFailed, MemoryNeedsRunning, VmBusy
+from stillframe.states import Consistency, VmState
+
+_ALWAYS = (
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+)
+_DISK_ONLY = _ALWAYS | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+_QUIESCED = _DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE
+_MEMORY = _ALWAYS | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_LIVE
+
+SECRETS = libvirt.VIR_DOMAIN_XML_SECURE
+PERSISTENT = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One cut of one VM."""
+
+    connection: Connection
+    domain: Any
+    layers: Mapping[str, Source]
+    memory: str | None
+    quiesce: bool
+    pulse: Pulse
+
+    def make(self, agent_timeout_s: int) -> CutFacts:
+        """Raises errors of `stillframe.errors`, and libvirtError where they say enough."""
+        if not is_on(self.domain):
+            if self.memory:
+                raise MemoryNeedsRunning(vm=self.domain.name(), state=VmState.OFF)
+            settle(self.domain, self.layers)
+            return CutFacts(Consistency.STOPPED, 0, 0)
+        live = self.domain.XMLDesc(0)
+        if self.quiesce:
+            self._prepare_agent(agent_timeout_s)
+        if self.memory:
+            self.pulse(0, xml.memory_bytes_of(live))
+            files.make_empty(self.memory)
+        with self.connection.hear().pauses_of(UUID(self.domain.UUIDString())) as pauses:
+            took_ms = self._call(xml.snapshot_request(live, self.layers, self.memory))
+            pause_ms = pauses.ms()
+        settle(self.domain, self.layers)
+        if self.memory:
+            files.sync(self.memory)
+            return CutFacts(Consistency.MEMORY, pause_ms, 0)
+        if self.quiesce:
+            return CutFacts(Consistency.FILESYSTEM, pause_ms, took_ms)
+        return CutFacts(Consistency.CRASH, pause_ms, 0)
+
+    def _prepare_agent(self, timeout_s: int) -> None:
+        state, _ = state_of(self.domain)
+        if state != VmState.RUNNING:
+            raise AgentUnresponsive(vm=self.domain.name(), detail=f"the VM is {state}, and so is its agent")
+        self.domain.agentSetResponseTimeout(timeout_s, 0)
+
+    def _call(self, request: str) -> int:
+        flags = _MEMORY if self.memory else _QUIESCED if self.quiesce else _DISK_ONLY
+        watch = _Watch(self.connection, self.domain, self.pulse, can_abort=self.memory is not None)
+        call = LongCall(lambda: self.domain.snapshotCreateXML(request, flags))
+        started = time.monotonic()
+        try:
+            call.run(watch)
+        except libvirt.libvirtError as error:
+            self._explain(error, watch)
+            raise
+        took_ms = round((time.monotonic() - started) * 1000)
+        # A cancel that came too late is none: the cut is whole.
+        if watch.raised is not None and not isinstance(watch.raised, Cancelled):
+            raise watch.raised
+        return took_ms
+
+    def _explain(self, error: libvirt.libvirtError, watch: "_Watch") -> None:
+        ours = in_our_words(error, self.domain.name())
+        if isinstance(ours, Cancelled | VmBusy) and self.memory:
+            files.remove(self.memory)
+        if isinstance(ours, Cancelled):
+            if watch.raised is not None:
+                raise watch.raised from error
+            raise HypervisorFailed(detail=f"somebody else aborted it: {ours.context['detail']}") from error
+        # The thaw after a cut that worked can fail as well, and its error is all that libvirt tells.
+        if isinstance(ours, AgentUnresponsive) and self._is_cut():
+            raise HypervisorFailed(
+                detail=f"cut, but the guest was not thawed: {ours.context['detail']}"
+            ) from error
+
+    def _is_cut(self) -> bool:
+        heads = {volume.path for volume in xml.volumes_of(self.domain.XMLDesc(0))}
+        return bool(heads & {layer.path for layer in self.layers.values()})
+
+
+class _Watch:
+    """Tells how far a cut is, over the second connection, and aborts it when the pulse raises."""
+
+    def __init__(self, connection: Connection, domain: Any, pulse: Pulse, can_abort: bool) -> None:
+        self.raised: Exception | None = None
+        self._connection = connection
+        self._uuid = domain.UUID()
+        self._pulse = pulse
+        self._can_abort = can_abort
+        self._seen = (0, 0)
+
+    def __call__(self) -> None:
+        if self.raised is None:
+            try:
+                self._pulse(*self._progress())
+            except Exception as raised:
+                self.raised = raised
+        if self.raised is not None and self._can_abort:
+            # Again and again: an abort before QEMU has begun, or after the RAM is written, is not heard.
+            with suppress(libvirt.libvirtError):
+                self._domain().abortJob()
+
+    def _progress(self) -> tuple[int, int]:
+        if self._can_abort:
+            with suppress(libvirt.libvirtError):
+                stats = self._domain().jobStats()
+                self._seen = (stats.get("data_processed", 0), stats.get("data_total", self._seen[1]))
+        return self._seen
+
+    def _domain(self) -> Any:
+        return self._connection.second().lookupByUUID(self._uuid)
+
+
+def settle(domain: Any, sources: Mapping[str, Source]) -> None:
+    """Makes the persistent definition name these images and nothing below them.
+
+    After a cut or a pivot libvirt does write the new head into it, but with the whole <backingStore> of that moment,
+    which it believes at the next boot: a layer that was merged while the VM was off would be missed, and no boot.
+    """
+    definition = domain.XMLDesc(PERSISTENT)
+    domain.connect().defineXML(xml.with_sources(definition, sources))

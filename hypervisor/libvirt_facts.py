@@ -1,0 +1,75 @@
+"""How a libvirt domain looks in Stillframe's words: its state with the reason, its volumes, what others did to it."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import libvirt
+
+from hypervisor import xml
+from hypervisor.header import virtual_bytes
+from hypervisor.port import VmFacts
+from stillframe.states import VmState
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: VmState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: VmState.PAUSED,
+    # Being shut down by its guest: QEMU is still there.
+    libvirt.VIR_DOMAIN_SHUTDOWN: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTOFF: VmState.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: VmState.CRASHED,
+}
+
+
+def _words(prefix: str) -> dict[int, str]:
+    """Words that libvirt itself has for its numbers: VIR_DOMAIN_PAUSED_IOERROR is `ioerror`."""
+    names = [name for name in dir(libvirt) if name.startswith(prefix) and not name.endswith("_LAST")]
+    return {getattr(libvirt, name): name.removeprefix(prefix).lower() for name in names}
+
+
+_REASONS = {
+    libvirt.VIR_DOMAIN_RUNNING: _words("VIR_DOMAIN_RUNNING_"),
+    libvirt.VIR_DOMAIN_PAUSED: _words("VIR_DOMAIN_PAUSED_"),
+    libvirt.VIR_DOMAIN_SHUTOFF: _words("VIR_DOMAIN_SHUTOFF_"),
+    libvirt.VIR_DOMAIN_CRASHED: _words("VIR_DOMAIN_CRASHED_"),
+}
+
+
+def state_of(domain: Any) -> tuple[VmState, str]:
+    """The state and libvirt's word for the reason."""
+    number, reason = domain.state()
+    state = _STATES.get(number, VmState.OFF)
+    if number == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
+        state = VmState.CRASHED
+    return state, _REASONS.get(number, {}).get(reason, "unknown")
+
+
+def is_on(domain: Any) -> bool:
+    """Whether there is a QEMU of it."""
+    return bool(domain.isActive())
+
+
+def facts_of(domain: Any) -> VmFacts:
+    """All that is known of a VM. Raises libvirtError."""
+    definition = domain.XMLDesc(0)
+    state, reason = state_of(domain)
+    volumes = (
+        # Read from the image's header: libvirt's blockInfo asks QEMU, and waits for whatever that is busy with.
+        replace(volume, virtual_bytes=virtual_bytes(volume.path, volume.format))
+        for volume in xml.volumes_of(definition)
+    )
+    return VmFacts(
+        uuid=UUID(domain.UUIDString()),
+        name=domain.name(),
+        state=state,
+        reason=reason,
+        persistent=bool(domain.isPersistent()),
+        memory_bytes=xml.memory_bytes_of(definition),
+        volumes=tuple(volumes),
+        nvram=xml.nvram_of(definition),
+        managed_save=bool(domain.hasManagedSaveImage(0)),
+        foreign_snapshots=tuple(sorted(domain.snapshotListNames(0))),
+        note=xml.note_of(definition),
+    )

@@ -1,0 +1,210 @@
+"""One VM on libvirt. Its cut is in `libvirt_cut.py`."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import libvirt
+
+from hypervisor import xml
+from hypervisor.connection import Connection
+from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
+from hypervisor.libvirt_facts import facts_of, is_on, state_of
+from hypervisor.long_call import LongCall
+from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts
+from hypervisor.qemu_img import QemuImages
+from hypervisor.translate import translated
+from stillframe.errors import AgentUnresponsive, HypervisorFailed
+from stillframe.states import VmState
+
+_JOB_KINDS = {
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL: "pull",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY: "copy",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT: "commit",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT: "active_commit",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP: "backup",
+}
+_HEAD = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+
+
+class LibvirtVm:
+    """`hypervisor.port.Vm` on libvirt; it is looked up anew for every call, so it outlives reconnects."""
+
+    def __init__(self, connection: Connection, uuid: UUID, host: str, agent_timeout_s: int) -> None:
+        self.uuid = uuid
+        self._connection = connection
+        self._host = host
+        self._agent_timeout_s = agent_timeout_s
+        self._name: object = uuid
+
+    def facts(self) -> VmFacts:
+        """All that is known of it."""
+        with self._domain() as domain:
+            return facts_of(domain)
+
+    def definition(self) -> str:
+        """The persistent definition, with secrets."""
+        with self._domain() as domain:
+            return str(domain.XMLDesc(PERSISTENT))
+
+    def running_definition(self) -> str:
+        """What a save image would hold."""
+        with self._domain() as domain:
+            return str(
+                domain.XMLDesc(SECRETS | libvirt.VIR_DOMAIN_XML_MIGRATABLE if is_on(domain) else PERSISTENT)
+            )
+
+    def cut(self, layers: Mapping[str, Source], memory: str | None, quiesce: bool, pulse: Pulse) -> CutFacts:
+        """Puts `layers` on top of the volumes, in one instant."""
+        if memory and quiesce:
+            raise HypervisorFailed(detail="a cut with memory cannot be quiesced")
+        with self._domain() as domain:
+            return Cut(self._connection, domain, layers, memory, quiesce, pulse).make(self._agent_timeout_s)
+
+    def stop(self) -> None:
+        """Power off."""
+        with self._domain() as domain:
+            try:
+                domain.destroyFlags(0)
+            except libvirt.libvirtError:
+                if is_on(domain):
+                    raise
+
+    def start(self, paused: bool = False) -> None:
+        """Boots it."""
+        with self._domain() as domain:
+            if is_on(domain):
+                return
+            try:
+                domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+            except libvirt.libvirtError:
+                if not is_on(domain):
+                    raise
+
+    def resume(self) -> None:
+        """Lets it run."""
+        with self._domain() as domain:
+            if state_of(domain)[0] != VmState.RUNNING:
+                domain.resume()
+
+    def define(self, definition: str, sources: Mapping[str, Source]) -> None:
+        """Another persistent definition, on these images."""
+        with self._domain() as domain:
+            domain.connect().defineXML(xml.with_sources(definition, sources, domain.name()))
+
+    def saved_definition(self, memory: str) -> str:
+        """The definition in a memory file."""
+        with translated(vm=self._name, host=self._host):
+            return str(self._connection.main().saveImageGetXMLDesc(memory, SECRETS))
+
+    def restore(self, memory: str, sources: Mapping[str, Source], pulse: Pulse | None = None) -> None:
+        """RAM comes back, on other images."""
+        definition = self.saved_definition(memory)
+        raised: list[Exception] = []
+
+        def meanwhile() -> None:
+            try:
+                if pulse is not None and not raised:
+                    pulse(0, 0)
+            except Exception as error:
+                raised.append(error)
+
+        with self._domain() as domain:
+            live = xml.with_sources(definition, sources, domain.name())
+            connection = domain.connect()
+            LongCall(lambda: connection.restoreFlags(memory, live, 0)).run(meanwhile)
+        if raised:
+            raise raised[0]
+
+    def block_job(self, target: str) -> BlockJob | None:
+        """The job on a volume."""
+        with self._domain() as domain:
+            try:
+                said = domain.blockJobInfo(target, 0)
+            except libvirt.libvirtError:
+                if is_on(domain):
+                    raise
+                return None
+            if not said:
+                return None
+            # All bytes moved is not enough: until libvirt has heard of it from QEMU, a pivot is an error.
+            ready = said["cur"] == said["end"] and xml.is_mirror_ready(domain.XMLDesc(0), target)
+            return BlockJob(_JOB_KINDS.get(said["type"], "unknown"), said["cur"], said["end"], ready)
+
+    def start_commit(self, target: str, top: str, base: str) -> None:
+        """Begins to merge."""
+        with self._domain() as domain:
+            is_head = xml.chain_of(domain.XMLDesc(0), target)[:1] == (top,)
+            if is_head:
+                domain.blockCommit(target, base, None, 0, _HEAD)
+            else:
+                domain.blockCommit(target, base, top, 0, 0)
+
+    def pivot(self, target: str) -> None:
+        """Ends a ready merge of the head."""
+        with self._domain() as domain:
+            domain.blockJobAbort(target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+            settle(domain, {})
+
+    def abort_block_job(self, target: str) -> None:
+        """Ends a merge; the chain stays."""
+        with self._domain() as domain:
+            if domain.blockJobInfo(target, 0):
+                domain.blockJobAbort(target, 0)
+
+    def live_chain(self, target: str) -> tuple[str, ...]:
+        """A volume's images, head first."""
+        with self._domain() as domain:
+            definition = domain.XMLDesc(0)
+            on = is_on(domain)
+        if on:
+            return xml.chain_of(definition, target)
+        for volume in xml.volumes_of(definition):
+            if volume.target == target and volume.path:
+                return tuple(image.path for image in QemuImages().chain(volume.path, volume.format))
+        return ()
+
+    def is_frozen(self) -> bool | None:
+        """What the agent says."""
+        try:
+            with self._domain() as domain:
+                if state_of(domain)[0] != VmState.RUNNING:
+                    return None
+                domain.agentSetResponseTimeout(self._agent_timeout_s, 0)
+                # A frozen agent refuses all but a few commands, and says why. Asking guest-fsfreeze-status
+                # itself would need a raw agent command, which marks the VM as tainted.
+                domain.getTime()
+        except AgentUnresponsive as error:
+            return True if "frozen state" in error.context["detail"] else None
+        except HypervisorFailed:
+            return None
+        return False
+
+    def thaw(self) -> None:
+        """Thaws."""
+        with self._domain() as domain:
+            domain.fsThaw()
+
+    def set_clock(self) -> None:
+        """Best effort."""
+        now = time.time()
+        with suppress(AgentUnresponsive, HypervisorFailed), self._domain() as domain:
+            domain.setTime({"seconds": int(now), "nseconds": int(now % 1 * 1e9)}, 0)
+
+    def note(self, text: str) -> None:
+        """Keeps a text, live and persistent."""
+        with self._domain() as domain:
+            where = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
+            if is_on(domain):
+                where |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+            element = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+            domain.setMetadata(element, xml.note_element(text), xml.NOTE_PREFIX, xml.NOTE_URI, where)
+
+    @contextmanager
+    def _domain(self) -> Iterator[Any]:
+        with translated(vm=self._name, host=self._host):
+            domain = self._connection.main().lookupByUUID(self.uuid.bytes)
+            self._name = domain.name()
+            yield domain
