@@ -1,0 +1,95 @@
+"""What may be done as things stand."""
+
+from collections.abc import Callable
+
+import pytest
+
+from stillframe import errors
+from stillframe.rules import SnapshotFacts, actions, check_delete, check_extract, check_revert, type_for
+from stillframe.states import SnapshotState, SnapshotType, VmState
+
+
+def facts(
+    state: SnapshotState = SnapshotState.READY,
+    type_: SnapshotType = SnapshotType.HOT,
+    vm: VmState = VmState.RUNNING,
+) -> SnapshotFacts:
+    """A snapshot of VM web1."""
+    return SnapshotFacts(name="s1", state=state, type=type_, vm="web1", vm_state=vm, host="h1")
+
+
+def refusal(check: Callable[[SnapshotFacts], None], of: SnapshotFacts) -> str | None:
+    """What a check refuses with, if it does."""
+    try:
+        check(of)
+    except errors.StillframeError as refused:
+        return refused.detail
+    return None
+
+
+@pytest.mark.parametrize(
+    ("state", "wished", "becomes"),
+    [
+        (VmState.RUNNING, None, SnapshotType.HOT),
+        (VmState.PAUSED, None, SnapshotType.HOT),
+        (VmState.OFF, None, SnapshotType.COLD),
+        (VmState.CRASHED, None, SnapshotType.COLD),
+        (VmState.RUNNING, SnapshotType.MEMORY, SnapshotType.MEMORY),
+        (VmState.OFF, SnapshotType.COLD, SnapshotType.COLD),
+    ],
+)
+def test_a_type_that_fits(state: VmState, wished: SnapshotType | None, becomes: SnapshotType) -> None:
+    """Without a wish the type is what fits the VM; a wish that fits is granted."""
+    assert type_for("web1", state, wished) is becomes
+
+
+@pytest.mark.parametrize(
+    ("state", "wished", "refusal"),
+    [
+        (VmState.OFF, SnapshotType.MEMORY, errors.MemoryNeedsRunning),
+        (VmState.OFF, SnapshotType.HOT, errors.HotNeedsRunning),
+        (VmState.RUNNING, SnapshotType.COLD, errors.ColdNeedsStopped),
+        (VmState.PAUSED, SnapshotType.COLD, errors.ColdNeedsStopped),
+    ],
+)
+def test_a_type_that_does_not_fit(
+    state: VmState, wished: SnapshotType, refusal: type[errors.StillframeError]
+) -> None:
+    """A wish that does not fit is refused with the VM's state in the sentence."""
+    with pytest.raises(refusal) as refused:
+        type_for("web1", state, wished)
+
+    assert state in refused.value.detail
+
+
+@pytest.mark.parametrize("state", set(SnapshotState))
+def test_what_is_shown_is_what_would_happen(state: SnapshotState) -> None:
+    """An action is shown as allowed exactly when the check of a request lets it through."""
+    checks = {"revert": check_revert, "delete": check_delete, "extract": check_extract}
+    shown = actions(facts(state))
+
+    for name, check in checks.items():
+        reason = refusal(check, facts(state))
+
+        assert shown[name]["allowed"] is (reason is None)
+        assert (shown[name]["reason"] or "").startswith(reason or "")
+
+
+def test_a_failed_snapshot_can_only_be_deleted() -> None:
+    """Error rows block nothing and can always be deleted."""
+    allowed = {name for name, one in actions(facts(SnapshotState.ERROR)).items() if one["allowed"]}
+
+    assert allowed == {"delete"}
+
+
+def test_a_vm_that_is_gone_cannot_be_brought_back() -> None:
+    """A revert needs the VM; what lies on disk can still be extracted or deleted."""
+    shown = actions(facts(vm=VmState.GONE))
+
+    assert "no longer on host h1" in shown["revert"]["reason"]
+
+
+def test_memory_says_by_itself_what_comes_after() -> None:
+    """`after` is refused where it would mean nothing."""
+    with pytest.raises(errors.AfterNotForMemory):
+        check_revert(facts(type_=SnapshotType.MEMORY), after="stop")
