@@ -35,6 +35,7 @@ from models.snapshot import Snapshot, VolumeSnapshot
 from stillframe.errors import JobNotFound, LostLease, LostRace, SnapshotNotFound, StillframeError
 from stillframe.events import EventType, Level
 from stillframe.states import (
+    OVER,
     SNAPSHOT_MOVES,
     JobState,
     SnapshotState,
@@ -43,6 +44,9 @@ from stillframe.states import (
 )
 
 Sql = Session | Connection
+
+#: Where Postgres says, after commit, the id of each job that does not go on by itself any more.
+OVER_CHANNEL = "stillframe_jobs"
 AnyRow = Row[*tuple[Any, ...]]
 
 #: What a move gives back of the job it moved.
@@ -72,7 +76,10 @@ def move_job(
     if attempt is not None:
         change = change.where(Job.attempt == attempt)
     moved = change.values(**values, state=to).returning(*_FACTS).cte("moved")
-    row = sql.execute(select(moved).add_cte(_event_of(moved, told).cte("told"))).one_or_none()
+    found = select(moved).add_cte(_event_of(moved, told).cte("told"))
+    if to in OVER:
+        found = found.add_columns(func.pg_notify(OVER_CHANNEL, cast(moved.c.id, Text)).label("rung"))
+    row = sql.execute(found).one_or_none()
     if row is None:
         raise why_not_moved(sql, job, attempt, allowed)
     return row

@@ -7,15 +7,12 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
-from stillframe.states import ENDED, JobState
+from stillframe.states import OVER
 
 if TYPE_CHECKING:
     import httpx
 
 Json = dict[str, Any]
-
-#: What a job that `wait` returns has come to; a stuck one waits for a person.
-OVER = ENDED | {JobState.STUCK}
 
 
 class ProblemError(Exception):

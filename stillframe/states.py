@@ -99,6 +99,8 @@ SNAPSHOT_MOVES: dict[SnapshotState, frozenset[SnapshotState]] = {
 
 #: A job in one of these has ended and never changes again (`stuck` has not ended: a person decides).
 ENDED = frozenset(state for state, moves in JOB_MOVES.items() if not moves)
+#: A job in one of these does not go on by itself: those who wait for it need not wait longer.
+OVER = ENDED | {JobState.STUCK}
 #: A job in one of these is in a worker's hands.
 HELD = frozenset({JobState.RUNNING, JobState.UNDOING})
 

@@ -4,7 +4,8 @@ from argparse import Namespace
 
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
-from stillframe.client import OVER, Client
+from stillframe.client import Client
+from stillframe.states import OVER
 
 
 def show_list(client: Client, asked: Namespace) -> int:

@@ -1,7 +1,6 @@
 """The grammar: a noun, then a verb. Knows argparse and nothing else, so that --help and --version stay light."""
 
 import argparse
-from typing import Any
 
 from stillframe import __version__
 
@@ -20,12 +19,14 @@ COMMAND = {"show": "show_one"}
 SORTS = ("created_at", "-created_at", "name", "-name")
 
 
+#: `typing` is left out: importing it costs a tenth of --help. Type checkers take this name as true.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command asked for; `command` names the function that does it. Exits with 2 on a usage error."""
-    return _parser().parse_args(argv)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stillframe",
         description="VM snapshots as queued jobs.",
@@ -33,23 +34,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"stillframe {__version__}")
-    nouns = parser.add_subparsers(metavar="NOUN", required=True)
-    _vm(_noun(nouns, "vm", "virtual machines"))
-    _snapshot(_noun(nouns, "snapshot", "VMs at an instant"))
-    _comment(_noun(nouns, "comment", "people's words on snapshots"))
-    _volume(_noun(nouns, "volume", "volumes extracted out of snapshots"))
-    _job(_noun(nouns, "job", "what was asked for and how it goes"))
-    _event(_noun(nouns, "event", "what has happened"))
-    _host(_noun(nouns, "host", "hypervisors"))
-    return parser
+    nouns = parser.add_subparsers(metavar="NOUN", required=True, prog="stillframe")
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, (text, grow) in NOUNS.items():
+        noun = nouns.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == asked:  # the others' verbs are not needed this time
+            grow(noun.add_subparsers(metavar="VERB", required=True, prog=f"stillframe {name}"))
+    return parser.parse_args(argv)
 
 
-def _noun(nouns: Any, name: str, text: str) -> Any:
-    noun = nouns.add_parser(name, help=text, description=text.capitalize() + ".")
-    return noun.add_subparsers(metavar="VERB", required=True)
-
-
-def _verb(verbs: Any, name: str, command: str, text: str) -> argparse.ArgumentParser:
+def _verb(verbs: "Verbs", name: str, command: str, text: str) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
@@ -79,7 +73,7 @@ def _count(text: str) -> int:
     return number
 
 
-def _vm(verbs: Any) -> None:
+def _vm(verbs: "Verbs") -> None:
     listed = _verb(verbs, "list", "vms.show_list", "list VMs")
     listed.add_argument("--host")
     listed.add_argument("--state", choices=("running", "paused", "off", "crashed", "gone"))
@@ -88,7 +82,7 @@ def _vm(verbs: Any) -> None:
     _verb(verbs, "show", "vms.show_one", "show one VM with its volumes").add_argument("vm", metavar="VM")
 
 
-def _snapshot(verbs: Any) -> None:
+def _snapshot(verbs: "Verbs") -> None:
     create = _verb(verbs, "create", "snapshots.create", "take a snapshot")
     create.add_argument("vm", metavar="VM", help="name or id")
     create.add_argument(
@@ -139,13 +133,13 @@ def _snapshot(verbs: Any) -> None:
     _job_verb(extract)
 
 
-def _snapshot_verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
+def _snapshot_verb(verbs: "Verbs", name: str, text: str) -> argparse.ArgumentParser:
     verb = _verb(verbs, name, f"snapshots.{COMMAND.get(name, name)}", text)
     verb.add_argument("snapshot", metavar="SNAPSHOT")
     return verb
 
 
-def _comment(verbs: Any) -> None:
+def _comment(verbs: "Verbs") -> None:
     add = _verb(verbs, "add", "comments.add", "add a comment")
     add.add_argument("snapshot", metavar="SNAPSHOT")
     add.add_argument("text", metavar="TEXT")
@@ -154,7 +148,7 @@ def _comment(verbs: Any) -> None:
     _listed(listed)
 
 
-def _volume(verbs: Any) -> None:
+def _volume(verbs: "Verbs") -> None:
     listed = _verb(verbs, "list", "volumes.show_list", "list volume snapshots")
     listed.add_argument("--vm")
     listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
@@ -164,7 +158,7 @@ def _volume(verbs: Any) -> None:
     )
 
 
-def _job(verbs: Any) -> None:
+def _job(verbs: "Verbs") -> None:
     listed = _verb(verbs, "list", "jobs.show_list", "list jobs, newest first")
     listed.add_argument("--vm")
     listed.add_argument("--state", action="append", choices=JOB_STATES, help="may be given several times")
@@ -182,7 +176,7 @@ def _job(verbs: Any) -> None:
         )
 
 
-def _event(verbs: Any) -> None:
+def _event(verbs: "Verbs") -> None:
     listed = _verb(verbs, "list", "events.show_list", "list events, oldest first")
     listed.add_argument("--vm")
     listed.add_argument("--snapshot", metavar="SNAPSHOT")
@@ -192,5 +186,16 @@ def _event(verbs: Any) -> None:
     _listed(listed)
 
 
-def _host(verbs: Any) -> None:
+def _host(verbs: "Verbs") -> None:
     _listed(_verb(verbs, "list", "hosts.show_list", "list hypervisors"))
+
+
+NOUNS = {
+    "vm": ("virtual machines", _vm),
+    "snapshot": ("VMs at an instant", _snapshot),
+    "comment": ("people's words on snapshots", _comment),
+    "volume": ("volumes extracted out of snapshots", _volume),
+    "job": ("what was asked for and how it goes", _job),
+    "event": ("what has happened", _event),
+    "host": ("hypervisors", _host),
+}

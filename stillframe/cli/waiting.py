@@ -6,7 +6,8 @@ from time import monotonic
 from typing import TextIO
 
 from stillframe.cli import show
-from stillframe.client import OVER, Client, Json
+from stillframe.client import Client, Json
+from stillframe.states import OVER
 
 OK, FAILED, SKIPPED, STILL_GOING = 0, 1, 3, 4
 EXIT_OF_STATE = {"succeeded": OK, "skipped": SKIPPED, "expired": SKIPPED}

@@ -1,0 +1,1 @@
+"""The read side: SQL for lists and details, in the words of the HTTP contract."""

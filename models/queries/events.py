@@ -1,0 +1,72 @@
+"""Lists of events and comments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, select, text
+
+from models.base import Json
+from models.event import Comment, Event
+from models.queries.find import vm_ids
+from models.queries.paging import AnyRow, Order, Wanted, instant, page
+from models.vm import Vm
+
+_ID = Event.id.expression
+NEWEST_FIRST = Order("-id", _ID, _ID, descending=True, parse=int, parse_id=int)
+IN_ORDER = Order("id", _ID, _ID, descending=False, parse=int, parse_id=int)
+SAID_IN_ORDER = Order(
+    "created_at", Comment.created_at.expression, Comment.id.expression, descending=False, parse=instant
+)
+
+#: Ids are given before commit: below this, no transaction that is still open can add an event any more.
+SETTLED = text("event.tx < pg_snapshot_xmin(pg_current_snapshot())")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which events. With `after`, an event's id, they come oldest first and none is ever missed."""
+
+    vm: str | None = None
+    snapshot: UUID | None = None
+    job: UUID | None = None
+    type: str | None = None
+    after: int | None = None
+
+
+def events(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+    """A page, newest first unless `after` is given; raises VmNotFound."""
+    statement = select(
+        *(Event.id, Event.at, Event.type, Event.level, Event.actor, Event.vm_id, Event.snapshot_id),
+        *(Event.job_id, Event.message, Event.data, Vm.name.label("vm_name")),
+    ).outerjoin(Vm, Vm.id == Event.vm_id)
+    if filters.vm is not None:
+        statement = statement.where(Event.vm_id.in_(vm_ids(connection, filters.vm)))
+    if filters.snapshot is not None:
+        statement = statement.where(Event.snapshot_id == filters.snapshot)
+    if filters.job is not None:
+        statement = statement.where(Event.job_id == filters.job)
+    if filters.type is not None:
+        statement = statement.where(Event.type == filters.type)
+    if filters.after is None:
+        return page(connection, statement, NEWEST_FIRST, wanted, _items)
+    return page(connection, statement.where(Event.id > filters.after, SETTLED), IN_ORDER, wanted, _items)
+
+
+def comments(connection: Connection, snapshot: UUID, wanted: Wanted) -> Json:
+    """A page of what was said about a snapshot, oldest first."""
+    said = select(Comment.id, Comment.snapshot_id, Comment.author, Comment.text, Comment.created_at)
+    return page(
+        connection, said.where(Comment.snapshot_id == snapshot), SAID_IN_ORDER, wanted, _comment_items
+    )
+
+
+def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [
+        {**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name or ""} if row.vm_id else None}
+        for row in rows
+    ]
+
+
+def _comment_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [dict(row._mapping) for row in rows]

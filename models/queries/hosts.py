@@ -1,0 +1,109 @@
+"""Lists and details of hosts and VMs."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from models.account import Account, Domain
+from models.base import Json
+from models.host import Host
+from models.job import Job
+from models.queries.find import containing, host_id, vm_id
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
+from models.snapshot import Snapshot
+from models.vm import Vm, Volume
+from stillframe.states import HELD, JobState, VmState
+
+HOSTS_BY_NAME = Order("name", Host.name.expression, Host.id.expression, descending=False)
+VMS_BY_NAME = Order("name", Vm.name.expression, Vm.id.expression, descending=False)
+
+
+def hosts(connection: Connection, wanted: Wanted, fresh: timedelta) -> Json:
+    """Hosts by name. One is alive if it was seen within `fresh`."""
+    return page(connection, _hosts(fresh), HOSTS_BY_NAME, wanted, _host_items)
+
+
+def host(connection: Connection, name: str, fresh: timedelta) -> Json:
+    """One host; raises HostNotFound."""
+    rows = connection.execute(_hosts(fresh).where(Host.id == host_id(connection, name))).all()
+    return _host_items(connection, rows)[0]
+
+
+def vms(
+    connection: Connection,
+    wanted: Wanted,
+    host: str | None = None,
+    q: str | None = None,
+    state: VmState | None = None,
+) -> Json:
+    """VMs by name; those that are gone only when asked for."""
+    statement = _vms().where(Vm.gone if state is VmState.GONE else ~Vm.gone)
+    if host is not None:
+        statement = statement.where(Vm.host_id == host_id(connection, host))
+    if q:
+        statement = statement.where(Vm.name.ilike(containing(q)))
+    if state is not None and state is not VmState.GONE:
+        statement = statement.where(Vm.state == state)
+    return page(connection, statement, VMS_BY_NAME, wanted, _vm_items)
+
+
+def vm(connection: Connection, text: str) -> Json:
+    """One VM by id or name; raises VmNotFound or VmNameAmbiguous."""
+    rows = connection.execute(_vms().where(Vm.id == vm_id(connection, text))).all()
+    return _vm_items(connection, rows)[0]
+
+
+def _hosts(fresh: timedelta) -> AnySelect:
+    ours = select(func.count()).where(Job.host_id == Host.id)
+    return select(
+        *(Host.id, Host.name, Host.libvirt_version, Host.qemu_version, Host.cpus, Host.memory_bytes),
+        *(Host.registered_at, Host.last_seen_at),
+        (Host.last_seen_at > func.now() - fresh).label("alive"),
+        select(func.count()).where(Vm.host_id == Host.id, ~Vm.gone).scalar_subquery().label("vms"),
+        ours.where(Job.state == JobState.QUEUED).scalar_subquery().label("jobs_queued"),
+        ours.where(Job.state.in_(HELD)).scalar_subquery().label("jobs_running"),
+    )
+
+
+def _host_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [dict(row._mapping) for row in rows]
+
+
+def _vms() -> AnySelect:
+    return (
+        select(
+            *(Vm.id, Vm.name, Vm.state, Vm.reason, Vm.gone, Vm.memory_bytes, Vm.created_at, Vm.seen_at),
+            Host.name.label("host"),
+            Account.name.label("account"),
+            Domain.path.label("domain"),
+            Snapshot.id.label("current_id"),
+            Snapshot.name.label("current_name"),
+        )
+        .join(Host, Host.id == Vm.host_id)
+        .outerjoin(Account, Account.id == Vm.account_id)
+        .outerjoin(Domain, Domain.id == Account.domain_id)
+        .outerjoin(Snapshot, (Snapshot.vm_id == Vm.id) & Snapshot.current)
+    )
+
+
+def _vm_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    volumes = _volumes(connection, [row.id for row in rows])
+    return [
+        {
+            **row._mapping,
+            "state": VmState.GONE if row.gone else row.state,
+            "current": {"id": row.current_id, "name": row.current_name} if row.current_id else None,
+            "volumes": volumes.get(row.id, []),
+        }
+        for row in rows
+    ]
+
+
+def _volumes(connection: Connection, ids: list[UUID]) -> dict[UUID, list[Json]]:
+    found: dict[UUID, list[Json]] = {}
+    of = select(Volume.__table__).where(Volume.vm_id.in_(ids)).order_by(Volume.vm_id, Volume.target)
+    for row in connection.execute(of):
+        found.setdefault(row.vm_id, []).append(dict(row._mapping))
+    return found

@@ -1,0 +1,79 @@
+"""Lists and details of jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, false, select
+
+from models.base import Json
+from models.host import Host
+from models.job import Job, Step
+from models.queries.find import beginning, host_id, vm_ids
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from stillframe.errors import JobNotFound
+from stillframe.states import JobState
+
+_ID = Job.id.expression
+NEWEST_FIRST = Order("-created_at", Job.created_at.expression, _ID, descending=True, parse=instant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which jobs. `q` is the beginning of an id."""
+
+    vm: str | None = None
+    states: tuple[JobState, ...] = ()
+    kind: str | None = None
+    host: str | None = None
+    snapshot: UUID | None = None
+    q: str | None = None
+
+
+def jobs(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+    """A page, newest first, without steps; raises VmNotFound or HostNotFound."""
+    statement = _select()
+    if filters.vm is not None:
+        statement = statement.where(Job.vm_id.in_(vm_ids(connection, filters.vm)))
+    if filters.states:
+        statement = statement.where(Job.state.in_(filters.states))
+    if filters.kind is not None:
+        statement = statement.where(Job.kind == filters.kind)
+    if filters.host is not None:
+        statement = statement.where(Job.host_id == host_id(connection, filters.host))
+    if filters.snapshot is not None:
+        statement = statement.where(Job.snapshot_id == filters.snapshot)
+    if filters.q:
+        by_id = beginning(_ID, filters.q)
+        statement = statement.where(by_id if by_id is not None else false())
+    return page(connection, statement, NEWEST_FIRST, wanted, _items)
+
+
+def job(connection: Connection, id_: UUID) -> Json:
+    """One job with its steps; raises JobNotFound."""
+    row = connection.execute(_select().where(Job.id == id_)).first()
+    if row is None:
+        raise JobNotFound(job=str(id_))
+    return {**_item(row), "steps": _steps(connection, id_)}
+
+
+def _select() -> AnySelect:
+    return select(
+        *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
+        *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
+        *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
+        *(Job.request, Job.error, Host.name.label("host")),
+    ).join(Host, Host.id == Job.host_id)
+
+
+def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [_item(row) for row in rows]
+
+
+def _item(row: AnyRow) -> Json:
+    return {**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name}, "steps": None}
+
+
+def _steps(connection: Connection, job: UUID) -> list[Json]:
+    of = select(Step.__table__).where(Step.job_id == job).order_by(Step.seq)
+    return [dict(row._mapping) for row in connection.execute(of)]

@@ -1,0 +1,98 @@
+"""Keyset pages: each costs the same however deep, and what is inserted meanwhile neither repeats nor hides a row."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
+
+from models.base import Json
+from stillframe.errors import Invalid
+
+Key = tuple[Any, Any]
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+
+
+class CursorInvalid(Invalid):
+    """The cursor does not belong to this list."""
+
+    code = "request.cursor_invalid"
+    remedy = "Send a cursor as `next_cursor` gave it, with the same sort; or begin without one."
+
+
+@dataclass(frozen=True)
+class Order:
+    """A total order of rows: by one column, then by id. `parse` reads the column's value out of a cursor."""
+
+    name: str
+    column: ColumnElement[Any]
+    id: ColumnElement[Any]
+    descending: bool
+    parse: Callable[[Any], Any] = str
+    parse_id: Callable[[Any], Any] = UUID
+
+    def after(self, cursor: str) -> ColumnElement[bool]:
+        """What comes after the row that the cursor stands on."""
+        here = tuple_(self.column, self.id)
+        there = tuple_(*self._read(cursor))
+        return here < there if self.descending else here > there
+
+    def by(self) -> tuple[ColumnElement[Any], ...]:
+        """The columns to sort by, with their directions."""
+        columns = (self.column, self.id)
+        return tuple(one.desc() if self.descending else one.asc() for one in columns)
+
+    def cursor(self, value: Any, id_: Any) -> str:
+        """An opaque word for the place right after a row."""
+        text = value.isoformat() if isinstance(value, datetime) else value
+        return urlsafe_b64encode(json.dumps([self.name, text, str(id_)]).encode()).decode().rstrip("=")
+
+    def _read(self, cursor: str) -> Key:
+        try:
+            name, value, id_ = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+            if name != self.name or "\0" in str(value):
+                raise CursorInvalid
+            return self.parse(value), self.parse_id(id_)
+        except (NotBase64, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise CursorInvalid from error
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How much of a list, and from where on."""
+
+    limit: int = 50
+    cursor: str | None = None
+
+
+def page(
+    connection: Connection,
+    select: AnySelect,
+    order: Order,
+    wanted: Wanted,
+    shape: Callable[[Connection, Sequence[AnyRow]], list[Json]],
+) -> Json:
+    """`{items, next_cursor}`. The rows must carry the order's column as `sort_value` and its id as `id`."""
+    if wanted.cursor is not None:
+        select = select.where(order.after(wanted.cursor))
+    select = (
+        select.add_columns(order.column.label("sort_value")).order_by(*order.by()).limit(wanted.limit + 1)
+    )
+    rows = connection.execute(select).all()
+    kept, last = rows[: wanted.limit], rows[wanted.limit - 1 : wanted.limit]
+    more = len(rows) > wanted.limit
+    return {
+        "items": shape(connection, kept) if kept else [],
+        "next_cursor": order.cursor(last[0].sort_value, last[0].id) if more else None,
+    }
+
+
+def instant(text: Any) -> datetime:
+    """A time out of a cursor."""
+    return datetime.fromisoformat(text)

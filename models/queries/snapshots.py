@@ -1,0 +1,160 @@
+"""Lists and details of snapshots and volume snapshots, with what may be done with each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, or_, select
+
+from models.account import Account, Domain
+from models.base import Json
+from models.host import Host
+from models.queries.find import beginning, containing, vm_ids
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.snapshot import Snapshot, SnapshotLayer
+from models.vm import Layer, Vm
+from stillframe.errors import SnapshotNotFound
+from stillframe.rules import SnapshotFacts, actions
+from stillframe.states import SnapshotState, SnapshotType, VmState
+
+_ID = Snapshot.id.expression
+ORDERS = {
+    "created_at": Order("created_at", Snapshot.created_at.expression, _ID, descending=False, parse=instant),
+    "-created_at": Order("-created_at", Snapshot.created_at.expression, _ID, descending=True, parse=instant),
+    "name": Order("name", Snapshot.name.expression, _ID, descending=False),
+    "-name": Order("-name", Snapshot.name.expression, _ID, descending=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which snapshots. Without states, all but the deleted ones."""
+
+    vm: str | None = None
+    states: tuple[SnapshotState, ...] = ()
+    type: SnapshotType | None = None
+    current: bool | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    q: str | None = None
+
+
+def snapshots(connection: Connection, filters: Filters, sort: str, wanted: Wanted) -> Json:
+    """A page of snapshots; raises VmNotFound for a VM that nobody knows."""
+    return page(connection, _filtered(connection, filters), ORDERS[sort], wanted, _items)
+
+
+def snapshot(connection: Connection, id_: UUID) -> Json:
+    """One snapshot, also a deleted one; raises SnapshotNotFound."""
+    rows = connection.execute(_select().where(Snapshot.id == id_)).all()
+    if not rows:
+        raise SnapshotNotFound(snapshot=str(id_))
+    return _items(connection, rows)[0]
+
+
+def check_known(connection: Connection, id_: UUID) -> None:
+    """Raises SnapshotNotFound."""
+    if connection.scalar(select(Snapshot.id).where(Snapshot.id == id_)) is None:
+        raise SnapshotNotFound(snapshot=str(id_))
+
+
+def _filtered(connection: Connection, filters: Filters) -> AnySelect:
+    statement = _select()
+    if filters.vm is not None:
+        statement = statement.where(Snapshot.vm_id.in_(vm_ids(connection, filters.vm)))
+    if filters.states:
+        statement = statement.where(Snapshot.state.in_(filters.states))
+    else:
+        statement = statement.where(Snapshot.state != SnapshotState.DELETED)
+    if filters.type is not None:
+        statement = statement.where(Snapshot.type == filters.type)
+    if filters.current is not None:
+        statement = statement.where(Snapshot.current if filters.current else ~Snapshot.current)
+    if filters.created_after is not None:
+        statement = statement.where(Snapshot.created_at >= filters.created_after)
+    if filters.created_before is not None:
+        statement = statement.where(Snapshot.created_at < filters.created_before)
+    if filters.q:
+        statement = statement.where(_mentions(connection, filters.q))
+    return statement
+
+
+def _mentions(connection: Connection, text: str) -> ColumnElement[bool]:
+    """The VMs are looked up first, so that each part of the OR can use its own index."""
+    pattern = containing(text)
+    named = list(connection.scalars(select(Vm.id).where(Vm.name.ilike(pattern)).limit(1000)))
+    parts: list[ColumnElement[bool]] = [Snapshot.name.ilike(pattern), Snapshot.display_name.ilike(pattern)]
+    if named:
+        parts.append(Snapshot.vm_id.in_(named))
+    if (by_id := beginning(_ID, text)) is not None:
+        parts.append(by_id)
+    return or_(*parts)
+
+
+def _select() -> AnySelect:
+    return (
+        select(
+            *(Snapshot.id, Snapshot.name, Snapshot.display_name, Snapshot.description, Snapshot.state),
+            *(Snapshot.type, Snapshot.consistency, Snapshot.current, Snapshot.parent_id, Snapshot.policy_id),
+            *(Snapshot.tags, Snapshot.held, Snapshot.created_at, Snapshot.ready_at, Snapshot.expires_at),
+            *(
+                Snapshot.size_bytes,
+                Snapshot.memory_bytes,
+                Snapshot.pause_ms,
+                Snapshot.freeze_ms,
+                Snapshot.error,
+            ),
+            *(
+                Vm.id.label("vm_id"),
+                Vm.name.label("vm_name"),
+                Vm.state.label("vm_state"),
+                Vm.gone.label("vm_gone"),
+            ),
+            *(Host.name.label("host"), Account.name.label("account"), Domain.path.label("domain")),
+        )
+        .join(Vm, Vm.id == Snapshot.vm_id)
+        .join(Host, Host.id == Snapshot.host_id)
+        .join(Account, Account.id == Snapshot.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
+    )
+
+
+def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    volumes = _volumes(connection, [row.id for row in rows])
+    return [
+        {
+            **row._mapping,
+            "vm": {"id": row.vm_id, "name": row.vm_name},
+            "volumes": volumes.get(row.id, []),
+            "actions": actions(_facts(row)),
+        }
+        for row in rows
+    ]
+
+
+def _facts(row: AnyRow) -> SnapshotFacts:
+    return SnapshotFacts(
+        name=row.name,
+        state=row.state,
+        type=row.type,
+        vm=row.vm_name,
+        vm_state=VmState.GONE if row.vm_gone else row.vm_state,
+        host=row.host,
+    )
+
+
+def _volumes(connection: Connection, ids: list[UUID]) -> dict[UUID, list[Json]]:
+    found: dict[UUID, list[Json]] = {}
+    layers = (
+        select(
+            *(SnapshotLayer.snapshot_id, SnapshotLayer.target, SnapshotLayer.path.label("layer")),
+            *(SnapshotLayer.virtual_bytes, Layer.size_bytes),
+        )
+        .outerjoin(Layer, Layer.id == SnapshotLayer.layer_id)
+        .where(SnapshotLayer.snapshot_id.in_(ids))
+        .order_by(SnapshotLayer.snapshot_id, SnapshotLayer.target)
+    )
+    for row in connection.execute(layers):
+        found.setdefault(row.snapshot_id, []).append(dict(row._mapping))
+    return found

@@ -1,0 +1,76 @@
+"""Lists and details of volume snapshots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, or_, select
+
+from models.account import Account, Domain
+from models.base import Json
+from models.host import Host
+from models.queries.find import beginning, containing, vm_ids
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.snapshot import VolumeSnapshot
+from models.vm import Vm
+from stillframe.errors import VolumeSnapshotNotFound
+from stillframe.states import VolumeSnapshotState
+
+_ID = VolumeSnapshot.id.expression
+NEWEST_FIRST = Order("-created_at", VolumeSnapshot.created_at.expression, _ID, descending=True, parse=instant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which volume snapshots. Without states, all but the deleted ones."""
+
+    vm: str | None = None
+    states: tuple[VolumeSnapshotState, ...] = ()
+    snapshot: UUID | None = None
+    q: str | None = None
+
+
+def volumes(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+    """A page, newest first; raises VmNotFound."""
+    statement = _select()
+    if filters.vm is not None:
+        statement = statement.where(VolumeSnapshot.vm_id.in_(vm_ids(connection, filters.vm)))
+    if filters.snapshot is not None:
+        statement = statement.where(VolumeSnapshot.snapshot_id == filters.snapshot)
+    if filters.states:
+        statement = statement.where(VolumeSnapshot.state.in_(filters.states))
+    else:
+        statement = statement.where(VolumeSnapshot.state != VolumeSnapshotState.DELETED)
+    if filters.q:
+        by_id = beginning(_ID, filters.q)
+        parts = [VolumeSnapshot.name.ilike(containing(filters.q)), *([by_id] if by_id is not None else [])]
+        statement = statement.where(or_(*parts))
+    return page(connection, statement, NEWEST_FIRST, wanted, _items)
+
+
+def volume(connection: Connection, id_: UUID) -> Json:
+    """One volume snapshot, also a deleted one; raises VolumeSnapshotNotFound."""
+    rows = connection.execute(_select().where(VolumeSnapshot.id == id_)).all()
+    if not rows:
+        raise VolumeSnapshotNotFound(volume=str(id_))
+    return _items(connection, rows)[0]
+
+
+def _select() -> AnySelect:
+    one = VolumeSnapshot
+    return (
+        select(
+            *(one.id, one.name, one.state, one.snapshot_id, one.target, one.format, one.virtual_bytes),
+            *(one.size_bytes, one.sha256, one.path, one.created_at, one.ready_at, one.error),
+            *(Vm.id.label("vm_id"), Vm.name.label("vm_name")),
+            *(Host.name.label("host"), Account.name.label("account"), Domain.path.label("domain")),
+        )
+        .join(Vm, Vm.id == one.vm_id)
+        .join(Host, Host.id == one.host_id)
+        .join(Account, Account.id == one.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
+    )
+
+
+def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [{**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name}} for row in rows]
