@@ -7,7 +7,7 @@ from uuid import UUID
 import libvirt
 
 from hypervisor import xml
-from hypervisor.header import virtual_bytes
+from hypervisor.headers import virtual_bytes
 from hypervisor.port import VmFacts
 from stillframe.states import VmState
 

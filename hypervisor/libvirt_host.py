@@ -34,13 +34,14 @@ class LibvirtHost:
         """What the machine is."""
         with translated(host=self.name):
             connection = self.connection.main()
-            hardware = connection.getInfo()
             return HostFacts(
                 name=self.name,
                 libvirt_version=_version(connection.getLibVersion()),
                 qemu_version=_version(connection.getVersion()),
-                cpus=hardware[2],
-                memory_bytes=hardware[1] << 20,
+                cpus=connection.getInfo()[2],
+                # getInfo has a figure for memory too, which misses memory that was plugged in later.
+                memory_bytes=connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"]
+                << 10,
             )
 
     def vms(self) -> tuple[VmFacts, ...]:

@@ -1,16 +1,15 @@
 """Images and files of a real host, by `qemu-img` and the file system. Needs no VM and no libvirt.
 
 The format of an image is always said, never probed, where its bytes are read: a guest can write a qcow2
-header that names any file of the host into its raw disk. `-U` (share by force) is used for headers only: a
-convert or commit that ignores the locks of a running VM would copy what is being changed.
+header that names any file of the host into its raw disk. And no convert or commit ever shares by force (`-U`):
+one that ignores the locks of a running VM would copy what is being changed. Headers are read by ourselves.
 """
 
 import json
 import os
 from collections.abc import Callable
-from typing import Any
 
-from hypervisor import digest, files
+from hypervisor import digest, files, headers
 from hypervisor.child import Ended, run
 from hypervisor.port import ImageFacts, Pulse, Source
 from stillframe.errors import QemuImgFailed
@@ -27,14 +26,11 @@ class QemuImages:
 
     def facts(self, path: str, declared: str | None = None) -> ImageFacts | None:
         """One image's header, or None if there is no such file."""
-        if not os.path.exists(path):
-            return None
-        return _facts(json.loads(_info(path, declared).out))
+        return headers.facts(path, declared) if os.path.exists(path) else None
 
     def chain(self, path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
         """The image and all it is backed by, top first."""
-        said = json.loads(_info(path, declared, "--backing-chain").out)
-        return tuple(_facts(image) for image in said)
+        return headers.chain(path, declared)
 
     def create_layer(self, path: str, backing: Source, virtual_bytes: int) -> None:
         """An empty qcow2 layer, whole or not there at all."""
@@ -125,11 +121,6 @@ class QemuImages:
         return int(json.loads(said)["required"])
 
 
-def _info(path: str, declared: str | None, *more: str) -> Ended:
-    said = ("-f", declared) if declared else ()
-    return _qemu_img("info", "-U", "--output=json", *said, *more, path)
-
-
 def _qemu_img(verb: str, *rest: str, tell: Callable[[float], None] | None = None) -> Ended:
     ended = run(["qemu-img", verb, *rest], tell)
     if ended.rc != 0:
@@ -148,16 +139,3 @@ def _direct_if_possible(act: Callable[..., None]) -> None:
 
 def _in_bytes(pulse: Pulse, total: int) -> Callable[[float], None]:
     return lambda part_done: pulse(int(total * part_done), total)
-
-
-def _facts(said: dict[str, Any]) -> ImageFacts:
-    inside = tuple(str(snapshot["name"]) for snapshot in said.get("snapshots", ()))
-    return ImageFacts(
-        path=said["filename"],
-        format=said["format"],
-        virtual_bytes=said["virtual-size"],
-        size_bytes=said.get("actual-size", 0),
-        backing=said.get("full-backing-filename"),
-        backing_format=said.get("backing-filename-format"),
-        internal_snapshots=inside,
-    )

@@ -1,0 +1,66 @@
+"""What images say of themselves, and the chains they form. Works beside a VM that uses them, for data is never read."""
+
+import os
+import stat
+
+from hypervisor.port import ImageFacts
+from hypervisor.qcow2 import MAGIC, read_header
+from stillframe.errors import HypervisorFailed
+
+#: Deeper than QEMU itself goes; a chain that is longer goes round in a circle.
+_DEEPEST = 200
+
+
+def facts(path: str, declared: str | None = None) -> ImageFacts:
+    """One image. Raises HypervisorFailed if it cannot be read, or is not of the declared format."""
+    try:
+        size_bytes = _allocated(path)
+        if declared == "raw" or (declared is None and not _is_qcow2(path)):
+            return ImageFacts(path, "raw", _length(path), size_bytes)
+        if declared not in (None, "qcow2"):
+            raise HypervisorFailed(detail=f"{path} has the format {declared}, not raw or qcow2")
+        header = read_header(path)
+    except OSError as error:
+        raise HypervisorFailed(detail=f"cannot read {path}: {error.strerror}", path=path) from error
+    return ImageFacts(
+        path=path,
+        format="qcow2",
+        virtual_bytes=header.virtual_bytes,
+        size_bytes=size_bytes,
+        backing=header.backing,
+        backing_format=header.backing_format,
+        internal_snapshots=header.internal_snapshots,
+    )
+
+
+def chain(path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
+    """An image and all below it, top first. Raises HypervisorFailed naming the file where the chain has a hole."""
+    found = [facts(path, declared)]
+    while (below := found[-1].backing) is not None:
+        if len(found) == _DEEPEST:
+            raise HypervisorFailed(detail=f"the chain of {path} has more than {_DEEPEST} images")
+        found.append(facts(below, found[-1].backing_format))
+    return tuple(found)
+
+
+def virtual_bytes(path: str, declared: str) -> int:
+    """Virtual size of an image; 0 if it cannot be told (no image, or not a file of this host)."""
+    try:
+        return facts(path, declared).virtual_bytes if path.startswith("/") else 0
+    except HypervisorFailed:
+        return 0
+
+
+def _is_qcow2(path: str) -> bool:
+    with open(path, "rb") as image:
+        return image.read(len(MAGIC)) == MAGIC
+
+
+def _length(path: str) -> int:
+    with open(path, "rb") as image:
+        return image.seek(0, os.SEEK_END)
+
+
+def _allocated(path: str) -> int:
+    looks = os.stat(path)
+    return _length(path) if stat.S_ISBLK(looks.st_mode) else looks.st_blocks * 512
