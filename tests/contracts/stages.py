@@ -1,0 +1,264 @@
+"""Where the contract of a hypervisor is played: one stage is made up, the other is libvirt with a real guest."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from hypervisor.fake import FakeHost, FakeMachine
+from hypervisor.libvirt_host import LibvirtHost
+from hypervisor.port import Host, Source, Vm
+from lab import Guest as LabGuest
+from lab import Lab, readback
+from stillframe.states import VmState
+
+TIMEOUT_S = 30
+
+
+def quiet(_done: int, _total: int) -> None:
+    """A pulse that wants nothing."""
+
+
+def wait_until(true: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
+    """Waits for something to become true, and fails when it does not."""
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until, "it did not come true"
+        time.sleep(0.01)
+
+
+class Guest(Protocol):
+    """The inside of one VM, and what others do to it."""
+
+    uuid: UUID
+    name: str
+
+    def tick(self) -> tuple[int, str]:
+        """The next counter that is durable on every volume, and the boot id."""
+
+    def freeze(self) -> None: ...
+
+    def crash(self) -> None: ...
+
+    def take_foreign_snapshot(self, name: str) -> None: ...
+
+    def undefine(self) -> None: ...
+
+
+class Stage(Protocol):
+    """A machine with guests, and a connection to it."""
+
+    host: Host
+
+    def another_host(self) -> Host: ...
+
+    def guest(
+        self, *formats: str, agent: bool = True, on: bool = True, memory_mib: int = 128, ballast_mib: int = 0
+    ) -> Guest: ...
+
+    def counter_in(self, image: Source) -> int: ...
+
+    def looks(self, path: str) -> tuple[int, object]:
+        """Mode and owner of a file."""
+
+    def kill_daemon(self) -> None: ...
+
+    def start_daemon(self) -> None: ...
+
+
+class Play:
+    """One guest on a stage, with short words for what tests do to it."""
+
+    def __init__(self, stage: Stage, guest: Guest) -> None:
+        self.stage = stage
+        self.guest = guest
+        self.host = stage.host
+        self.images = stage.host.images
+        self.vm: Vm = stage.host.vm(guest.uuid)
+
+    def heads(self) -> dict[str, Source]:
+        """The images its volumes write to."""
+        return {volume.target: Source(volume.path, volume.format) for volume in self.vm.facts().volumes}
+
+    def home(self) -> str:
+        """A folder for its layers that QEMU may use."""
+        own = self.images.chain(self.heads()["vda"].path)[-1].path
+        return f"{own.rsplit('/', 1)[0]}/stillframe/{self.guest.uuid}"
+
+    def layers(self, *targets: str, on: dict[str, Source] | None = None) -> dict[str, Source]:
+        """New layers on the heads, or on what is given."""
+        made = {}
+        home = self.home()
+        for target, below in (on or self.heads()).items():
+            if targets and target not in targets:
+                continue
+            path = f"{home}/{target}-{uuid4()}.qcow2"
+            facts = self.images.facts(below.path, below.format)
+            assert facts is not None
+            self.images.create_layer(path, below, facts.virtual_bytes)
+            made[target] = Source(path, "qcow2")
+        return made
+
+    def cut_hot(self) -> dict[str, Source]:
+        """A cut of the disks; gives the layers it put on top."""
+        layers = self.layers()
+        self.vm.cut(layers, None, False, quiet)
+        return layers
+
+    def counter_in(self, image: Source) -> int:
+        """The counter that an image reads as."""
+        return self.stage.counter_in(image)
+
+
+class FakeGuestOnStage:
+    """A fake guest."""
+
+    def __init__(self, machine: FakeMachine, guest: Any, name: str) -> None:
+        self._machine = machine
+        self._guest = guest
+        self.uuid: UUID = guest.uuid
+        self.name = name
+
+    def tick(self) -> tuple[int, str]:
+        return self._guest.tick(), self._guest.boot_id
+
+    def freeze(self) -> None:
+        self._guest.change(frozen=True)
+
+    def crash(self) -> None:
+        self._guest.crash()
+
+    def take_foreign_snapshot(self, name: str) -> None:
+        self._guest.change(foreign_snapshots=[name])
+
+    def undefine(self) -> None:
+        self._machine.remove_vm(self.uuid)
+
+
+class FakeStage:
+    """Everything made up."""
+
+    def __init__(self) -> None:
+        self.machine = FakeMachine()
+        self.host: Host = FakeHost(self.machine)
+
+    def another_host(self) -> Host:
+        return FakeHost(self.machine)
+
+    def guest(
+        self, *formats: str, agent: bool = True, on: bool = True, memory_mib: int = 128, ballast_mib: int = 0
+    ) -> Guest:
+        name = f"vm-{uuid4().hex[:8]}"
+        volumes = {f"vd{letter}": kind for letter, kind in zip("abc", formats or ("qcow2",), strict=False)}
+        guest = self.machine.create_vm(
+            name,
+            volumes,
+            state=VmState.RUNNING if on else VmState.OFF,
+            agent="answers" if agent else "absent",
+            memory_bytes=memory_mib << 20,
+        )
+        return FakeGuestOnStage(self.machine, guest, name)
+
+    def counter_in(self, image: Source) -> int:
+        return int(self.machine.read_back(image.path)["counter"])
+
+    def looks(self, path: str) -> tuple[int, object]:
+        with self.machine.world() as world:
+            return world.files[path].mode, world.files[path].owner
+
+    def kill_daemon(self) -> None:
+        self.machine.kill_daemon()
+
+    def start_daemon(self) -> None:
+        self.machine.start_daemon()
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class RealGuestOnStage:
+    """A real guest of the lab."""
+
+    def __init__(self, guest: LabGuest) -> None:
+        self._guest = guest
+        self.uuid = UUID(guest.uuid)
+        self.name = guest.name
+
+    def tick(self) -> tuple[int, str]:
+        # The one being printed may have been written before the call; the one after it was not.
+        tick = self._guest.wait_tick(after=self._guest.wait_tick().counter)
+        return tick.counter, tick.boot_id
+
+    def freeze(self) -> None:
+        self._guest.domain.fsFreeze()
+
+    def crash(self) -> None:
+        os.kill(self._pid(), signal.SIGKILL)
+
+    def take_foreign_snapshot(self, name: str) -> None:
+        self._guest.domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>", 0)
+
+    def undefine(self) -> None:
+        self._guest.domain.undefineFlags(0)
+
+    def _pid(self) -> int:
+        for folder in Path("/proc").glob("[0-9]*"):
+            words = (folder / "cmdline").read_bytes().split(b"\0") if (folder / "cmdline").exists() else []
+            if str(self.uuid).encode() in words and b"qemu" in words[0]:
+                return int(folder.name)
+        raise AssertionError(f"no QEMU of {self.name}")
+
+
+class RealStage:
+    """A libvirtd of its own with guests that tick."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._hosts: list[LibvirtHost] = []
+        self._guests: list[LabGuest] = []
+        self.host: Host = self.another_host()
+
+    def another_host(self) -> Host:
+        self._hosts.append(LibvirtHost(self.lab.libvirt_uri, "lab", agent_timeout_s=5))
+        return self._hosts[-1]
+
+    def guest(
+        self, *formats: str, agent: bool = True, on: bool = True, memory_mib: int = 128, ballast_mib: int = 0
+    ) -> Guest:
+        guest = self.lab.create_guest(
+            f"vm-{uuid4().hex[:8]}",
+            formats or ("qcow2",),
+            agent=agent,
+            start=on,
+            memory_mib=memory_mib,
+            ballast_mib=ballast_mib,
+        )
+        self._guests.append(guest)
+        if on:
+            guest.wait_tick()
+            if agent:
+                guest.wait_agent()
+        return RealGuestOnStage(guest)
+
+    def counter_in(self, image: Source) -> int:
+        return readback.counter(Path(image.path), image.format)[0]
+
+    def looks(self, path: str) -> tuple[int, object]:
+        found = os.stat(path)
+        return found.st_mode & 0o7777, (found.st_uid, found.st_gid)
+
+    def kill_daemon(self) -> None:
+        self.lab.kill_libvirtd()
+
+    def start_daemon(self) -> None:
+        self.lab.start_libvirtd()
+
+    def close(self) -> None:
+        """Removes its guests."""
+        for guest in self._guests:
+            guest.remove()
+        for host in self._hosts:
+            host.close()
