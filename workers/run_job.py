@@ -37,9 +37,7 @@ class Hands:
 def run_job(job_id: UUID, hands: Hands) -> End | None:
     """Runs a job to its end; None if there was nothing to claim: somebody else has it, or had it."""
     settings = hands.settings
-    attempt = hands.journal.claim(
-        job_id, worker=identity.own(settings.host), lease_s=settings.lease_s
-    )
+    attempt = hands.journal.claim(job_id, worker=identity.own(settings.host), lease_s=settings.lease_s)
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
         return None
@@ -55,7 +53,9 @@ def run_job(job_id: UUID, hands: Hands) -> End | None:
         logger.warning("job %s: another worker has it now", job_id)
         return None
     except HostLost as error:
-        logger.error("job %s: libvirt stays away (%s); it is taken up again when its lease has lapsed", job_id, error)
+        logger.error(
+            "job %s: libvirt stays away (%s); it is taken up again when its lease has lapsed", job_id, error
+        )
         return None
     hands.call_next(attempt.vm_id)
     return ending.end

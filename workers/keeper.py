@@ -1,0 +1,120 @@
+"""The keeper of a host: registers it, keeps the rows of its VMs true, and hands back the jobs of workers that died.
+
+A process of its own, begun by the worker and ending with it: the worker's own process must not talk to libvirt, since it
+forks, and a libvirt connection does not survive a fork.
+"""
+
+import logging
+import queue
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from hypervisor.libvirt_host import LibvirtHost
+from hypervisor.port import Host
+from models.journal import Journal
+from models.machine import heartbeat, record_host
+from models.session import make_engine, transaction
+from stillframe.errors import HostLost, StillframeError
+from stillframe.settings import Settings
+from workers import identity
+from workers.reading import read_host
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two signs of life, and between two looks for jobs whose worker died.
+SIGN_S = 5.0
+#: Events of one change come in a bunch; the look waits until they are quiet for this long.
+QUIET_S = 0.05
+
+
+class Keeper:
+    """One host's keeper. `publish` sends what is owed to this host's queue."""
+
+    def __init__(self, settings: Settings, engine: Engine, host: Host, publish: Callable[[], object]) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.host = host
+        self.publish = publish
+        self.journal = Journal(engine)
+        self._changes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
+        self._looked_at = float("-inf")
+
+    def run(self) -> None:
+        """For ever: recover, look, wait for a change."""
+        watching = False
+        while True:
+            try:
+                self.sign()
+                if not watching:
+                    self.host.watch(lambda vm, _: self._changes.put(vm))
+                    watching = True
+                if time.monotonic() - self._looked_at >= self.settings.inventory_s:
+                    self.look()
+                if self._changed(SIGN_S):
+                    self.look()
+            except HostLost as error:
+                logger.warning("libvirt is away: %s", error)
+                self._reconnect()
+            except OperationalError as error:
+                logger.warning("the database is away: %s", error.orig)
+                time.sleep(1.0)
+            except StillframeError:
+                logger.exception("the host could not be looked at")
+                time.sleep(1.0)
+
+    def sign(self) -> datetime:
+        """A sign of life; jobs whose worker is dead are owed a message again, and get it."""
+        with transaction(self.engine) as session:
+            now = heartbeat(session, self.settings.host)
+        if lost := self.journal.release_lost(self.settings.host, identity.is_alive):
+            logger.warning("workers died holding %s", ", ".join(map(str, lost)))
+            self.publish()
+        return now
+
+    def look(self) -> None:
+        """Reads the whole host and makes its rows true."""
+        with transaction(self.engine) as session:
+            before = heartbeat(session, self.settings.host)
+        seen = read_host(self.host, self.settings.block_layers_folder)
+        with transaction(self.engine) as session:
+            record_host(session, seen, before)
+        self._looked_at = time.monotonic()
+
+    def _changed(self, within_s: float) -> bool:
+        """Whether a VM changed within that time; returns once the bunch of events is over."""
+        wait_s, changed = within_s, False
+        while True:
+            try:
+                self._changes.get(timeout=wait_s)
+            except queue.Empty:
+                return changed
+            wait_s, changed = QUIET_S, True
+
+    def _reconnect(self) -> None:
+        try:
+            self.host.reconnect(SIGN_S)
+            self._looked_at = float("-inf")
+        except HostLost as error:
+            logger.warning("%s", error)
+
+
+def main() -> int:
+    """Runs the keeper of this host until it is killed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from tasks.publish import publish_owed
+
+    settings = Settings.from_env()
+    engine = make_engine(settings.database_url, pool_size=1, name=f"stillframe keeper {settings.host}")
+    host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
+    Keeper(settings, engine, host, lambda: publish_owed(engine)).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
