@@ -49,9 +49,8 @@ class Client:
     def __init__(self, url: str, key: str, *, timeout_s: float = 30.0) -> None:
         import httpx  # here, so that importing the words costs nothing
 
-        self._http = httpx.Client(
-            base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s
-        )
+        headers = {"Authorization": f"Bearer {key.strip()}"} if key.strip() else {}
+        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self

@@ -259,6 +259,13 @@ class SnapshotDamaged(Refused):
     remedy = "It can be deleted. If files were moved away by hand, bring them back and ask again."
 
 
+class DeletionAsked(Refused):
+    """Snapshot "{snapshot}" is already to be deleted, by job {job}."""
+
+    code = "snapshot.deletion_asked"
+    remedy = "Wait for that job, or cancel it (`stillframe job cancel`) and ask again."
+
+
 class AfterNotForMemory(Refused):
     """Reverting to a memory snapshot brings the VM back running; `after: {after}` does not apply."""
 

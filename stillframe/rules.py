@@ -3,12 +3,15 @@
 Pure, so that the Producer can ask it inside its transaction and the API can ask it for every snapshot of a list.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from stillframe.errors import (
     AfterNotForMemory,
     ColdNeedsStopped,
+    DeletionAsked,
     HotNeedsRunning,
     MemoryNeedsRunning,
     SnapshotNotReady,
@@ -20,7 +23,7 @@ from stillframe.states import SnapshotState, SnapshotType, VmState
 
 #: A VM in one of these has a QEMU process: its disks are in use and its RAM can be saved.
 ALIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
-DELETABLE = frozenset({SnapshotState.READY, SnapshotState.ERROR})
+DELETABLE = frozenset({SnapshotState.READY, SnapshotState.ERROR, SnapshotState.REVERTING})
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class SnapshotFacts:
     vm: str
     vm_state: VmState
     host: str
+    #: The unfinished job that is to delete it.
+    deletion: UUID | None = None
 
 
 def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotType:
@@ -48,15 +53,9 @@ def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotTy
     return wished
 
 
-def check_vm(vm: str, state: VmState, host: str) -> None:
-    """Refuses whatever needs a VM that its host no longer has."""
-    if state is VmState.GONE:
-        raise VmGone(vm=vm, host=host)
-
-
 def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
     """Whether the VM can be brought back to this snapshot; `after` as the request has it."""
-    check_vm(facts.vm, facts.vm_state, facts.host)
+    _check_stays(facts)
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
     if facts.type is SnapshotType.MEMORY and after != "keep":
@@ -64,24 +63,38 @@ def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
 
 
 def check_delete(facts: SnapshotFacts) -> None:
-    """Whether the snapshot can be deleted; one whose creation failed always can."""
+    """Whether it can be deleted: one whose creation failed too, and one that is being reverted to, afterwards."""
+    _check_stays(facts)
     if facts.state not in DELETABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
 
 def check_extract(facts: SnapshotFacts) -> None:
     """Whether one of its volumes can be made a standalone image."""
+    _check_stays(facts)
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
 
+def _check_stays(facts: SnapshotFacts) -> None:
+    """The VM is on its host, and nobody has asked for the snapshot to be deleted."""
+    if facts.vm_state is VmState.GONE:
+        raise VmGone(vm=facts.vm, host=facts.host)
+    if facts.deletion is not None:
+        raise DeletionAsked(snapshot=facts.name, job=facts.deletion)
+
+
 def actions(facts: SnapshotFacts) -> dict[str, dict[str, Any]]:
     """Each action with whether it is allowed and, if not, the very words a request would be refused with."""
-    checks = {"revert": check_revert, "delete": check_delete, "extract": check_extract}
+    checks: dict[str, Callable[[SnapshotFacts], None]] = {
+        "revert": check_revert,
+        "delete": check_delete,
+        "extract": check_extract,
+    }
     return {name: _verdict(check, facts) for name, check in checks.items()}
 
 
-def _verdict(check: Any, facts: SnapshotFacts) -> dict[str, Any]:
+def _verdict(check: Callable[[SnapshotFacts], None], facts: SnapshotFacts) -> dict[str, Any]:
     try:
         check(facts)
     except StillframeError as refusal:

@@ -10,11 +10,13 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 from models.account import Account, Domain
 from models.base import Json
 from models.host import Host
+from models.job import UNFINISHED, Job
 from models.queries.find import beginning, containing, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import Snapshot, SnapshotLayer
 from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
+from stillframe.operations import DeleteSnapshot
 from stillframe.rules import SnapshotFacts, actions
 from stillframe.states import SnapshotState, SnapshotType, VmState
 
@@ -121,19 +123,20 @@ def _select() -> AnySelect:
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    volumes = _volumes(connection, [row.id for row in rows])
+    ids = [row.id for row in rows]
+    volumes, deletions = _volumes(connection, ids), _deletions(connection, ids)
     return [
         {
             **row._mapping,
             "vm": {"id": row.vm_id, "name": row.vm_name},
             "volumes": volumes.get(row.id, []),
-            "actions": actions(_facts(row)),
+            "actions": actions(_facts(row, deletions.get(row.id))),
         }
         for row in rows
     ]
 
 
-def _facts(row: AnyRow) -> SnapshotFacts:
+def _facts(row: AnyRow, deletion: UUID | None) -> SnapshotFacts:
     return SnapshotFacts(
         name=row.name,
         state=row.state,
@@ -141,7 +144,16 @@ def _facts(row: AnyRow) -> SnapshotFacts:
         vm=row.vm_name,
         vm_state=VmState.GONE if row.vm_gone else row.vm_state,
         host=row.host,
+        deletion=deletion,
     )
+
+
+def _deletions(connection: Connection, ids: list[UUID]) -> dict[UUID, UUID]:
+    """The unfinished jobs that are to delete these snapshots."""
+    asked = select(Job.snapshot_id, Job.id).where(
+        Job.snapshot_id.in_(ids), Job.kind == DeleteSnapshot.kind, Job.state.in_(UNFINISHED)
+    )
+    return {row.snapshot_id: row.id for row in connection.execute(asked)}
 
 
 def _volumes(connection: Connection, ids: list[UUID]) -> dict[UUID, list[Json]]:

@@ -1,6 +1,8 @@
 """What may be done as things stand."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -82,11 +84,18 @@ def test_a_failed_snapshot_can_only_be_deleted() -> None:
     assert allowed == {"delete"}
 
 
-def test_a_vm_that_is_gone_cannot_be_brought_back() -> None:
-    """A revert needs the VM; what lies on disk can still be extracted or deleted."""
+def test_nothing_is_done_to_what_a_vm_left_behind() -> None:
+    """Once a VM is gone from its host, its snapshots there wait for it to be found again."""
     shown = actions(facts(vm=VmState.GONE))
 
-    assert "no longer on host h1" in shown["revert"]["reason"]
+    assert all("no longer on host h1" in one["reason"] for one in shown.values())
+
+
+def test_what_is_to_be_deleted_is_not_touched_again() -> None:
+    """While a deletion waits or runs, every action names its job."""
+    shown = actions(replace(facts(), deletion=UUID(int=7)))
+
+    assert all(str(UUID(int=7)) in one["reason"] for one in shown.values())
 
 
 def test_memory_says_by_itself_what_comes_after() -> None:

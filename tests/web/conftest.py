@@ -1,0 +1,135 @@
+"""The API as a process has it: a real server on a real Postgres and Redis, asked over HTTP and by the command line."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import Engine
+
+from lab.lab import Lab
+from models.account import ADMIN_ACCOUNT, Role
+from models.journal import Journal
+from models.keys import make_key
+from models.session import make_engine, transaction
+from stillframe.cli import main
+from stillframe.client import Client
+from stillframe.settings import Settings
+from tests.postgres import fresh_database, private_lab
+from tests.world import World
+from web.app import create_app
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running API, its key, and the rows behind it."""
+
+    url: str
+    key: str
+    engine: Engine
+    lab: Lab
+
+    @property
+    def http(self) -> httpx.Client:
+        """A client that sends the key."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+
+@dataclass
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Cli:
+    """Runs commands as `stillframe` would, with nobody at a terminal."""
+
+    capsys: pytest.CaptureFixture[str]
+    said: list[Said] = field(default_factory=list)
+
+    def __call__(self, *words: str) -> Said:
+        self.capsys.readouterr()
+        try:
+            code = main(words)
+        except SystemExit as usage:
+            code = int(usage.code or 0)
+        out, err = self.capsys.readouterr()
+        return Said(code, out, err)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with private_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def api(lab: Lab) -> Iterator[Api]:
+    """One server for all tests: each makes VMs of its own."""
+    with fresh_database(lab) as url, socket.create_server(("127.0.0.1", 0)) as listening:
+        engine = make_engine(url)
+        with transaction(engine) as session:
+            key, _ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "tests")
+        app = create_app(Settings(database_url=url, broker_url=lab.broker_url))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key, engine, lab)
+        server.should_exit = True
+        thread.join(10)
+        engine.dispose()
+
+
+@pytest.fixture
+def http(api: Api) -> Iterator[httpx.Client]:
+    with api.http as client:
+        yield client
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[Client]:
+    with Client(api.url, api.key) as client:
+        yield client
+
+
+@pytest.fixture
+def world(api: Api) -> World:
+    return World(api.engine)
+
+
+@pytest.fixture
+def journal(api: Api) -> Journal:
+    return Journal(api.engine)
+
+
+@pytest.fixture
+def cli(api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    monkeypatch.setenv("STILLFRAME_URL", api.url)
+    monkeypatch.setenv("STILLFRAME_KEY", api.key)
+    return Cli(capsys)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A VM's name that no other test has."""
+    return f"vm-{abs(hash(request.node.nodeid)) % 10**12}"
+
+
+def until(true: Callable[[], Any], timeout_s: float = 10) -> None:
+    """Waits for something that another thread brings about."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)

@@ -1,0 +1,35 @@
+"""`python -m web`: the API on Settings.listen, one process."""
+
+import sys
+
+import uvicorn
+
+from stillframe.settings import Settings
+from web.app import create_app
+
+
+def main() -> int:
+    """Serves until it is told to stop. Exit code 2 when a setting is missing or wrong."""
+    try:
+        settings = Settings.from_env()
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if not settings.database_url:
+        sys.stderr.write("STILLFRAME_DATABASE_URL is not set\n")
+        return 2
+    host, _, port = settings.listen.rpartition(":")
+    # Those who wait for a job's end ask again: a stop need not wait for them.
+    uvicorn.run(
+        create_app(settings),
+        host=host.strip("[]"),
+        port=int(port),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""GET /v1/events."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from models.queries import events as rows
+from models.queries.paging import Wanted
+from web.house import HouseOf
+from web.shapes import Event, Page
+from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+
+@router.get("", response_model=Page[Event])
+def list_events(
+    *,
+    house: HouseOf,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    vm: Filter = None,
+    snapshot: Filter = None,
+    job: Filter = None,
+    type: Filter = None,  # noqa: A002  # the contract's word
+    after: EventAfter = None,
+) -> Any:
+    """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
+    filters = rows.Filters(
+        vm=vm,
+        snapshot=snapshot_id(snapshot) if snapshot is not None else None,
+        job=job_id(job) if job is not None else None,
+        type=type,
+        after=after,
+    )
+    with house.reads.connect() as connection:
+        return rows.events(connection, filters, wanted)

@@ -1,0 +1,63 @@
+"""Jobs: lists, one of them, waiting for its end, and asking it to stop."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.concurrency import run_in_threadpool
+
+from models.queries import jobs as rows
+from models.queries.paging import Wanted
+from stillframe.states import OVER, JobState
+from web.auth import ActorOf
+from web.house import House, HouseOf
+from web.shapes import Job, Json, Page
+from web.wishes import Filter, Wait, job_id, snapshot_id, wait_s, wanted
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("", response_model=Page[Job])
+def list_jobs(
+    *,
+    house: HouseOf,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    vm: Filter = None,
+    state: Annotated[Sequence[JobState], Query(description="May be given several times")] = (),
+    kind: Filter = None,
+    host: Filter = None,
+    snapshot: Filter = None,
+    q: Annotated[Filter, Query(description="The beginning of an id")] = None,
+) -> Any:
+    """Jobs, newest first, without their steps."""
+    of = snapshot_id(snapshot) if snapshot is not None else None
+    filters = rows.Filters(vm=vm, states=tuple(state), kind=kind, host=host, snapshot=of, q=q)
+    with house.reads.connect() as connection:
+        return rows.jobs(connection, filters, wanted)
+
+
+@router.get("/{job}", response_model=Job)
+async def show_job(*, house: HouseOf, job: str, wait: Wait = None) -> Any:
+    """One job with its steps. With `wait` the answer comes once it has ended, or is stuck, or the time is over."""
+    id_ = job_id(job)
+
+    async def look() -> Json:
+        return await run_in_threadpool(_look, house, id_)
+
+    if not wait:
+        return await look()
+    return await house.bell.wait(id_, look, lambda found: found["state"] in OVER, wait_s(wait))
+
+
+@router.post("/{job}/cancel", response_model=Job, status_code=202)
+def cancel_job(*, house: HouseOf, actor: ActorOf, job: str) -> Any:
+    """Asks a job to stop. One that runs stops when it can do so safely; look at its state."""
+    id_ = job_id(job)
+    house.journal.request_cancel(id_, actor.name)
+    return _look(house, id_)
+
+
+def _look(house: House, id_: UUID) -> Json:
+    with house.reads.connect() as connection:
+        return rows.job(connection, id_)

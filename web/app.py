@@ -1,0 +1,75 @@
+"""The composition root of the API."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+
+from models.journal import Journal
+from models.session import make_engine
+from stillframe import __version__
+from stillframe.settings import Settings
+from tasks.app import make_app
+from tasks.producer import Producer
+from web import problems
+from web.api import events, health, hosts, jobs, snapshots, vms, volumes
+from web.auth import actor
+from web.house import House
+from web.keys import Keys
+from web.limits import BodyLimit
+from web.shapes import Problem
+from web.waiting import Bell
+
+#: At most so many routes run at once (the threads that FastAPI has), each with one connection.
+CONNECTIONS = 20
+
+DESCRIPTION = """\
+VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;
+`GET /v1/jobs/{id}?wait=30s` waits for its end. Every list answers `{items, next_cursor}`.
+Every error is `application/problem+json` with a stable `code`, one plain sentence and a remedy."""
+
+_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "A problem", "content": {"application/problem+json": {}}, "model": Problem},
+    422: {"description": "The request cannot be understood", "model": Problem},
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API on the database and broker of the settings. Nothing is connected to before the first need."""
+    house = _house(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        house.bell.start()
+        yield
+        house.bell.stop()
+        house.engine.dispose()
+
+    app = FastAPI(
+        title="Stillframe",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.house = house
+    app.add_middleware(BodyLimit)
+    problems.install(app)
+    for noun in (hosts, vms, snapshots, volumes, jobs, events):
+        app.include_router(noun.router, dependencies=[Depends(actor)], responses=_PROBLEM)
+    app.include_router(health.router)
+    return app
+
+
+def _house(settings: Settings) -> House:
+    engine = make_engine(settings.database_url, pool_size=CONNECTIONS, name="stillframe web")
+    return House(
+        settings=settings,
+        engine=engine,
+        reads=engine.execution_options(isolation_level="AUTOCOMMIT"),
+        producer=Producer(engine, make_app(settings.broker_url)),
+        journal=Journal(engine),
+        keys=Keys(engine),
+        bell=Bell(engine),
+    )

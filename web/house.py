@@ -1,0 +1,41 @@
+"""What the routes share: made once a process, passed by FastAPI."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+from tasks.producer import Producer
+
+from models.journal import Journal
+from stillframe.settings import Settings
+from web.keys import Keys
+from web.waiting import Bell
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """The process's own parts."""
+
+    settings: Settings
+    engine: Engine
+    #: The same pool for reading: each statement stands for itself, which saves two round trips a request.
+    reads: Engine
+    producer: Producer
+    journal: Journal
+    keys: Keys
+    bell: Bell
+
+    @property
+    def fresh(self) -> timedelta:
+        """How long ago a host may have been seen and still counts as alive."""
+        return timedelta(seconds=2 * self.settings.inventory_s)
+
+
+async def _house(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+HouseOf = Annotated[House, Depends(_house)]

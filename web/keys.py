@@ -1,0 +1,40 @@
+"""Who a key acts for, asked of the database once in a few seconds and not with every request."""
+
+import hashlib
+from time import monotonic
+
+from sqlalchemy import Engine
+
+from models.actor import Actor
+from models.keys import verify_key
+from models.session import transaction
+
+#: A revoked key may still open for so long.
+REMEMBERED_S = 5.0
+_MOST = 10_000
+
+
+class Keys:
+    """Keys that were found good lately, by their hash; a wrong one is asked about each time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._good: dict[bytes, tuple[Actor, float]] = {}
+
+    def known(self, key: str) -> Actor | None:
+        """Without asking the database."""
+        actor, until = self._good.get(_hash(key), (None, 0.0))
+        return actor if until > monotonic() else None
+
+    def verify(self, key: str) -> Actor:
+        """Asks the database; raises KeyRefused."""
+        with transaction(self._engine) as session:
+            actor = verify_key(session, key)
+        if len(self._good) >= _MOST:
+            self._good.clear()
+        self._good[_hash(key)] = (actor, monotonic() + REMEMBERED_S)
+        return actor
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,144 @@
+"""RFC 9457: every error leaves as application/problem+json, its status taken from one table."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from models.queries.trouble import DatabaseTrouble, meaning
+from models.queries.words import SnapshotChanged
+from stillframe import errors
+from web.errors import (
+    BodyNotJson,
+    BodyTooLarge,
+    DatabaseUnavailable,
+    MethodNotAllowed,
+    MigrationsMissing,
+    RequestNotValid,
+    RouteNotFound,
+)
+
+log = logging.getLogger(__name__)
+
+#: By family; the nearest class an error descends from decides.
+STATUS: dict[type[errors.StillframeError], int] = {
+    errors.NotFound: 404,
+    errors.Invalid: 422,
+    errors.Refused: 409,
+    errors.NotNow: 409,
+    errors.LostRace: 409,
+    errors.KeyMissing: 401,
+    errors.KeyRefused: 401,
+    BodyNotJson: 400,
+    MethodNotAllowed: 405,
+    BodyTooLarge: 413,
+    SnapshotChanged: 412,
+    DatabaseUnavailable: 503,
+    MigrationsMissing: 503,
+    errors.StillframeError: 500,
+}
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON answer that says it is a problem."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """As UTF-8; half of a surrogate pair, which a caller may have sent, leaves as it came: escaped."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def status_of(error: errors.StillframeError) -> int:
+    """The HTTP status of an error."""
+    return next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
+
+
+def problem(error: errors.StillframeError, headers: dict[str, str] | None = None) -> ProblemResponse:
+    """The answer for an error."""
+    status = status_of(error)
+    body = {"type": f"urn:stillframe:problem:{error.code}", "title": title_of(type(error)), "status": status}
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
+    return ProblemResponse({**body, **error.to_json()}, status, headers)
+
+
+def title_of(error: type[errors.StillframeError]) -> str:
+    """A few words that are the same for every error of a code, as RFC 9457 asks: `snapshot: name taken`."""
+    return error.code.replace(".", ": ").replace("_", " ")
+
+
+def install(app: FastAPI) -> None:
+    """Makes every way in which a request can go wrong answer with a problem."""
+    app.add_exception_handler(errors.StillframeError, _known)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _from_framework)
+    app.add_exception_handler(DatabaseTrouble, _database)
+    app.add_exception_handler(Exception, _surprise)
+
+
+async def _known(request: Request, error: errors.StillframeError) -> ProblemResponse:
+    if status_of(error) >= 500:
+        log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    return problem(error)
+
+
+async def _not_valid(request: Request, error: RequestValidationError) -> ProblemResponse:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return problem(BodyNotJson(why=f"{found[0]['ctx']['error']} at character {found[0]['loc'][-1]}"))
+    fields = [{"where": _where(one["loc"]), "why": _why(one)} for one in found[:20]]
+    summary = "; ".join(f"{field['where']}: {field['why']}" for field in fields[:3])
+    return problem(RequestNotValid(summary=summary, fields=fields))
+
+
+def _where(loc: tuple[Any, ...]) -> str:
+    """`body.tags.0`. A key made up by the caller may hold anything, so what cannot be shown is left out."""
+    return ".".join(str(part) for part in loc)[:100].encode("utf-8", "replace").decode()
+
+
+def _why(one: dict[str, Any]) -> str:
+    text = str(one["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+async def _from_framework(request: Request, error: HTTPException) -> ProblemResponse:
+    headers = dict(error.headers or {})
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return problem(RouteNotFound(path=path), headers)
+    if error.status_code == 405:
+        return problem(MethodNotAllowed(path=path, method=request.method), headers)
+    if error.status_code == 400:
+        return problem(
+            BodyNotJson(why="it is not UTF-8, nested too deep, or holds a number too long"), headers
+        )
+    if error.status_code == 413:
+        return problem(BodyTooLarge(limit_bytes=int(error.detail)), headers)
+    title = HTTPStatus(error.status_code).phrase
+    body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": f"{title}."}
+    extra = {"code": f"http.{error.status_code}", "remedy": "/docs lists what there is.", "evidence": {}}
+    return ProblemResponse({**body, **extra}, error.status_code, headers)
+
+
+async def _database(request: Request, error: Exception) -> ProblemResponse:
+    match meaning(error):
+        case "unavailable":
+            log.warning("%s %s: database: %s", request.method, request.url.path, error)
+            return problem(DatabaseUnavailable(), {"Retry-After": "2"})
+        case "not_storable":
+            log.warning("%s %s: %s", request.method, request.url.path, error)
+            return problem(RequestNotValid(summary="a value cannot be stored", fields=[]))
+        case _:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            return await _surprise(request, error)
+
+
+async def _surprise(request: Request, error: Exception) -> ProblemResponse:
+    """Nobody foresaw it. The server logs it; the asker learns nothing of our insides."""
+    return problem(errors.StillframeError(detail="the server has logged what it was"))

@@ -1,0 +1,246 @@
+"""The answers of the API, field by field: the contract that others build on. Times are UTC, sizes bytes."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillframe.states import (
+    Consistency,
+    JobState,
+    SnapshotState,
+    SnapshotType,
+    StepState,
+    VmState,
+    VolumeSnapshotState,
+)
+
+Item = TypeVar("Item")
+Json = dict[str, Any]
+
+
+class Shape(BaseModel):
+    """What all answers share."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Page(Shape, Generic[Item]):
+    """A part of a list. `next_cursor` is null on the last page."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Problem(Shape):
+    """RFC 9457, with a stable code, what to do about it, and the names and numbers of the case."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    remedy: str
+    evidence: Json
+
+
+class Why(Shape):
+    """Why something failed."""
+
+    code: str
+    detail: str
+    remedy: str = ""
+    evidence: Json = Field(default_factory=dict)
+
+
+class Ref(Shape):
+    """A thing by id, with its name for people."""
+
+    id: UUID
+    name: str
+
+
+class Host(Shape):
+    """A hypervisor. `alive`: its worker was heard of lately."""
+
+    name: str
+    alive: bool
+    libvirt_version: str
+    qemu_version: str
+    cpus: int
+    memory_bytes: int
+    vms: int
+    jobs_queued: int
+    jobs_running: int
+    registered_at: datetime
+    last_seen_at: datetime
+
+
+class VmVolume(Shape):
+    """A disk of a VM. `why_not` says why snapshots leave it out."""
+
+    target: str
+    path: str
+    format: str
+    storage: str
+    virtual_bytes: int
+    size_bytes: int
+    why_not: str | None
+
+
+class Vm(Shape):
+    """A virtual machine as its host's worker last saw it. `current` is the snapshot it stands on."""
+
+    id: UUID
+    name: str
+    host: str
+    state: VmState
+    reason: str
+    memory_bytes: int
+    current: Ref | None
+    volumes: list[VmVolume]
+    account: str | None
+    domain: str | None
+    created_at: datetime
+    seen_at: datetime
+
+
+class Action(Shape):
+    """Whether something can be done now, and if not, why and what to do about it."""
+
+    allowed: bool
+    reason: str | None
+
+
+class SnapshotVolume(Shape):
+    """The layer a snapshot froze of one volume; `size_bytes` is null while its file is not seen."""
+
+    target: str
+    layer: str
+    virtual_bytes: int
+    size_bytes: int | None
+
+
+class Snapshot(Shape):
+    """A VM at an instant."""
+
+    id: UUID
+    name: str
+    display_name: str
+    description: str
+    state: SnapshotState
+    type: SnapshotType
+    consistency: Consistency | None
+    current: bool
+    parent_id: UUID | None
+    vm: Ref
+    host: str
+    account: str
+    domain: str
+    policy_id: UUID | None
+    tags: list[str]
+    held: bool
+    created_at: datetime
+    ready_at: datetime | None
+    expires_at: datetime | None
+    size_bytes: int
+    memory_bytes: int | None
+    pause_ms: float | None
+    freeze_ms: float | None
+    volumes: list[SnapshotVolume]
+    actions: dict[str, Action]
+    error: Why | None
+
+
+class VolumeSnapshot(Shape):
+    """One volume extracted out of a snapshot: a standalone image."""
+
+    id: UUID
+    name: str
+    state: VolumeSnapshotState
+    snapshot_id: UUID
+    vm: Ref
+    host: str
+    target: str
+    format: str
+    virtual_bytes: int | None
+    size_bytes: int | None
+    sha256: str | None
+    path: str | None
+    account: str
+    domain: str
+    created_at: datetime
+    ready_at: datetime | None
+    error: Why | None
+
+
+class Progress(Shape):
+    """Bytes done of bytes to do, as far as they are known."""
+
+    done: int = 0
+    total: int | None = None
+    unit: str = "bytes"
+    rate: float | None = None
+    eta_s: float | None = None
+
+
+class Step(Shape):
+    """One act of a job."""
+
+    name: str
+    state: StepState
+    started_at: datetime
+    finished_at: datetime | None
+    output: Json
+
+
+class Job(Shape):
+    """One operation on one VM, from request to end. `steps` is null in lists."""
+
+    id: UUID
+    kind: str
+    state: JobState
+    phase: str | None
+    host: str
+    vm: Ref
+    snapshot_id: UUID | None
+    volume_snapshot_id: UUID | None
+    progress: Progress | None
+    steps: list[Step] | None
+    attempt: int
+    worker: str | None
+    priority: int
+    requested_by: str
+    idempotency_key: str | None
+    request: Json
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    error: Why | None
+
+
+class Event(Shape):
+    """An immutable fact."""
+
+    id: int
+    at: datetime
+    type: str
+    level: str
+    actor: str
+    vm: Ref | None
+    snapshot_id: UUID | None
+    job_id: UUID | None
+    message: str
+    data: Json
+
+
+class Comment(Shape):
+    """A person's words on a snapshot."""
+
+    id: UUID
+    snapshot_id: UUID
+    author: str
+    text: str
+    created_at: datetime

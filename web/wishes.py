@@ -1,0 +1,155 @@
+"""What may be sent: bodies and parameters. What the words mean (names, states) is checked where it is decided."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Header, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from models.queries.paging import Wanted
+from stillframe.errors import (
+    JobNotFound,
+    NotFound,
+    SnapshotNotFound,
+    VolumeSnapshotNotFound,
+)
+from stillframe.names import check_display_name
+from stillframe.operations import After, Quiesce
+
+MAX_WAIT_S = 60.0
+_WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
+
+
+def _text(value: str) -> str:
+    """Postgres keeps no NUL, and UTF-8 no half of a pair."""
+    if any(letter == "\0" or unicodedata.category(letter) == "Cs" for letter in value):
+        raise ValueError("it has a character that cannot be kept")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    """A time without a zone is UTC."""
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (OverflowError, ValueError) as error:
+        raise ValueError("it is out of range") from error
+
+
+def _seconds(value: str) -> str:
+    if not _WAIT.fullmatch(value):
+        raise ValueError("it is written 30s or 2.5s")
+    return value
+
+
+Words = Annotated[str, AfterValidator(_text)]
+Instant = Annotated[datetime, AfterValidator(_utc)]
+Tag = Annotated[Words, Field(min_length=1, max_length=64)]
+Tags = Annotated[list[Tag], Field(max_length=32)]
+Description = Annotated[Words, Field(max_length=4096)]
+Filter = Annotated[Words | None, Query(max_length=255)]
+Wait = Annotated[
+    Annotated[str, AfterValidator(_seconds)] | None,
+    Query(
+        description=f"Answer once the job has ended or so much time is over: 30s (at most {MAX_WAIT_S:.0f}s)"
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="Asking twice with one key asks once.",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+    ),
+]
+EventAfter = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+IfMatch = Annotated[str | None, Header(max_length=1000)]
+
+
+class Wish(BaseModel):
+    """What all bodies share: a field nobody knows is an error, not a surprise later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent."""
+        return self.model_dump(exclude_unset=True)
+
+
+class WishSnapshot(Wish):
+    """A snapshot to be taken. Without a type it becomes hot or cold, as the VM runs or not."""
+
+    type: Literal["cold", "hot", "memory"] | None = None
+    name: str | None = None
+    display_name: str | None = None
+    description: Description = ""
+    quiesce: Quiesce = "prefer"
+    tags: Tags = Field(default_factory=list)
+    expires_at: Instant | None = None
+
+
+class WishRevert(Wish):
+    """`after` says whether the VM is to run after a revert to a hot or cold snapshot."""
+
+    after: After = "keep"
+
+
+class WishVolume(Wish):
+    """A volume to be extracted."""
+
+    target: Annotated[Words, Field(max_length=255)]
+    name: str | None = None
+
+
+class WishWords(Wish):
+    """New words for a snapshot; what is left out stays."""
+
+    display_name: Annotated[str, AfterValidator(check_display_name)] = ""
+    description: Description = ""
+    tags: Tags = Field(default_factory=list)
+
+
+class WishComment(Wish):
+    """A comment."""
+
+    text: Annotated[Words, Field(min_length=1, max_length=10_000)]
+
+
+def wanted(
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=1000, description="`next_cursor` of the page before")
+    ] = None,
+) -> Wanted:
+    """The part of a list that is asked for."""
+    return Wanted(limit=limit, cursor=cursor)
+
+
+def wait_s(text: str | None) -> float:
+    """Seconds of a `wait`, at most MAX_WAIT_S."""
+    return min(MAX_WAIT_S, float(text.rstrip("s"))) if text else 0.0
+
+
+def snapshot_id(text: str) -> UUID:
+    """The id in a path; what is no id is no snapshot either."""
+    return _id(text, SnapshotNotFound(snapshot=text[:80]))
+
+
+def volume_id(text: str) -> UUID:
+    """The id in a path; what is no id is no volume snapshot either."""
+    return _id(text, VolumeSnapshotNotFound(volume=text[:80]))
+
+
+def job_id(text: str) -> UUID:
+    """The id in a path; what is no id is no job either."""
+    return _id(text, JobNotFound(job=text[:80]))
+
+
+def _id(text: str, otherwise: NotFound) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise otherwise from None
