@@ -49,6 +49,7 @@ class World:
         state: SnapshotState = SnapshotState.READY,
         type_: SnapshotType = SnapshotType.HOT,
         targets: tuple[str, ...] = ("vda",),
+        parent: UUID | None = None,
     ) -> UUID:
         """A snapshot of a VM with a layer of each target."""
         with transaction(self.engine) as session:
@@ -63,6 +64,7 @@ class World:
                 display_name=name or "s",
                 type=type_,
                 state=state,
+                parent_id=parent,
                 ready_at=datetime.now(UTC) if state is not SnapshotState.CREATING else None,
             )
             session.add(row)
@@ -123,12 +125,17 @@ class World:
             session.add(row)
         return row.id
 
+    def set_parent(self, snapshot: UUID, parent: UUID) -> None:
+        """Put a snapshot on top of another."""
+        with transaction(self.engine) as session:
+            session.get_one(Snapshot, snapshot).parent_id = parent
+
     def row(self, job: UUID) -> Job:
         """A job's row as it is now."""
         with transaction(self.engine) as session:
             return session.scalars(select(Job).where(Job.id == job)).one()
 
-    def snapshot_row(self, snapshot: UUID) -> Snapshot:
+    def snapshot_row(self, snapshot: UUID | None) -> Snapshot:
         """A snapshot's row as it is now."""
         with transaction(self.engine) as session:
             return session.scalars(select(Snapshot).where(Snapshot.id == snapshot)).one()

@@ -1,0 +1,17 @@
+"""What ticks, and how often. Plain data: beat only ticks; what is due is decided in Postgres."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A message to the control side, and the seconds between two of them."""
+
+    message: str
+    every_s: float
+
+
+SCHEDULE = {
+    "publish-owed": Tick("stillframe.publish_owed", 2.0),
+    "lapse-leases": Tick("stillframe.lapse_leases", 5.0),
+}

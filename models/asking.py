@@ -1,0 +1,147 @@
+"""What has to be known before a request is written down, and the writing down: the SQL side of the Producer."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models.actor import Actor
+from models.base import Json
+from models.host import Host
+from models.job import UNFINISHED, Job
+from models.moves import Told, tell
+from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.vm import Vm
+from stillframe.errors import (
+    IdempotencyMismatch,
+    SnapshotNotFound,
+    VmGone,
+    VmNameAmbiguous,
+    VmNotFound,
+)
+from stillframe.events import EventType
+from stillframe.operations import CreateSnapshot
+from stillframe.states import SnapshotState, SnapshotType, VolumeSnapshotState
+
+
+def find_vm(session: Session, wanted: str) -> Vm:
+    """A VM by its uuid or its name; raises VmNotFound, VmNameAmbiguous or VmGone."""
+    by_id = _uuid(wanted)
+    row = session.get(Vm, by_id) if by_id else None
+    rows = [row] if row else list(session.scalars(select(Vm).where(Vm.name == wanted).order_by(Vm.id)))
+    here = [row for row in rows if not row.gone]
+    if len(here) > 1:
+        raise VmNameAmbiguous(vm=wanted, candidates=", ".join(str(row.id) for row in here))
+    if here:
+        return here[0]
+    if rows:
+        raise VmGone(vm=wanted, host=_host_name(session, rows[-1]))
+    raise VmNotFound(vm=wanted)
+
+
+def lock_snapshot(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
+    """A snapshot with its VM, locked so that requests about it take turns; raises SnapshotNotFound or VmGone."""
+    by_id = _uuid(wanted)
+    snapshot = session.get(Snapshot, by_id, with_for_update={"key_share": True}) if by_id else None
+    if snapshot is None:
+        raise SnapshotNotFound(snapshot=wanted)
+    vm = session.get_one(Vm, snapshot.vm_id)
+    if vm.gone:
+        raise VmGone(vm=vm.name, host=_host_name(session, vm))
+    return snapshot, vm
+
+
+def deletion_asked(session: Session, snapshot: UUID) -> UUID | None:
+    """The unfinished job that is to delete this snapshot, if there is one."""
+    return session.scalars(
+        select(Job.id).where(
+            Job.snapshot_id == snapshot,
+            Job.kind == "delete_snapshot",
+            Job.state.in_(sorted(UNFINISHED)),
+        )
+    ).first()
+
+
+def targets_of(session: Session, snapshot: UUID) -> list[str]:
+    """The volumes that a snapshot holds."""
+    rows = session.scalars(select(SnapshotLayer.target).where(SnapshotLayer.snapshot_id == snapshot))
+    return sorted(rows)
+
+
+def find_first(session: Session, actor: Actor, key: str, request_sha256: str) -> Job | None:
+    """The job that this idempotency key made before; raises IdempotencyMismatch if it was another request.
+
+    Requests with the same key take turns from here to the end of their transactions.
+    """
+    lock = func.hashtextextended(f"{actor.name}\n{key}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    first = session.scalars(
+        select(Job).where(Job.requested_by == actor.name, Job.idempotency_key == key)
+    ).one_or_none()
+    if first is not None and first.request_sha256 != request_sha256:
+        raise IdempotencyMismatch(key=key)
+    return first
+
+
+def add_snapshot(
+    session: Session,
+    id_: UUID,
+    vm: Vm,
+    actor: Actor,
+    operation: CreateSnapshot,
+    *,
+    expires_at: datetime | None,
+) -> None:
+    """The row of a snapshot that is to be made; `operation` has a name and a type by now."""
+    name = operation.name or ""
+    session.add(
+        Snapshot(
+            id=id_,
+            vm_id=vm.id,
+            host_id=vm.host_id,
+            account_id=vm.account_id or actor.account_id,
+            name=name,
+            display_name=operation.display_name or name,
+            description=operation.description,
+            type=SnapshotType(operation.type or ""),
+            state=SnapshotState.CREATING,
+            tags=list(operation.tags),
+            expires_at=expires_at,
+        )
+    )
+
+
+def add_volume_snapshot(session: Session, id_: UUID, snapshot: Snapshot, name: str, target: str) -> None:
+    """The row of a volume snapshot that is to be extracted."""
+    session.add(
+        VolumeSnapshot(
+            id=id_,
+            name=name,
+            state=VolumeSnapshotState.CREATING,
+            snapshot_id=snapshot.id,
+            vm_id=snapshot.vm_id,
+            host_id=snapshot.host_id,
+            account_id=snapshot.account_id,
+            target=target,
+        )
+    )
+
+
+def add_job(session: Session, job: Job, actor: Actor, data: Json) -> None:
+    """The row of a job, and the event that it is queued."""
+    session.add(job)
+    session.flush()
+    told = Told(EventType.JOB_QUEUED, actor.name, data=data)
+    tell(session, told, vm=job.vm_id, snapshot=job.snapshot_id, job=job.id, host=job.host_id)
+
+
+def _host_name(session: Session, vm: Vm) -> str:
+    return session.scalars(select(Host.name).where(Host.id == vm.host_id)).one()
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,53 @@
+"""The control side, which needs no libvirt: `celery -A tasks.control worker -Q control` and `celery -A tasks.control beat`.
+
+Flower runs on it too. This module is a composition root: it reads the settings when it is imported.
+"""
+
+from functools import cache
+
+from celery import Celery
+from sqlalchemy import Engine
+
+import beat_schedule
+from models.session import make_engine
+from stillframe.settings import Settings
+from tasks import ticks
+from tasks.app import make_app
+from tasks.messages import LAPSE_LEASES, PUBLISH_OWED
+from tasks.publish import Publisher
+from tasks.routing import CONTROL_QUEUE
+
+settings = Settings.from_env()
+app: Celery = make_app(settings.broker_url, consumer=CONTROL_QUEUE)
+app.conf.beat_schedule = {
+    entry: {
+        "task": tick.message,
+        "schedule": tick.every_s,
+        # A tick that could not run before the next one is due is worth nothing.
+        "options": {"queue": CONTROL_QUEUE, "expires": tick.every_s},
+    }
+    for entry, tick in beat_schedule.SCHEDULE.items()
+}
+
+
+@cache
+def _engine() -> Engine:
+    """Made by the first tick, hence after the fork."""
+    return make_engine(settings.database_url, name="stillframe control")
+
+
+@cache
+def _publisher() -> Publisher:
+    return Publisher(_engine(), app)
+
+
+@app.task(name=PUBLISH_OWED)
+def publish_owed() -> None:
+    """Send what is owed."""
+    ticks.publish_owed(_engine(), _publisher())
+
+
+@app.task(name=LAPSE_LEASES)
+def lapse_leases() -> None:
+    """Wake the hosts of jobs whose workers fell silent."""
+    ticks.lapse_leases(_engine(), _publisher())

@@ -1,0 +1,114 @@
+"""The one way to ask for something: checks and rows in one transaction, the message after it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from models.actor import Actor
+from models.asking import add_job, find_first
+from models.ids import new_id
+from models.job import INTERACTIVE, Job
+from models.session import transaction, violated
+from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
+from stillframe.operations import Operation
+from tasks.preflight import Prepared, prepare
+from tasks.publish import Publisher
+from tasks.wording import check_key, check_words
+
+
+@dataclass(frozen=True)
+class SubmittedJob:
+    """What a request became. `replayed`: the same request with the same key had made this job before."""
+
+    job_id: UUID
+    vm_id: UUID
+    snapshot_id: UUID | None
+    volume_snapshot_id: UUID | None
+    replayed: bool = False
+
+
+class Producer:
+    """Writes requests down as jobs and wakes the host. One a process, made after the fork; threads may share it."""
+
+    def __init__(self, engine: Engine, app: Celery) -> None:
+        self._engine = engine
+        self.publisher = Publisher(engine, app)
+
+    def submit(
+        self,
+        operation: Operation,
+        actor: Actor,
+        idempotency_key: str | None = None,
+        priority: int = INTERACTIVE,
+    ) -> SubmittedJob:
+        """Ask for an operation. Raises an error of `stillframe.errors`, and then nothing is left of the request.
+
+        With an idempotency key the same request asked again, however often and by however many at once, is one job.
+        A broker that is away delays the job and not this call.
+        """
+        check_key(idempotency_key)
+        asked = check_words(operation)
+        try:
+            submitted = self._write(asked, actor, idempotency_key, priority)
+        except IntegrityError as error:
+            raise _meaning(error, asked) from error
+        if not submitted.replayed:
+            self.publisher.next_of_vm(submitted.vm_id)
+        return submitted
+
+    def _write(self, operation: Operation, actor: Actor, key: str | None, priority: int) -> SubmittedJob:
+        fingerprint = _fingerprint(operation)
+        with transaction(self._engine) as session:
+            if key is not None and (first := find_first(session, actor, key, fingerprint)):
+                return _submitted(first, replayed=True)
+            id_ = new_id()
+            prepared = prepare(session, operation, actor, id_)
+            job = _job(id_, prepared, actor, priority)
+            job.idempotency_key, job.request_sha256 = key, fingerprint
+            add_job(session, job, actor, _told(prepared))
+            return _submitted(job)
+
+
+def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:
+    return Job(
+        id=id_,
+        kind=prepared.operation.kind,
+        host_id=prepared.vm.host_id,
+        vm_id=prepared.vm.id,
+        vm_name=prepared.vm.name,
+        snapshot_id=prepared.snapshot_id,
+        volume_snapshot_id=prepared.volume_snapshot_id,
+        account_id=prepared.vm.account_id or actor.account_id,
+        request=prepared.operation.to_json(),
+        priority=priority,
+        requested_by=actor.name,
+    )
+
+
+def _told(prepared: Prepared) -> dict[str, Any]:
+    return {"kind": prepared.operation.kind, "vm": prepared.vm.name, "request": prepared.operation.to_json()}
+
+
+def _submitted(job: Job, *, replayed: bool = False) -> SubmittedJob:
+    return SubmittedJob(job.id, job.vm_id, job.snapshot_id, job.volume_snapshot_id, replayed)
+
+
+def _fingerprint(operation: Operation) -> str:
+    words = json.dumps([operation.kind, operation.to_json()], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _meaning(error: IntegrityError, operation: Operation) -> Exception:
+    """What a unique index says about the request that ran into it."""
+    values = operation.to_json()
+    known: dict[str | None, StillframeError] = {
+        "uq_snapshot_live_name": NameTaken(vm=values.get("vm"), name=values.get("name")),
+        "uq_volume_snapshot_live_name": VolumeNameTaken(name=values.get("name")),
+    }
+    return known.get(violated(error), error)

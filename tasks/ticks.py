@@ -1,0 +1,38 @@
+"""What the beat makes happen: plain functions, each short and safe to run twice or by two at once."""
+
+import logging
+
+from sqlalchemy import Engine
+
+from models.journal import Journal
+from models.outbox import forgotten
+from models.session import transaction
+from tasks.broker import BrokerAway
+from tasks.publish import Publisher
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which a queued job that nobody took up is owed its message again.
+FORGOTTEN_S = 60.0
+
+
+def publish_owed(engine: Engine, publisher: Publisher) -> int:
+    """Send what is owed; also to queued jobs whose messages were lost, as by a broker that was flushed."""
+    with transaction(engine) as session:
+        lost = forgotten(session, FORGOTTEN_S)
+    if lost:
+        logger.warning("%d queued jobs were not taken up; they are published again", len(lost))
+    try:
+        return publisher.all_owed()
+    except BrokerAway as error:
+        logger.warning("the broker is away, messages stay owed: %s", error)
+        return 0
+
+
+def lapse_leases(engine: Engine, publisher: Publisher) -> int:
+    """Wake the hosts of held jobs whose workers fell silent."""
+    lapsed = Journal(engine).lapse()
+    if lapsed:
+        logger.warning("leases of %d jobs have lapsed", len(lapsed))
+        publish_owed(engine, publisher)
+    return len(lapsed)

@@ -1,0 +1,39 @@
+"""What any test may ask for: a Postgres and a Redis of this run's own, and in Postgres a database of the test's own."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from lab.lab import Lab
+from models.session import make_engine
+from tests.postgres import fresh_database, private_lab
+from tests.world import World
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with Postgres and Redis only, started by the first test that needs it."""
+    with private_lab(tmp_path_factory.mktemp("stores")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def database_url(stores: Lab) -> Iterator[str]:
+    """A database with all tables, and nothing in them but the first account."""
+    with fresh_database(stores) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on the test's database."""
+    engine = make_engine(database_url, pool_size=12)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def world(engine: Engine) -> World:
+    """Ways to put things into the test's database, and to ask what is in it."""
+    return World(engine)

@@ -1,0 +1,108 @@
+"""Cancels, dead workers, and leases that lapse."""
+
+import pytest
+from sqlalchemy import func, update
+
+from models.host import Host
+from models.job import Job
+from models.journal import Journal
+from models.session import transaction
+from stillframe.errors import JobNotCancellable, JobNotFound
+from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_queued_job_is_cancelled_at_once(world: World, journal: Journal) -> None:
+    """It never begins; the snapshot it would have made is in error with the reason, and its name is free."""
+    vm = world.vm()
+    job = world.job(vm)
+    assert journal.request_cancel(job, "kim") is JobState.CANCELLED
+    row = world.row(job)
+    assert row.finished_at is not None
+    snapshot = world.snapshot_row(row.snapshot_id)
+    assert snapshot.state is SnapshotState.ERROR
+    assert snapshot.error is not None
+    assert snapshot.error["code"] == "job.cancelled"
+    assert world.events(job) == ["job.cancelled", "snapshot.failed"]
+    assert journal.claim(job, worker="w", lease_s=30) is None
+    world.snapshot(vm, name=snapshot.name)
+
+
+def test_cancelling_a_queued_deletion_leaves_the_snapshot_ready(world: World, journal: Journal) -> None:
+    """A snapshot is marked by the claim, not by the request."""
+    job = world.job(world.vm(), "delete_snapshot")
+    journal.request_cancel(job, "kim")
+    assert world.snapshot_row(world.row(job).snapshot_id).state is SnapshotState.READY
+
+
+def test_cancelling_a_queued_extraction_spoils_only_the_volume_snapshot(
+    world: World, journal: Journal
+) -> None:
+    """The volume snapshot that would have been made is in error."""
+    job = world.job(world.vm(), "extract_volume")
+    journal.request_cancel(job, "kim")
+    volume = world.row(job).volume_snapshot_id
+    assert volume is not None
+    assert world.volume_row(volume).state is VolumeSnapshotState.ERROR
+
+
+def test_what_has_ended_cannot_be_cancelled(world: World, journal: Journal) -> None:
+    """An ended job says how it ended; one that never was is not found."""
+    job = world.job(world.vm())
+    journal.request_cancel(job, "kim")
+    with pytest.raises(JobNotCancellable, match="cancelled"):
+        journal.request_cancel(job, "kim")
+    with pytest.raises(JobNotFound):
+        journal.request_cancel(world.vm("x"), "kim")
+
+
+def test_jobs_of_dead_workers_can_be_taken_up_at_once(world: World, journal: Journal) -> None:
+    """Only what a dead worker of this host held is released, and it is owed a message."""
+    dead, living, elsewhere = (
+        world.job(world.vm("a")),
+        world.job(world.vm("b")),
+        world.job(world.vm("c", host="h2")),
+    )
+    for job, worker in ((dead, "h1/1"), (living, "h1/2"), (elsewhere, "h2/1")):
+        assert journal.claim(job, worker=worker, lease_s=600) is not None
+    assert journal.release_lost("h1", alive=lambda worker: worker == "h1/2") == [dead]
+    assert world.row(dead).published_at is None
+    assert world.row(living).published_at is not None
+    assert journal.claim(living, worker="h1/3", lease_s=30) is None
+    assert journal.claim(elsewhere, worker="h2/3", lease_s=30) is None
+    assert journal.claim(dead, worker="h1/3", lease_s=30) is not None
+
+
+def test_a_lapsed_lease_is_owed_a_message_once_a_lapse(world: World, journal: Journal) -> None:
+    """The tick finds a lapse once; not again while the message is on its way."""
+    job = world.job(world.vm())
+    with transaction(world.engine) as session:
+        past = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, 20)
+        session.execute(update(Job).values(published_at=past))
+    assert journal.claim(job, worker="w", lease_s=30) is not None
+    assert journal.lapse() == []
+    world.lapse_now(job)
+    assert journal.lapse() == [job]
+    with transaction(world.engine) as session:
+        session.execute(update(Job).values(published_at=func.now()))
+    assert journal.lapse() == []
+
+
+def test_a_silent_host_is_not_sent_the_same_again_and_again(world: World, journal: Journal) -> None:
+    """A lapse is repeated each minute only while the host gives signs of life."""
+    job = world.job(world.vm())
+    assert journal.claim(job, worker="w", lease_s=30) is not None
+    long_ago = func.now() - func.make_interval(0, 0, 0, 0, 0, 10)
+    with transaction(world.engine) as session:
+        session.execute(
+            update(Job).values(
+                lease_until=long_ago, published_at=func.now() - func.make_interval(0, 0, 0, 0, 0, 5)
+            )
+        )
+        session.execute(update(Host).values(last_seen_at=long_ago))
+    assert journal.lapse() == []
+    with transaction(world.engine) as session:
+        session.execute(update(Host).values(last_seen_at=func.now()))
+    assert journal.lapse() == [job]

@@ -1,0 +1,42 @@
+"""API keys."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from models.account import ADMIN_ACCOUNT, ApiKey, Role
+from models.keys import make_key, revoke_key, verify_key
+from models.session import transaction
+from stillframe.errors import KeyRefused, NotFound
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_key_opens_until_it_is_revoked(engine: Engine) -> None:
+    """It acts for its account with its role, its use is noted, and the key itself is in no row."""
+    with transaction(engine) as session:
+        key, id_ = make_key(session, ADMIN_ACCOUNT, Role.USER, "laptop")
+    with transaction(engine) as session:
+        actor = verify_key(session, key)
+    assert (actor.name, actor.account_id, actor.role) == ("admin", ADMIN_ACCOUNT, Role.USER)
+    with transaction(engine) as session:
+        row = session.scalars(select(ApiKey)).one()
+        assert row.last_used_at is not None
+        assert key.startswith(row.prefix)
+        assert key not in {str(value) for value in vars(row).values()}
+        revoke_key(session, id_)
+    with transaction(engine) as session, pytest.raises(KeyRefused):
+        verify_key(session, key)
+
+
+def test_an_expired_or_unknown_key_is_refused(engine: Engine) -> None:
+    """One that is over is as good as none."""
+    with transaction(engine) as session:
+        over = datetime.now(UTC) - timedelta(seconds=1)
+        key, _ = make_key(session, ADMIN_ACCOUNT, Role.USER, "old", expires_at=over)
+        for wrong in (key, "sfk_nonsense", ""):
+            with pytest.raises(KeyRefused):
+                verify_key(session, wrong)
+        with pytest.raises(NotFound):
+            revoke_key(session, ADMIN_ACCOUNT)
