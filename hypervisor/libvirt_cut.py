@@ -137,7 +137,9 @@ class _Watch:
         if self._can_abort:
             with suppress(libvirt.libvirtError):
                 stats = self._domain().jobStats()
-                self._seen = (stats.get("data_processed", 0), stats.get("data_total", self._seen[1]))
+                # Not data_total: RAM that the guest changes meanwhile is written once more.
+                done = stats.get("data_processed", 0)
+                self._seen = (done, done + stats.get("data_remaining", 0))
         return self._seen
 
     def _domain(self) -> Any:

@@ -11,7 +11,7 @@ import libvirt
 from hypervisor.connection import Connection
 from hypervisor.libvirt_facts import facts_of
 from hypervisor.libvirt_vm import LibvirtVm
-from hypervisor.port import HostFacts, VmFacts
+from hypervisor.port import HostFacts, Images, VmFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
 from stillframe.errors import StillframeError, VmGone
@@ -24,7 +24,7 @@ class LibvirtHost:
 
     def __init__(self, uri: str, name: str, agent_timeout_s: int = 10) -> None:
         self.name = name
-        self.images = QemuImages()
+        self.images: Images = QemuImages()
         self.agent_timeout_s = agent_timeout_s
         self.connection = Connection(uri)
         self._watchers: list[Changed] = []
