@@ -101,8 +101,8 @@ class Stack:
             known = self.addresses().values
         except LabError:
             known = {}
-        port = _port(known.get("STILLFRAME_LISTEN"), self.daemon("api"))
-        flower = _port(known.get("STILLFRAME_FLOWER_URL", "").rpartition("//")[2], self.daemon("flower"))
+        port = _port(known.get("STILLFRAME_LISTEN"), self.daemon("api"), 8460)
+        flower = _port(known.get("STILLFRAME_FLOWER_URL", "").rpartition("//")[2], self.daemon("flower"), 5555)
         return Addresses(
             {
                 "STILLFRAME_URL": f"http://127.0.0.1:{port}",
@@ -161,10 +161,12 @@ def _command(name: str, host: str, addresses: Addresses, run: Path) -> list[str]
     }[name]  # fmt: skip
 
 
-def _port(listen: str | None, daemon: Daemon) -> int:
-    """The port used before if it is ours or free, else a new one."""
+def _port(listen: str | None, daemon: Daemon, liked: int) -> int:
+    """The port used before if it is ours or free, else the one people expect, else any."""
     port = int(listen.rpartition(":")[2]) if listen and listen.rpartition(":")[2].isdigit() else 0
-    return port if port and (daemon.pid or is_free(port)) else free_port()
+    if port and (daemon.pid or is_free(port)):
+        return port
+    return liked if is_free(liked) else free_port()
 
 
 def _answers(url: str) -> bool:

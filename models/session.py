@@ -7,6 +7,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+import models.tables  # noqa: F401: a table's foreign keys need the others known, whoever asks first
+
 
 def make_engine(database_url: str, *, pool_size: int = 5, name: str = "stillframe") -> Engine:
     """A lazy pool of connections; nothing is opened before the first use. `name` is what Postgres shows of it."""

@@ -22,6 +22,9 @@ from models.machine import heartbeat, record_host
 from models.session import make_engine, transaction
 from stillframe.errors import HostLost, StillframeError
 from stillframe.settings import Settings
+from tasks.app import make_app
+from tasks.broker import BrokerAway
+from tasks.publish import Publisher
 from workers import identity
 from workers.reading import read_host
 
@@ -61,6 +64,8 @@ class Keeper:
             except HostLost as error:
                 logger.warning("libvirt is away: %s", error)
                 self._reconnect()
+            except BrokerAway as error:
+                logger.warning("the broker is away, messages stay owed: %s", error)
             except OperationalError as error:
                 logger.warning("the database is away: %s", error.orig)
                 time.sleep(1.0)
@@ -107,12 +112,11 @@ class Keeper:
 def main() -> int:
     """Runs the keeper of this host until it is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from tasks.publish import publish_owed
-
     settings = Settings.from_env()
     engine = make_engine(settings.database_url, pool_size=1, name=f"stillframe keeper {settings.host}")
     host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
-    Keeper(settings, engine, host, lambda: publish_owed(engine)).run()
+    publisher = Publisher(engine, make_app(settings.broker_url))
+    Keeper(settings, engine, host, publisher.all_owed).run()
     return 0
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host
@@ -31,7 +32,7 @@ class Hands:
     journal: Journal
     host: Callable[[], Host]
     #: Publishes the next queued job of a VM.
-    call_next: Callable[[UUID], None]
+    call_next: Callable[[UUID], object]
 
 
 def run_job(job_id: UUID, hands: Hands) -> End | None:
@@ -113,7 +114,7 @@ def _conclude(attempt: Attempt, work: Work, ending: Ending, seen: VmSeen | None)
             attempt.fail(error, seen, cancelled=ending.end is End.CANCELLED)
 
 
-def _facts(kind: str, work: Work) -> dict[str, object]:
+def _facts(kind: str, work: Work) -> dict[str, Any]:
     result = PLANS[kind].result
     freed = sum(int(output.get("freed_bytes", 0)) for output in work.outputs.values())
     return {"freed_bytes": freed} | (work.outputs[result] if result else {})

@@ -1,0 +1,62 @@
+"""The worker of one hypervisor: binds bodies to wire names. `celery -A workers.app worker -Q host.<name>`
+
+This module is a composition root: it reads the settings when it is imported. Connections are made after the fork.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from celery.signals import worker_ready
+
+from hypervisor.libvirt_host import LibvirtHost
+from models.journal import Journal
+from models.session import make_engine
+from stillframe.settings import Settings
+from tasks.app import make_app
+from tasks.messages import JOB_MESSAGES
+from tasks.publish import Publisher
+from workers.run_job import Hands, run_job
+
+logger = logging.getLogger(__name__)
+
+settings = Settings.from_env()
+app: Celery = make_app(settings.broker_url, consumer=settings.host)
+
+
+@cache
+def _hands() -> Hands:
+    """Of this process, made by its first job, hence after the fork."""
+    engine = make_engine(settings.database_url, pool_size=2, name=f"stillframe worker {settings.host}")
+    host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
+    return Hands(settings, Journal(engine), lambda: host, Publisher(engine, app).next_of_vm)
+
+
+def _carry_out(job_id: str, **_words_for_people: Any) -> str | None:
+    end = run_job(UUID(job_id), _hands())
+    return end.value if end else None
+
+
+for wire_name in JOB_MESSAGES.values():
+    app.task(_carry_out, name=wire_name)
+
+
+@worker_ready.connect
+def _begin_keeping(**_: Any) -> None:
+    threading.Thread(target=_keep, name="keeper", daemon=True).start()
+
+
+def _keep() -> None:
+    """Runs the keeper beside the worker, again if it ends; it dies with this process, however that ends."""
+    while True:
+        ended = subprocess.run(
+            ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "workers.keeper"], check=False
+        )
+        logger.error("the keeper ended with exit code %s; it is begun again", ended.returncode)
+        time.sleep(1.0)
