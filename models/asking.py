@@ -130,6 +130,7 @@ def add_volume_snapshot(session: Session, id_: UUID, snapshot: Snapshot, name: s
 
 def add_job(session: Session, job: Job, actor: Actor, data: Json) -> None:
     """The row of a job, and the event that it is queued."""
+    session.flush()  # what the job is about goes first: mappers that are not related have no order of their own
     session.add(job)
     session.flush()
     told = Told(EventType.JOB_QUEUED, actor.name, data=data)
