@@ -125,6 +125,11 @@ class World:
             session.add(row)
         return row.id
 
+    def set_vm_state(self, vm: UUID, state: VmState) -> None:
+        """Let a VM be seen in another state."""
+        with transaction(self.engine) as session:
+            session.get_one(Vm, vm).state = state
+
     def set_parent(self, snapshot: UUID, parent: UUID) -> None:
         """Put a snapshot on top of another."""
         with transaction(self.engine) as session:
@@ -155,6 +160,11 @@ class World:
         query = select(Event.type).order_by(Event.id)
         with transaction(self.engine) as session:
             return list(session.scalars(query if job is None else query.where(Event.job_id == job)))
+
+    def last_event(self) -> Event:
+        """The last event of all."""
+        with transaction(self.engine) as session:
+            return session.scalars(select(Event).order_by(Event.id.desc()).limit(1)).one()
 
     def count(self, table: type) -> int:
         """How many rows a table has."""

@@ -1,0 +1,92 @@
+"""The control side: what beat sends, and that it starts where there is no libvirt."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import beat_schedule
+from lab.lab import Lab
+from models.actor import ADMIN
+from stillframe.operations import CreateSnapshot
+from tasks.app import make_app
+from tasks.producer import Producer
+from tests.tasks.conftest import Queues
+from tests.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("module", ["beat_schedule", "tasks.producer", "tasks.control"])
+def test_neither_libvirt_nor_workers_are_loaded(module: str) -> None:
+    """Beat, Flower and the API start on a machine that has no libvirt."""
+    code = (
+        f"import sys, {module}; print([m for m in sys.modules if m in ('libvirt', 'workers', 'hypervisor')])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=_environment()
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def test_every_tick_has_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The messages of the schedule are those that the control side answers to, on its queue."""
+    monkeypatch.setenv("STILLFRAME_BROKER_URL", "redis://127.0.0.1:1/0")
+    from tasks.control import app  # it reads the settings
+
+    assert {tick.message for tick in beat_schedule.SCHEDULE.values()} <= set(app.tasks)
+    for entry in app.conf.beat_schedule.values():
+        assert entry["options"]["queue"] == "control"
+        assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_each_host_keeps_what_it_has_in_hand_under_its_own_keys() -> None:
+    """Two hosts share no key, so none can see or restore the other's messages."""
+    one, other = (make_app("redis://x", consumer=name).conf.broker_transport_options for name in ("h1", "h2"))
+    keys = [key for key in one if key.startswith("unacked_")]
+    assert len(keys) == 3
+    assert {one[key] for key in keys}.isdisjoint({other[key] for key in keys})
+
+
+@pytest.mark.postgres
+@pytest.mark.broker
+def test_beat_and_the_control_worker_publish_what_is_owed(
+    world: World, database_url: str, stores: Lab, deaf: Producer, queues: Queues, tmp_path: Path
+) -> None:
+    """A job asked for while the broker was away is sent to its host within seconds, by real processes."""
+    world.vm()
+    job = deaf.submit(CreateSnapshot(vm="web"), ADMIN).job_id
+    environment = _environment(database_url, stores.broker_url)
+    worker = ["worker", "-Q", "control", "-P", "threads", "-c", "1", "-n", "control@test"]
+    worker += ["--without-gossip", "--without-mingle"]
+    beat = ["beat", "-s", str(tmp_path / "beat"), "--pidfile="]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "tasks.control", *arguments, "-l", "WARNING"],
+            cwd=ROOT,
+            env=environment,
+        )
+        for arguments in (worker, beat)
+    ]
+    try:
+        until = time.monotonic() + 30
+        while queues.jobs("host.h1") != [str(job)] and time.monotonic() < until:
+            time.sleep(0.2)
+        assert queues.jobs("host.h1") == [str(job)]
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(20)
+
+
+def _environment(database_url: str = "", broker_url: str = "redis://127.0.0.1:1/0") -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STILLFRAME_")}
+    return kept | {
+        "STILLFRAME_DATABASE_URL": database_url,
+        "STILLFRAME_BROKER_URL": broker_url,
+        "PYTHONPATH": str(ROOT),
+    }
