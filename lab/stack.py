@@ -102,7 +102,9 @@ class Stack:
         except LabError:
             known = {}
         port = _port(known.get("STILLFRAME_LISTEN"), self.daemon("api"), 8460)
-        flower = _port(known.get("STILLFRAME_FLOWER_URL", "").rpartition("//")[2], self.daemon("flower"), 5555)
+        flower = _port(
+            known.get("STILLFRAME_FLOWER_URL", "").rpartition("//")[2], self.daemon("flower"), 5555
+        )
         return Addresses(
             {
                 "STILLFRAME_URL": f"http://127.0.0.1:{port}",

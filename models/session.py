@@ -7,7 +7,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-import models.tables  # noqa: F401: a table's foreign keys need the others known, whoever asks first
+# A table's foreign keys need the other tables known, whoever asks first.
+import models.tables  # noqa: F401
 
 
 def make_engine(database_url: str, *, pool_size: int = 5, name: str = "stillframe") -> Engine:
