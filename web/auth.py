@@ -20,7 +20,8 @@ async def actor(
     if credentials is None:
         raise KeyMissing
     key = credentials.credentials
-    return house.keys.known(key) or await run_in_threadpool(house.keys.verify, key)
+    lately = house.keys.known(key)
+    return lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
 
 
 ActorOf = Annotated[Actor, Depends(actor)]

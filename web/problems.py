@@ -75,11 +75,15 @@ def title_of(error: type[errors.StillframeError]) -> str:
 
 def install(app: FastAPI) -> None:
     """Makes every way in which a request can go wrong answer with a problem."""
-    app.add_exception_handler(errors.StillframeError, _known)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _from_framework)
-    app.add_exception_handler(DatabaseTrouble, _database)
-    app.add_exception_handler(Exception, _surprise)
+    handlers: dict[type[Exception], Any] = {
+        errors.StillframeError: _known,
+        RequestValidationError: _not_valid,
+        HTTPException: _from_framework,
+        DatabaseTrouble: _database,
+        Exception: _surprise,
+    }
+    for family, handler in handlers.items():
+        app.add_exception_handler(family, handler)
 
 
 async def _known(request: Request, error: errors.StillframeError) -> ProblemResponse:

@@ -16,6 +16,8 @@ from stillframe.states import OVER
 
 log = logging.getLogger(__name__)
 
+#: What Postgres shows of the connection that listens.
+LISTENER = "stillframe listening"
 #: How long a word that was lost on the way may stay unnoticed.
 LOOK_AGAIN_S = 1.0
 
@@ -54,6 +56,7 @@ class EndedJobs:
 
     def _listen(self) -> None:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"SET application_name = '{LISTENER}'")
             connection.exec_driver_sql(f"LISTEN {OVER_CHANNEL}")
             driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
             try:
