@@ -56,7 +56,7 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
     own_images: set[str] = set()
     homes = {home_for(images, vm, volume, block_layers_folder) for volume in usable(vm)}
     for volume in usable(vm):
-        chain = images.chain(volume.path)
+        chain = images.chain(volume.path, volume.format)
         own = own_image(chain, vm)
         own_images.add(own.path)
         for image in chain[: chain.index(own) + 1]:
@@ -64,7 +64,7 @@ def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
             if image is not own and not is_in_home(image.path, vm.uuid):
                 pinned |= {image.path, image.backing or image.path}
     for path in _files(images, homes, ".qcow2"):
-        if path not in layers and (stray := images.facts(path)):
+        if path not in layers and (stray := images.facts(path, "qcow2")):
             layers[path] = _layer(stray, path.rsplit("/", 1)[1].split("-", 1)[0], None)
     tree = Tree(
         layers=layers,

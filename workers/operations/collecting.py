@@ -26,8 +26,10 @@ def plan_collection(work: Work) -> Output:
     tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
     acts: list[dict[str, Any]] = []
     for number, act in enumerate(collect(tree)):
-        kind = "merge" if isinstance(act, Merge) else "unlink"
-        acts.append({"key": f"{act.target}:{number}", "act": kind} | asdict(act))
+        words: dict[str, Any] = {"act": "unlink"}
+        if isinstance(act, Merge):
+            words = {"act": "merge", "format": tree.layers[act.base].format}
+        acts.append({"key": f"{act.target}:{number}"} | words | asdict(act))
     return {"acts": acts}
 
 
@@ -37,7 +39,7 @@ def collect_layer(work: Work, item: Output) -> Output:
         size = work.images.size_bytes(item["path"])
         work.images.remove(item["path"])
         return {"freed_bytes": size}
-    return merge(work, item["target"], item["top"], item["base"], item["between"])
+    return merge(work, item["target"], item["top"], Source(item["base"], item["format"]), item["between"])
 
 
 def note_current(work: Work) -> Output:
@@ -54,14 +56,14 @@ COLLECT = (
 )
 
 
-def merge(work: Work, target: str, top: str, base: str, between: list[str]) -> Output:
+def merge(work: Work, target: str, top: str, base: Source, between: list[str]) -> Output:
     """Brings the layers above `base`, up to and with `top`, down into `base`; frees their files."""
     moved = work.images.size_bytes(top)
     chain = work.vm.live_chain(target) if _has(work, target) else ()
     on = work.vm.facts().state in ON
     if on and top in chain:
         _commit_live(work, target, top, base)
-    elif not _already_merged(base, chain, on) and work.images.exists(top):
+    elif not _already_merged(base.path, chain, on) and work.images.exists(top):
         _commit_offline(work, target, top, base)
     _point_manifests(work, top, base)
     freed = sum(work.images.size_bytes(path) for path in (top, *between))
@@ -84,10 +86,10 @@ def _has(work: Work, target: str) -> bool:
     return any(volume.target == target for volume in work.vm.facts().volumes)
 
 
-def _commit_live(work: Work, target: str, top: str, base: str) -> None:
+def _commit_live(work: Work, target: str, top: str, base: Source) -> None:
     """QEMU merges while the guest runs; a job left by a worker that died is found and carried on."""
     if work.vm.block_job(target) is None:
-        work.vm.start_commit(target, top, base)
+        work.vm.start_commit(target, top, base.path)
     while job := work.vm.block_job(target):
         if job.ready:
             work.vm.pivot(target)
@@ -101,29 +103,28 @@ def _commit_live(work: Work, target: str, top: str, base: str) -> None:
     _repoint(work, top, base, skip=work.vm.live_chain(target))
 
 
-def _commit_offline(work: Work, target: str, top: str, base: str) -> None:
+def _commit_offline(work: Work, target: str, top: str, base: Source) -> None:
     """Interrupted anywhere, the view through `top` stays whole until nothing stands on it any more."""
-    work.images.commit(top, base, work.pulse)
+    work.images.commit(top, base.path, work.pulse)
     _repoint(work, top, base, skip=())
     facts = work.vm.facts()
     if any(volume.target == target and volume.path == top for volume in facts.volumes):
-        work.vm.define(work.vm.definition(), {target: _source(work, base)})
+        work.vm.define(work.vm.definition(), {target: base})
 
 
-def _repoint(work: Work, top: str, base: str, skip: tuple[str, ...]) -> None:
+def _repoint(work: Work, top: str, base: Source, skip: tuple[str, ...]) -> None:
     tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
     for child in tree.children(top):
         if child not in skip:
-            work.images.rebase(child, _source(work, base))
+            work.images.rebase(child, base)
 
 
-def _point_manifests(work: Work, top: str, base: str) -> None:
+def _point_manifests(work: Work, top: str, base: Source) -> None:
     """The snapshots that froze `top` now find the same data in `base`."""
-    source = _source(work, base)
     for manifest in manifests.in_homes(work.images, homes(work)):
         if any(layer.path == top for layer in manifest.volumes.values()):
             volumes = {
-                target: source if layer.path == top else layer for target, layer in manifest.volumes.items()
+                target: base if layer.path == top else layer for target, layer in manifest.volumes.items()
             }
             manifests.write(work.images, replace(manifest, volumes=volumes))
 
@@ -135,13 +136,6 @@ def _check_unused(work: Work, top: str, between: list[str]) -> None:
     }
     if found := users & {top, *between}:
         raise HypervisorFailed(detail=f"{', '.join(sorted(map(str, found)))} is still in use after its merge")
-
-
-def _source(work: Work, path: str) -> Source:
-    facts = work.images.facts(path)
-    if facts is None:
-        raise HypervisorFailed(detail=f"{path} is missing")
-    return Source(path, facts.format)
 
 
 def homes(work: Work) -> list[str]:

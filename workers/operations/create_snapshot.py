@@ -37,7 +37,7 @@ def check_vm(work: Work) -> Output:
     _check_quiet(work, facts)
     volumes: dict[str, dict[str, Any]] = {}
     for volume in usable(facts):
-        image = work.images.chain(volume.path)[0]
+        image = work.images.chain(volume.path, volume.format)[0]
         if image.internal_snapshots:
             raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(image.internal_snapshots))
         home = home_for(work.images, facts, volume, work.block_layers_folder)
@@ -104,7 +104,7 @@ def put_back(work: Work) -> None:
     for target, source in _manifest(work).volumes.items():
         layer = _layers(work)[target].path
         if work.vm.facts().state in ON:
-            merge(work, target, layer, source.path, [])
+            merge(work, target, layer, source, [])
         else:
             work.images.commit(layer, source.path, work.pulse)
             work.vm.define(work.vm.definition(), {target: source})

@@ -21,7 +21,7 @@ def check_snapshot(work: Work) -> Output:
     source = manifest.volumes[target]
     home = manifest.homes[target]
     path = volume_snapshot_path(home, cast(UUID, work.volume_snapshot))
-    chain = work.images.chain(source.path)
+    chain = work.images.chain(source.path, source.format)
     needed = min(sum(image.size_bytes for image in chain), chain[0].virtual_bytes)
     free = work.images.free_bytes(path)
     if free < needed:

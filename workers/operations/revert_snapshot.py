@@ -102,7 +102,7 @@ def whole_manifest(work: Work) -> Manifest:
         raise SnapshotDamaged(snapshot=work.snapshot, missing="its manifest is gone")
     for target, source in manifest.volumes.items():
         try:
-            work.images.chain(source.path)
+            work.images.chain(source.path, source.format)
         except HypervisorFailed as error:
             raise SnapshotDamaged(snapshot=_name(manifest), missing=f"volume {target}: {error}") from error
     return manifest
