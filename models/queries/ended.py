@@ -8,7 +8,6 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.job import Job
 from models.moves import OVER_CHANNEL
@@ -50,7 +49,7 @@ class EndedJobs:
         while not self._over.is_set():
             try:
                 self._listen()
-            except (SQLAlchemyError, psycopg.Error) as error:
+            except Exception as error:  # whatever it is: those who wait must not wait for nobody
                 log.warning("not listening for ended jobs for now: %s", error)
                 self._over.wait(LOOK_AGAIN_S)
 
