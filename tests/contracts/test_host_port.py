@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
@@ -207,7 +208,7 @@ def test_cut_tells_how_far_it_is(play_with: PlayWith) -> None:
     play.vm.cut(play.layers(), f"{play.home()}/memory", False, listen)
     assert len(listen.heard) > 2
     assert 0 < max(done for done, _ in listen.heard) <= max(total for _, total in listen.heard)
-    assert max(later - sooner for sooner, later in zip(listen.times, listen.times[1:], strict=False)) < 0.5
+    assert max(later - sooner for sooner, later in pairwise(listen.times)) < 0.5
 
 
 def test_vm_with_a_block_job_is_busy(play_with: PlayWith) -> None:
@@ -507,6 +508,20 @@ def test_note_is_kept_on_and_off(play: Play) -> None:
     assert play.vm.facts().note == text
     play.vm.note("off")
     assert play.vm.facts().note == "off"
+
+
+def test_note_survives_cuts_and_definitions(play: Play) -> None:
+    """A note stays through a cut and a new definition, and there is never more than one."""
+    play.vm.note("one")
+    play.cut_hot()
+    play.vm.note("two")
+    play.vm.define(play.vm.definition(), {})
+    assert play.vm.facts().note == "two"
+    play.vm.stop()
+    assert play.vm.facts().note == "two"
+    play.vm.note("three")
+    assert play.vm.definition().count("three") == 1
+    assert "two" not in play.vm.definition()
 
 
 def test_snapshots_of_others_are_reported(play_with: PlayWith) -> None:
