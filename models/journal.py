@@ -46,13 +46,16 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def claim(self, job_id: UUID, *, worker: str, lease_s: float) -> Attempt | None:
+    def claim(self, job_id: UUID, *, worker: str, lease_s: float, host: str | None = None) -> Attempt | None:
         """Take up a job that is next in its VM's line, or one whose worker let its lease lapse.
 
-        None: there is nothing to take up, and the message that led here can be dropped.
+        None: there is nothing to take up, and the message that led here can be dropped. With `host`, only a job of
+        that host is taken: its VM may have moved since the message was sent.
         """
         try:
             with transaction(self.engine) as session:
+                if host is not None and not _is_of(session, job_id, host):
+                    return None
                 return self._claim(session, job_id, worker, lease_s)
         except IntegrityError as error:
             if violated(error) != "uq_job_held_vm":
@@ -199,6 +202,11 @@ _FOR_CLAIM = select(
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(BLOCKED, Boolean).label("blocked"),
 ).with_for_update(of=Job, key_share=True)
+
+
+def _is_of(session: Session, job: UUID, host: str) -> bool:
+    found = session.scalars(select(Host.name).join(Job, Job.host_id == Host.id).where(Job.id == job))
+    return found.one_or_none() == host
 
 
 def _started(job: AnyRow, worker: str, number: int) -> Told:

@@ -1,7 +1,7 @@
 """Rows made from what a worker saw on its host. The host holds the truth; only differences are written, and told."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -11,13 +11,17 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.host import Host
 from models.ids import new_id
+from models.job import Job
 from models.moves import Told, tell
+from models.snapshot import Snapshot
 from models.tree import record_tree
 from models.vm import Vm, Volume
 from stillframe.events import EventType, Level
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
-from stillframe.states import VmState
+from stillframe.states import JobState, SnapshotState, VmState
 
+#: How long a look at a VM counts as just now.
+_FRESH = timedelta(minutes=3)
 _TOLD_OF_VM = ("name", "state", "host_id", "gone")
 
 
@@ -27,10 +31,12 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
     `looked_at` is what `heartbeat` returned before the look: VMs recorded since (by a job that ended meanwhile) are
     left as they are.
     """
-    host = _host(session, seen)
+    host, now = _host(session, seen)
     known = lock_vms(session, host, [vm.uuid for vm in seen.vms])
     for vm in sorted(seen.vms, key=lambda one: one.uuid):
         row = known.pop(vm.uuid, None)
+        if row is not None and _lives_elsewhere(row, host, vm, now):
+            continue
         if row is None or looked_at is None or row.seen_at < looked_at:
             _record(session, host, row, vm)
     for row in known.values():
@@ -82,7 +88,7 @@ def lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm
     return {row.id: row for row in rows}
 
 
-def _host(session: Session, seen: HostSeen) -> UUID:
+def _host(session: Session, seen: HostSeen) -> tuple[UUID, datetime]:
     facts = {
         "libvirt_version": seen.libvirt_version,
         "qemu_version": seen.qemu_version,
@@ -90,15 +96,25 @@ def _host(session: Session, seen: HostSeen) -> UUID:
         "memory_bytes": seen.memory_bytes,
     }
     fresh = new_id()
-    host = session.execute(
+    host, now = session.execute(
         insert(Host)
         .values(id=fresh, name=seen.name, **facts)
         .on_conflict_do_update(index_elements=["name"], set_=facts | {"last_seen_at": func.now()})
-        .returning(Host.id)
-    ).scalar_one()
+        .returning(Host.id, func.now())
+    ).one()
     if host == fresh:
         tell(session, Told(EventType.HOST_REGISTERED, seen.name, message=seen.name), host=host)
-    return host
+    return host, now
+
+
+def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
+    """A VM that is off here and was seen to run on another host just now was migrated: what is left is its definition."""
+    return (
+        row.host_id != host
+        and row.state in (VmState.RUNNING, VmState.PAUSED)
+        and seen.state not in (VmState.RUNNING, VmState.PAUSED)
+        and row.seen_at > now - _FRESH
+    )
 
 
 def _record(session: Session, host: UUID, row: Vm | None, seen: VmSeen) -> None:
@@ -108,12 +124,28 @@ def _record(session: Session, host: UUID, row: Vm | None, seen: VmSeen) -> None:
         _tell(session, host, seen, EventType.VM_SEEN, {"name": seen.name, "state": seen.state.value})
         changes: Json = {}
     else:
+        if row.host_id != host:
+            _follow(session, row.id, host)
         changes = _update(row, host, seen)
     changes |= _record_volumes(session, seen.uuid, seen.volumes)
     if row is not None and changes:
         _tell(session, host, seen, EventType.VM_CHANGED, changes)
     if seen.tree is not None:
         record_tree(session, seen.uuid, seen.tree)
+
+
+def _follow(session: Session, vm: UUID, host: UUID) -> None:
+    """What waits for a VM, and its snapshots, go with it to its new host."""
+    session.execute(
+        update(Job)
+        .where(Job.vm_id == vm, Job.state == JobState.QUEUED)
+        .values(host_id=host, published_at=None)
+    )
+    session.execute(
+        update(Snapshot)
+        .where(Snapshot.vm_id == vm, Snapshot.state != SnapshotState.DELETED)
+        .values(host_id=host)
+    )
 
 
 def _new(host: UUID, seen: VmSeen) -> Vm:

@@ -96,6 +96,26 @@ def test_a_vm_that_moved_belongs_to_its_new_host(engine: Engine) -> None:
     assert (vm.host_id, vm.gone) == (new, False)
 
 
+def test_what_waits_for_a_vm_goes_with_it(world: World, engine: Engine, journal: Journal) -> None:
+    """A queued job and the snapshots of a VM that moved belong to the new host, and only there can it be claimed."""
+    record(engine, seen_host(seen_vm(WEB)))
+    job = world.job(WEB)
+    new = record(engine, seen_host(seen_vm(WEB), name="h2"))
+    row = world.row(job)
+    assert (row.host_id, world.snapshot_row(row.snapshot_id).host_id) == (new, new)
+    assert journal.claim(job, worker="w", lease_s=30, host="h1") is None
+    assert journal.claim(job, worker="w", lease_s=30, host="h2") is not None
+
+
+def test_a_definition_left_behind_by_a_migration_is_no_sighting(engine: Engine) -> None:
+    """A VM that runs on one host does not hop back to another that still has it defined and off."""
+    record(engine, seen_host(seen_vm(WEB, state=VmState.OFF)))
+    new = record(engine, seen_host(seen_vm(WEB), name="h2"))
+    record(engine, seen_host(seen_vm(WEB, state=VmState.OFF)))
+    (vm,) = all_of(engine, Vm)
+    assert (vm.host_id, vm.state) == (new, VmState.RUNNING)
+
+
 def test_an_old_look_does_not_undo_what_was_recorded_since(engine: Engine) -> None:
     """A VM that a job recorded after the look began is left as the job saw it."""
     host = record(engine, seen_host(seen_vm(WEB)))
