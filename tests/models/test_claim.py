@@ -95,6 +95,25 @@ def test_one_vm_never_has_two_jobs_in_hand(world: World, journal: Journal) -> No
     assert [attempt is not None for attempt in found] == [True] + [False] * 5
 
 
+def test_the_database_has_the_last_word_on_two_claims_of_a_vm(world: World, journal: Journal) -> None:
+    """An urgent job claimed while another of its VM is just being claimed waits for that one, and stays owed."""
+    vm = world.vm()
+    scheduled, urgent = world.job(vm, priority=SCHEDULED), world.job(vm, priority=INTERACTIVE)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(world.engine) as session:
+            session.execute(
+                update(Job)
+                .where(Job.id == scheduled)
+                .values(state=JobState.RUNNING, attempt=1, lease_until=func.now())
+            )
+            claiming = pool.submit(claim, journal, urgent)
+            with pytest.raises(TimeoutError):
+                claiming.result(timeout=0.3)
+        assert claiming.result(timeout=5) is None
+    assert world.row(urgent).state is JobState.QUEUED
+    assert world.row(urgent).published_at is None
+
+
 def test_a_stuck_job_keeps_the_vm_for_a_person(world: World, journal: Journal) -> None:
     """Behind a stuck job nothing of the VM runs, not even what is more urgent."""
     vm = world.vm()
