@@ -19,7 +19,7 @@ class LongCall(Generic[Result]):
         self._error: BaseException | None = None
 
     def run(self, meanwhile: Callable[[], None]) -> Result:
-        """The call's result, or what it raises; `meanwhile` is called every 0.25 s until then."""
+        """The call's result, or what it raises; `meanwhile` is called every 0.15 s until then."""
         threading.Thread(target=self._work, name="libvirt-call", daemon=True).start()
         while not self._ended.wait(PULSE_EVERY_S):
             meanwhile()

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable
 
-from hypervisor import digest, files, headers
+from hypervisor import digest, files, headers, qcow2
 from hypervisor.child import Ended, run
 from hypervisor.port import ImageFacts, Pulse, Source
 from stillframe.errors import QemuImgFailed
@@ -35,9 +35,8 @@ class QemuImages:
     def create_layer(self, path: str, backing: Source, virtual_bytes: int) -> None:
         """An empty qcow2 layer, whole or not there at all."""
         with files.beside(path) as part:
-            # -u: the backing file may be open in a VM, and nothing of it is needed here.
-            below = ("-F", backing.format, "-b", backing.path)
-            _qemu_img("create", "-q", "-f", "qcow2", *below, "-u", part, str(virtual_bytes))
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, files.PRIVATE), "wb") as image:
+                qcow2.write_empty(image, virtual_bytes, backing.path, backing.format)
             files.dress_like(backing.path, part)
             os.chmod(part, files.PRIVATE)
 

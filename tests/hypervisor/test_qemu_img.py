@@ -85,16 +85,17 @@ def test_storage_without_direct_access_is_written_through_the_cache(
 
 def test_cancel_ends_the_child() -> None:
     """What the listener raises ends the child, even one that does not heed SIGTERM, and goes on afterwards."""
-    pids: list[int] = []
+    before = _children()
+    born: set[str] = set()
 
     def tell(_part: float) -> None:
-        pids.extend(int(pid) for pid in _children() if int(pid) not in pids)
-        if pids:
-            raise Cancelled
+        born.update(_children() - before)
+        raise Cancelled
 
     with pytest.raises(Cancelled):
         run(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], tell)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert born
+    assert not _children() & born
 
 
 def test_child_dies_with_the_worker(tmp_path: Path) -> None:
@@ -180,8 +181,8 @@ def test_copy_keeps_owner_and_mode_of_what_it_replaces(tmp_path: Path) -> None:
     )
 
 
-def _children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 def _wait(true: object, timeout_s: float = 10) -> None:
