@@ -13,6 +13,7 @@ from hypervisor.connection import Connection
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
 from hypervisor.libvirt_facts import facts_of, is_on, state_of
 from hypervisor.long_call import LongCall
+from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
@@ -97,7 +98,12 @@ class LibvirtVm:
     def saved_definition(self, memory: str) -> str:
         """The definition in a memory file."""
         with translated(vm=self._name, host=self._host):
-            return str(self._connection.main().saveImageGetXMLDesc(memory, SECRETS))
+            definition = str(self._connection.main().saveImageGetXMLDesc(memory, SECRETS))
+        if not is_whole(memory):
+            raise HypervisorFailed(
+                detail=f"{memory} is cut short: the end of the RAM is missing", path=memory
+            )
+        return definition
 
     def restore(self, memory: str, sources: Mapping[str, Source], pulse: Pulse | None = None) -> None:
         """RAM comes back, on other images."""

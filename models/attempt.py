@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
 
 from models import outcome
 from models.base import Json, quoted
@@ -53,6 +54,30 @@ WITH mine AS ({_MINE}), written AS (
 SELECT id FROM mine
 """  # noqa: S608
 
+#: Outcome of one step and intent of the next in one commit: half the waits for the disk.
+_NEXT = f"""
+WITH mine AS (
+    UPDATE job SET phase = :next
+    WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
+    RETURNING id, vm_id, snapshot_id, host_id
+), written AS (
+    UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
+    FROM mine WHERE step.job_id = mine.id AND step.name = :step
+), begun AS (
+    INSERT INTO step (job_id, seq, name, state, attempt)
+    SELECT id, :seq, :next, 'started', :attempt FROM mine
+    ON CONFLICT (job_id, name) DO UPDATE
+        SET state = 'started', attempt = :attempt, started_at = now(), finished_at = NULL
+), told AS (
+    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
+    SELECT one.type, 'info', :worker, vm_id, snapshot_id, id, host_id, '',
+        jsonb_build_object('step', one.step, 'attempt', :attempt)
+    FROM mine, (VALUES (1, :type, :step), (2, :next_type, :next)) AS one (place, type, step)
+    ORDER BY one.place
+)
+SELECT id FROM mine
+"""  # noqa: S608
+
 _UNDONE = f"""
 WITH mine AS ({_MINE}), written AS (
     UPDATE step SET state = 'undone', finished_at = now(), attempt = :attempt
@@ -72,6 +97,8 @@ _TYPES: dict[str, Any] = {
     "job": Uuid(),
     "attempt": BigInteger(),
     "step": Text(),
+    "next": Text(),
+    "next_type": Text(),
     "worker": Text(),
     "type": Text(),
     "output": JSONB(none_as_null=True),
@@ -113,6 +140,8 @@ class Attempt:
     steps: dict[str, StepRecord]
     #: Why the job turned back, while it is undoing.
     error: Json | None
+    #: The outcome of the plan's last step, not yet written.
+    _last: Json | None = None
 
     def start(self, step: str) -> None:
         """Write the intent of a step, before the machine is touched."""
@@ -121,10 +150,28 @@ class Attempt:
         before = self.steps.get(step)
         self.steps[step] = StepRecord(StepState.STARTED, before.output if before else {})
 
-    def finish(self, step: str, output: Json) -> None:
-        """Write what a step has reached, after the machine was touched."""
-        self._once(_FINISH, step=step, output=output, type=EventType.STEP_FINISHED.value)
+    def finish(self, step: str, output: Json, then: str | None) -> None:
+        """Write what a step has reached, after the machine was touched, and the intent of the one after it.
+
+        With none after it, it is written together with the job's end: a worker that dies in between does the last
+        step once more, and that looks before it acts.
+        """
         self.steps[step] = StepRecord(StepState.DONE, output)
+        if then is None:
+            self._last = {"step": step, "output": output, "type": EventType.STEP_FINISHED.value}
+            return
+        seq = list(self.steps).index(then) if then in self.steps else len(self.steps)
+        self._once(
+            _NEXT,
+            step=step,
+            output=output,
+            next=then,
+            seq=seq,
+            type=EventType.STEP_FINISHED.value,
+            next_type=EventType.STEP_STARTED.value,
+        )
+        before = self.steps.get(then)
+        self.steps[then] = StepRecord(StepState.STARTED, before.output if before else {})
 
     def undone(self, step: str) -> None:
         """Write that a step's undo has run to its end."""
@@ -152,12 +199,14 @@ class Attempt:
     def succeed(self, facts: Json, seen: VmSeen | None) -> None:
         """The job, what it made or changed, and the rows of the VM as seen: in one transaction."""
         with transaction(self.engine) as session:
+            self._write_last(session)
             outcome.succeed(session, self._end, facts, seen)
         self.state = JobState.SUCCEEDED
 
     def fail(self, error: Json, seen: VmSeen | None, cancelled: bool = False) -> None:
         """All is walked back, or nothing was done: the job ends, and what it was about is as before."""
         with transaction(self.engine) as session:
+            self._write_last(session)
             if self.state is JobState.RUNNING:
                 outcome.turn_back(session, self._end, error)
             outcome.fail(session, self._end, error, seen, cancelled=cancelled)
@@ -186,6 +235,11 @@ class Attempt:
             snapshot_id=self.snapshot_id,
             volume_snapshot_id=self.volume_snapshot_id,
         )
+
+    def _write_last(self, session: Session) -> None:
+        if self._last:
+            values = self._last | {"job": self.job_id, "attempt": self.number, "worker": self.worker}
+            session.execute(_typed(_FINISH, *(name for name in values if name in _TYPES)), values)
 
     def _once(self, statement: str, **values: Any) -> None:
         values |= {"job": self.job_id, "attempt": self.number, "worker": self.worker}

@@ -1,6 +1,6 @@
 """Rows made from what a worker saw on its host. The host holds the truth; only differences are written, and told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from models.base import Json
 from models.host import Host
 from models.ids import new_id
 from models.job import Job
+from models.known import Known, read_known
 from models.moves import Told, tell
 from models.snapshot import Snapshot
 from models.tree import record_tree
@@ -32,14 +33,12 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
     left as they are.
     """
     host, now = _host(session, seen)
-    known = lock_vms(session, host, [vm.uuid for vm in seen.vms])
-    for vm in sorted(seen.vms, key=lambda one: one.uuid):
-        row = known.pop(vm.uuid, None)
-        if row is not None and _lives_elsewhere(row, host, vm, now):
-            continue
-        if row is None or looked_at is None or row.seen_at < looked_at:
-            _record(session, host, row, vm)
-    for row in known.values():
+    rows = _lock_vms(session, host, [vm.uuid for vm in seen.vms])
+    vms = [vm for vm in seen.vms if _is_news(rows.get(vm.uuid), host, vm, now, looked_at)]
+    _record(session, host, rows, vms)
+    for vm in seen.vms:
+        rows.pop(vm.uuid, None)
+    for row in rows.values():
         if not row.gone and (looked_at is None or row.seen_at < looked_at):
             _mark_gone(session, row)
     session.flush()
@@ -48,7 +47,8 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
 
 def record_vm(session: Session, host: UUID, seen: VmSeen) -> None:
     """One VM with its volumes, layers and what is known of its snapshots."""
-    _record(session, host, lock_vm(session, seen.uuid), seen)
+    row = lock_vm(session, seen.uuid)
+    _record(session, host, {seen.uuid: row} if row else {}, [seen])
     session.flush()
 
 
@@ -76,7 +76,7 @@ def lock_vm(session: Session, vm: UUID) -> Vm | None:
     ).one_or_none()
 
 
-def lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm]:
+def _lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm]:
     """The rows of a host's VMs and of these, locked in the order of their ids."""
     rows = session.scalars(
         select(Vm)
@@ -107,6 +107,12 @@ def _host(session: Session, seen: HostSeen) -> tuple[UUID, datetime]:
     return host, now
 
 
+def _is_news(row: Vm | None, host: UUID, seen: VmSeen, now: datetime, looked_at: datetime | None) -> bool:
+    if row is None:
+        return True
+    return not _lives_elsewhere(row, host, seen, now) and (looked_at is None or row.seen_at < looked_at)
+
+
 def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
     """A VM that is off here and was seen to run on another host just now was migrated: what is left is its definition."""
     return (
@@ -117,7 +123,21 @@ def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
     )
 
 
-def _record(session: Session, host: UUID, row: Vm | None, seen: VmSeen) -> None:
+def _record(session: Session, host: UUID, rows: Mapping[UUID, Vm], vms: Sequence[VmSeen]) -> None:
+    ids = [vm.uuid for vm in vms]
+    known = read_known(session, [vm for vm in ids if vm in rows])
+    for seen in sorted(vms, key=lambda one: one.uuid):
+        _record_one(session, host, rows.get(seen.uuid), seen, known.get(seen.uuid, Known()))
+    session.flush()
+    session.execute(
+        update(Vm)
+        .where(Vm.id.in_(ids))
+        .values(seen_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _record_one(session: Session, host: UUID, row: Vm | None, seen: VmSeen, known: Known) -> None:
     if row is None:
         session.add(_new(host, seen))
         session.flush()
@@ -127,11 +147,11 @@ def _record(session: Session, host: UUID, row: Vm | None, seen: VmSeen) -> None:
         if row.host_id != host:
             _follow(session, row.id, host)
         changes = _update(row, host, seen)
-    changes |= _record_volumes(session, seen.uuid, seen.volumes)
+    changes |= _record_volumes(session, seen, known.volumes)
     if row is not None and changes:
         _tell(session, host, seen, EventType.VM_CHANGED, changes)
     if seen.tree is not None:
-        record_tree(session, seen.uuid, seen.tree)
+        record_tree(session, seen.uuid, seen.tree, known)
 
 
 def _follow(session: Session, vm: UUID, host: UUID) -> None:
@@ -162,7 +182,7 @@ def _new(host: UUID, seen: VmSeen) -> Vm:
 def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
     before = {name: getattr(row, name) for name in _TOLD_OF_VM}
     row.host_id, row.name, row.state, row.gone = host, seen.name, seen.state, False
-    row.reason, row.memory_bytes, row.seen_at = seen.reason, seen.memory_bytes, func.now()
+    row.reason, row.memory_bytes = seen.reason, seen.memory_bytes
     return {
         name: {"from": str(was), "to": str(getattr(row, name))}
         for name, was in before.items()
@@ -170,14 +190,13 @@ def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
     }
 
 
-def _record_volumes(session: Session, vm: UUID, volumes: Iterable[VolumeSeen]) -> Json:
+def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> Json:
     """The rows of a VM's volumes; returns which came, went, or changed their file."""
-    known = {row.target: row for row in session.scalars(select(Volume).where(Volume.vm_id == vm))}
     changes: Json = {}
-    for seen in volumes:
+    for seen in vm.volumes:
         row = known.pop(seen.target, None)
         if row is None:
-            session.add(_volume(vm, seen))
+            session.add(_volume(vm.uuid, seen))
             changes[seen.target] = {"from": None, "to": seen.path}
             continue
         if row.path != seen.path:

@@ -3,32 +3,26 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.known import Known
 from models.snapshot import Snapshot, SnapshotLayer
 from models.vm import Layer
 from stillframe.layers import Layer as LayerSeen
 from stillframe.layers import Tree
-from stillframe.states import SnapshotState
 
 
-def record_tree(session: Session, vm: UUID, tree: Tree) -> None:
+def record_tree(session: Session, vm: UUID, tree: Tree, known: Known) -> None:
     """Make the rows of a VM's layers and of its snapshots' places in the tree say what was seen.
 
     The caller holds the VM's row. Snapshots that have no row are left to `host rescan`.
     """
-    layers = _record_layers(session, vm, tree)
-    rows = session.scalars(
-        select(Snapshot).where(Snapshot.vm_id == vm, Snapshot.state != SnapshotState.DELETED)
-    ).all()
-    snapshots = {row.id: row for row in rows}
-    _record_frozen(session, tree, snapshots, layers)
-    _record_places(session, tree, snapshots)
+    layers = _record_layers(session, vm, tree, known.layers)
+    _record_frozen(session, tree, known, layers)
+    _record_places(session, tree, known.snapshots)
 
 
-def _record_layers(session: Session, vm: UUID, tree: Tree) -> dict[str, Layer]:
-    known = {row.path: row for row in session.scalars(select(Layer).where(Layer.vm_id == vm))}
+def _record_layers(session: Session, vm: UUID, tree: Tree, known: dict[str, Layer]) -> dict[str, Layer]:
     rows: dict[str, Layer] = {}
     for path, seen in tree.layers.items():
         row = known.pop(path, None)
@@ -37,7 +31,7 @@ def _record_layers(session: Session, vm: UUID, tree: Tree) -> dict[str, Layer]:
             session.add(row)
         row.target, row.format, row.backing = seen.target, seen.format, seen.backing
         row.virtual_bytes, row.size_bytes = seen.virtual_bytes, seen.size_bytes
-        row.is_head, row.seen_at = tree.is_head(path), func.now()
+        row.is_head = tree.is_head(path)
         rows[path] = row
     session.flush()
     for path, seen in tree.layers.items():
@@ -49,25 +43,17 @@ def _record_layers(session: Session, vm: UUID, tree: Tree) -> dict[str, Layer]:
     return rows
 
 
-def _record_frozen(
-    session: Session, tree: Tree, snapshots: Mapping[UUID, Snapshot], layers: Mapping[str, Layer]
-) -> None:
-    known = {
-        (row.snapshot_id, row.target): row
-        for row in session.scalars(
-            select(SnapshotLayer).where(SnapshotLayer.snapshot_id.in_(list(snapshots)))
-        )
-    }
+def _record_frozen(session: Session, tree: Tree, known: Known, layers: Mapping[str, Layer]) -> None:
     for snapshot, volumes in tree.frozen.items():
-        if snapshot not in snapshots:
+        if snapshot not in known.snapshots:
             continue
         for target, path in volumes.items():
-            row = known.get((snapshot, target))
+            row = known.frozen.get((snapshot, target))
             if row is None:
                 row = SnapshotLayer(snapshot_id=snapshot, target=target, virtual_bytes=0)
                 session.add(row)
             _point(row, path, layers.get(path), tree.layers.get(path))
-        snapshots[snapshot].size_bytes = sum(
+        known.snapshots[snapshot].size_bytes = sum(
             tree.layers[path].size_bytes for path in volumes.values() if path in tree.layers
         )
 

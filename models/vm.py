@@ -72,4 +72,3 @@ class Layer(Base):
     virtual_bytes: Mapped[int]
     size_bytes: Mapped[int]
     is_head: Mapped[bool]
-    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

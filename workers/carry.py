@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from stillframe.errors import Cancelled, HostLost, LostLease, NotNow, StillframeError
 from workers.progress import Progress
-from workers.steps import Plan, StepJournal, Work
+from workers.steps import Plan, Step, StepJournal, Work
 
 logger = logging.getLogger(__name__)
 
@@ -105,18 +105,26 @@ class _Carrier:
         return Ending(End.CANCELLED if error["code"] == Cancelled.code else End.FAILED, error)
 
     def _forward(self) -> None:
-        for step in self.plan.steps(self.work.outputs):
-            if step.final:
-                self.progress.deaf = True
-            if step.name in self.standing.done:
-                continue
+        ahead = (step for step in self.plan.steps(self.work.outputs) if step.name not in self.standing.done)
+        step = next(ahead, None)
+        if step:
             self.progress.check()
-            self.progress.begin(step.name)
             self.journal.start(step.name)  # committed before the machine is touched
+        while step:
             self.begun.add(step.name)
+            self.progress.begin(step.name)
+            self._hear_cancel_before(step)
             output = self._persistently(step.do, final=self.progress.deaf)
             self.work.outputs[step.name] = output
-            self.journal.finish(step.name, output)
+            following = next(ahead, None)
+            self.journal.finish(step.name, output, then=following.name if following else None)
+            step = following
+
+    def _hear_cancel_before(self, step: Step) -> None:
+        """The last chance to cancel is before a final step is begun; one that was begun before may have acted."""
+        if not (step.final and step.name in self.standing.started):
+            self.progress.check()
+        self.progress.deaf = self.progress.deaf or step.final
 
     def _back(self) -> None:
         for step in reversed(list(self.plan.steps(self.work.outputs))):

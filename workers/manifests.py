@@ -16,7 +16,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """`state`: creating, ready or deleting. File names are relative to `folder`."""
+    """`state`: ready or deleting. `definition` is the VM's own, with secrets; its disks are not to be believed."""
 
     id: UUID
     vm: UUID
@@ -30,6 +30,7 @@ class Manifest:
     homes: dict[str, str]
     #: Whether the VM was running or paused when it was taken, or off.
     vm_state: str
+    definition: str
     memory: bool = False
     nvram: bool = False
     consistency: str | None = None
@@ -39,21 +40,12 @@ class Manifest:
     @property
     def memory_path(self) -> str:
         """The save image with the RAM."""
-        return f"{self.folder}/memory.save"
+        return memory_in(self.folder)
 
     @property
     def nvram_path(self) -> str:
         """The copy of the UEFI variable store."""
-        return f"{self.folder}/nvram.fd"
-
-    @property
-    def definition_path(self) -> str:
-        """The VM's definition when the snapshot was taken."""
-        return f"{self.folder}/domain.xml"
-
-    def ready(self, consistency: str, *, nvram: bool) -> "Manifest":
-        """The same, once the snapshot is whole."""
-        return replace(self, state="ready", consistency=consistency, nvram=nvram)
+        return nvram_in(self.folder)
 
     def deleting(self) -> "Manifest":
         """The same, once it is no reference any more."""
@@ -68,6 +60,16 @@ def note_of(snapshot: UUID | None) -> str:
 def path_in(folder: str) -> str:
     """The manifest of the snapshot that has this folder."""
     return f"{folder}/manifest.json"
+
+
+def memory_in(folder: str) -> str:
+    """The save image of the snapshot that has this folder."""
+    return f"{folder}/memory.save"
+
+
+def nvram_in(folder: str) -> str:
+    """The copy of the UEFI variable store of the snapshot that has this folder."""
+    return f"{folder}/nvram.fd"
 
 
 def write(images: Images, manifest: Manifest) -> None:

@@ -103,11 +103,12 @@ class Plan:
 
 
 class StepJournal(Protocol):
-    """Where intent and outcome of each step are kept. Every call is committed when it returns."""
+    """Where intent and outcome of each step are kept. Every intent is committed when the call returns."""
 
     def start(self, step: str) -> None: ...
 
-    def finish(self, step: str, output: Output) -> None: ...
+    def finish(self, step: str, output: Output, then: str | None) -> None:
+        """The outcome of a step together with the intent of the next, if there is one."""
 
     def turn_back(self, error: dict[str, Any]) -> None: ...
 

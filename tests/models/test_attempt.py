@@ -23,8 +23,7 @@ def test_steps_are_kept_in_order_with_their_outputs(world: World, journal: Journ
     """Each start, finish and undo is a row and an event; a step begun again keeps its place."""
     attempt = held(world, journal)
     attempt.start("freeze")
-    attempt.finish("freeze", {"ms": 3})
-    attempt.start("switch")
+    attempt.finish("freeze", {"ms": 3}, then="switch")
     attempt.turn_back(ERROR)
     attempt.undone("switch")
     attempt.start("freeze")
@@ -177,3 +176,17 @@ def test_a_job_ends_once(world: World, journal: Journal) -> None:
     with pytest.raises(LostRace):
         attempt.succeed({}, None)
     assert world.events() == before
+
+
+def test_the_last_step_is_written_with_the_end(world: World, journal: Journal) -> None:
+    """A step with none after it is done, and told, in the transaction that ends the job."""
+    attempt = held(world, journal, "revert_snapshot")
+    attempt.start("bring_back")
+    attempt.finish("bring_back", {"state": "running"}, then=None)
+    attempt.succeed({}, None)
+    assert world.events(attempt.job_id)[:4] == [
+        "job.started",
+        "step.started",
+        "step.finished",
+        "job.succeeded",
+    ]

@@ -131,8 +131,7 @@ def test_a_lapsed_lease_is_taken_over(world: World, journal: Journal) -> None:
     first = claim(journal, job, "w1")
     assert first is not None
     first.start("freeze")
-    first.finish("freeze", {"at": 1})
-    first.start("switch")
+    first.finish("freeze", {"at": 1}, then="switch")
     assert claim(journal, job, "w2") is None
     world.lapse_now(job)
     second = claim(journal, job, "w2")
@@ -157,7 +156,7 @@ def test_the_old_attempt_can_write_nothing_more(world: World, journal: Journal) 
     error = {"code": "x", "detail": "why"}
     for write in (
         lambda: old.start("switch"),
-        lambda: old.finish("freeze", {}),
+        lambda: old.finish("freeze", {}, then="cut"),
         lambda: old.undone("freeze"),
         lambda: old.turn_back(error),
         lambda: old.renew(30, {"done": 1}),

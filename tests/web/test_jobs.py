@@ -159,10 +159,11 @@ def test_steps_come_with_the_one_job_only(client: Client, world: World, journal:
     attempt = journal.claim(job, worker="w", lease_s=30)
     assert attempt is not None
     attempt.start("check_vm")
-    attempt.finish("check_vm", {"ok": True})
-    (step,) = client.job(str(job))["steps"]
+    attempt.finish("check_vm", {"ok": True}, then="cut")
+    first, second = client.job(str(job))["steps"]
 
-    assert (step["name"], step["state"], step["output"]) == ("check_vm", "done", {"ok": True})
+    assert (first["name"], first["state"], first["output"]) == ("check_vm", "done", {"ok": True})
+    assert (second["name"], second["state"]) == ("cut", "started")
     assert client.jobs(vm=name)["items"][0]["steps"] is None
 
 

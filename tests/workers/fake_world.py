@@ -69,9 +69,12 @@ class MemoryJournal:
         self.states[step] = "started"
         self.mortality.pass_by(f"after start of {step}")
 
-    def finish(self, step: str, output: Output) -> None:
+    def finish(self, step: str, output: Output, then: str | None) -> None:
         self.mortality.pass_by(f"before finish of {step}")
+        if then is None:  # written with the job's end, which is not part of a plan
+            return
         self.states[step], self.outputs[step] = "done", dict(output)
+        self.states[then] = "started"
         self.mortality.pass_by(f"after finish of {step}")
 
     def turn_back(self, error: dict[str, Any]) -> None:
@@ -102,6 +105,7 @@ class Job:
     attempts: int = 0
     progress: Progress = field(default_factory=Progress)
     journal: MemoryJournal = field(init=False)
+    outputs: dict[str, Output] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.world.machine.mortality)
@@ -124,6 +128,7 @@ class Job:
             pulse=self.progress,
             block_layers_folder=BLOCK_FOLDER,
         )
+        self.outputs = work.outputs
         return carry(PLANS[self.operation.kind], work, self.journal, self.journal.standing(), self.progress)
 
     def to_the_end(self, dies_at: int | None = None) -> Ending:

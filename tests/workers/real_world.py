@@ -70,7 +70,7 @@ class RealWorld:
             block_layers_folder=BLOCK_FOLDER,
         )
         ending = carry(PLANS[operation.kind], work, journal, journal.standing(), Progress())
-        self.outputs = journal.outputs
+        self.outputs = work.outputs
         return ending
 
     def must(self, operation: Operation, snapshot: UUID) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Create: freeze the head of every volume, put an empty layer on top, and with it keep RAM, definition and NVRAM."""
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from hypervisor.port import CutFacts, Source, VmFacts
@@ -59,15 +58,12 @@ def check_vm(work: Work) -> Output:
 
 
 def make_layers(work: Work) -> Output:
-    """Writes all that the cut needs beforehand, so that the VM waits for nothing while it stands."""
-    manifest = _manifest(work)
-    manifests.write(work.images, manifest)
-    definition = work.vm.definition()
-    work.images.write_text(manifest.definition_path, definition)
-    for target, source in manifest.volumes.items():
-        work.images.create_layer(_layers(work)[target].path, source, manifest.virtual_bytes[target])
-    if manifest.memory:
-        work.images.write_text(manifest.memory_path, "")
+    """Makes all that the cut needs beforehand, so that the VM waits for nothing while it stands."""
+    for target, volume in work.outputs["check_vm"]["volumes"].items():
+        below = Source(volume["path"], volume["format"])
+        work.images.create_layer(_layers(work)[target].path, below, volume["virtual_bytes"])
+    if memory := _memory(work):
+        work.images.write_text(memory, "")
     return {}
 
 
@@ -77,7 +73,7 @@ def drop_layers(work: Work) -> None:
         return
     for layer in _layers(work).values():
         work.images.remove(layer.path)
-    work.images.remove(_manifest(work).folder)
+    work.images.remove(work.outputs["check_vm"]["folder"])
 
 
 def cut(work: Work) -> Output:
@@ -101,7 +97,7 @@ def put_back(work: Work) -> None:
     """If the VM did change over to the new layers, merges them back into what they stand on."""
     if not _is_cut(work):
         return
-    for target, source in _manifest(work).volumes.items():
+    for target, source in _frozen(work).items():
         layer = _layers(work)[target].path
         if work.vm.facts().state in ON:
             merge(work, target, layer, source, [])
@@ -111,18 +107,17 @@ def put_back(work: Work) -> None:
 
 
 def keep_snapshot(work: Work) -> Output:
-    """Copies the NVRAM and marks the manifest ready: from now on the snapshot is a reference to its layers."""
-    manifest = _manifest(work)
-    facts = work.vm.facts()
-    if facts.nvram and work.images.exists(facts.nvram):
-        work.images.copy(facts.nvram, manifest.nvram_path)
-    manifests.write(work.images, manifest.ready(work.outputs["cut"]["consistency"], nvram=bool(facts.nvram)))
+    """Copies the NVRAM and writes the manifest: from now on the snapshot is a reference to its layers."""
+    nvram = work.vm.facts().nvram
+    if nvram and work.images.exists(nvram):
+        work.images.copy(nvram, manifests.nvram_in(work.outputs["check_vm"]["folder"]))
+    manifest = _manifest(work, nvram=nvram is not None)
+    manifests.write(work.images, manifest)
     work.vm.note(manifests.note_of(work.snapshot))
     return {
         "type": manifest.type,
         "folder": manifest.folder,
         "memory_bytes": work.images.size_bytes(manifest.memory_path) if manifest.memory else 0,
-        "ready_at": datetime.now(UTC).isoformat(),
     } | work.outputs["cut"]
 
 
@@ -174,21 +169,39 @@ def _layers(work: Work) -> dict[str, Source]:
     return {target: Source(volume["layer"], "qcow2") for target, volume in volumes.items()}
 
 
-def _manifest(work: Work) -> Manifest:
+def _frozen(work: Work) -> dict[str, Source]:
+    volumes = work.outputs["check_vm"]["volumes"]
+    return {target: Source(volume["path"], volume["format"]) for target, volume in volumes.items()}
+
+
+def _memory(work: Work) -> str | None:
+    if cast(CreateSnapshot, work.operation).type != "memory":
+        return None
+    return manifests.memory_in(work.outputs["check_vm"]["folder"])
+
+
+def _manifest(work: Work, *, nvram: bool) -> Manifest:
     seen = work.outputs["check_vm"]
     return Manifest(
         id=work.snapshot,
         vm=work.vm.uuid,
         folder=seen["folder"],
-        state="creating",
-        type=SnapshotType(cast(CreateSnapshot, work.operation).type or _type_of(seen["vm_state"])),
-        volumes={target: Source(one["path"], one["format"]) for target, one in seen["volumes"].items()},
-        virtual_bytes={target: one["virtual_bytes"] for target, one in seen["volumes"].items()},
-        homes={target: one["home"] for target, one in seen["volumes"].items()},
+        state="ready",
+        type=cast(CreateSnapshot, work.operation).type or _type_of(seen["vm_state"]),
+        volumes=_frozen(work),
+        virtual_bytes={target: volume["virtual_bytes"] for target, volume in seen["volumes"].items()},
+        homes={target: volume["home"] for target, volume in seen["volumes"].items()},
         vm_state=seen["vm_state"],
-        memory=cast(CreateSnapshot, work.operation).type == "memory",
+        definition=work.vm.definition(),
+        memory=_memory(work) is not None,
+        nvram=nvram,
+        consistency=work.outputs["cut"]["consistency"],
         words=dict(work.words),
     )
+
+
+def _vm_state(work: Work) -> VmState:
+    return VmState(work.outputs["check_vm"]["vm_state"])
 
 
 def _type_of(vm_state: str) -> SnapshotType:
@@ -203,10 +216,9 @@ def _is_cut(work: Work) -> bool:
 
 
 def _cut_as_wished(work: Work) -> CutFacts:
-    manifest, layers = _manifest(work), _layers(work)
-    memory = manifest.memory_path if manifest.memory else None
+    layers, memory = _layers(work), _memory(work)
     quiesce = cast(CreateSnapshot, work.operation).quiesce
-    if memory or quiesce == "never" or VmState(manifest.vm_state) != VmState.RUNNING:
+    if memory or quiesce == "never" or _vm_state(work) != VmState.RUNNING:
         return work.vm.cut(layers, memory, False, work.pulse)
     frozen = work.vm.is_frozen()
     if frozen:
@@ -227,7 +239,7 @@ def _cut_as_wished(work: Work) -> CutFacts:
 
 def _wake(work: Work) -> None:
     """A VM that ran before runs after: a libvirtd that died in the cut leaves it paused, and nobody asked for that."""
-    if _manifest(work).vm_state != VmState.RUNNING:
+    if _vm_state(work) != VmState.RUNNING:
         return
     facts = work.vm.facts()
     if facts.state == VmState.PAUSED and facts.reason in LEFT_BY_A_CUT:
@@ -241,11 +253,10 @@ def _cut_output(work: Work, facts: CutFacts | None) -> dict[str, Any]:
             "pause_ms": facts.pause_ms,
             "freeze_ms": facts.freeze_ms,
         }
-    manifest = _manifest(work)
     kind = Consistency.CRASH
-    if manifest.memory:
+    if _memory(work):
         kind = Consistency.MEMORY
-    elif VmState(manifest.vm_state) not in ON:
+    elif _vm_state(work) not in ON:
         kind = Consistency.STOPPED
     # Cut by an attempt that did not live to tell how: the least that is certain is recorded, and no figures.
     return {"consistency": kind, "pause_ms": None, "freeze_ms": None}

@@ -22,8 +22,6 @@ def check_snapshot(work: Work) -> Output:
     after = cast(RevertSnapshot, work.operation).after
     if manifest.memory and after != "keep":
         raise AfterNotForMemory(after=after)
-    if work.images.read_text(manifest.definition_path) is None:
-        raise SnapshotDamaged(snapshot=_name(manifest), missing="its VM definition is gone")
     if manifest.memory:
         _check_memory(work, manifest)
     heads = {target: layer_path(home, target, work.job) for target, home in manifest.homes.items()}
@@ -60,11 +58,10 @@ def start_again(work: Work) -> None:
 def switch_definition(work: Work) -> Output:
     """From here on there is only forward: the definition and the NVRAM are those of the snapshot."""
     manifest = _manifest(work)
-    definition = work.images.read_text(manifest.definition_path) or ""
     nvram = work.vm.facts().nvram
     if manifest.nvram and nvram:
         work.images.copy(manifest.nvram_path, nvram)
-    work.vm.define(definition, _sources(work))
+    work.vm.define(manifest.definition, _sources(work))
     return {}
 
 

@@ -106,7 +106,6 @@ CREATE TABLE layer (
     virtual_bytes BIGINT NOT NULL,
     size_bytes BIGINT NOT NULL,
     is_head BOOLEAN NOT NULL,
-    seen_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT pk_layer PRIMARY KEY (id),
     CONSTRAINT uq_layer_path UNIQUE (vm_id, path),
     CONSTRAINT fk_layer_vm_id FOREIGN KEY(vm_id) REFERENCES vm (id) ON DELETE CASCADE,

@@ -107,7 +107,7 @@ def test_an_extract_outlives_its_snapshot(world: World) -> None:
     ok(extract.to_the_end())
     ok(world.delete("s1").to_the_end())
 
-    path = extract.journal.outputs["sum_up"]["path"]
+    path = extract.outputs["sum_up"]["path"]
     assert world.machine.read_back(path)["counter"] == at
 
 
@@ -162,7 +162,7 @@ def test_quiesce_says_what_it_reached(world: World, agent: str, quiesce: str, co
     assert (ending.error or {}).get("code") == code
     if code is None:
         wanted = "filesystem" if agent == "answers" else "crash"
-        assert job.journal.outputs["cut"]["consistency"] == wanted
+        assert job.outputs["cut"]["consistency"] == wanted
     world.guest.tick()
 
 
