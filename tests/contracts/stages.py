@@ -64,6 +64,9 @@ class Stage(Protocol):
     def looks(self, path: str) -> tuple[int, object]:
         """Mode and owner of a file."""
 
+    def cut_short(self, memory: str) -> None:
+        """Takes away the second half of a memory file."""
+
     def kill_daemon(self) -> None: ...
 
     def start_daemon(self) -> None: ...
@@ -169,6 +172,10 @@ class FakeStage:
         with self.machine.world() as world:
             return world.files[path].mode, world.files[path].owner
 
+    def cut_short(self, memory: str) -> None:
+        with self.machine.world() as world:
+            world.files[memory].kind = "text"
+
     def kill_daemon(self) -> None:
         self.machine.kill_daemon()
 
@@ -249,6 +256,9 @@ class RealStage:
     def looks(self, path: str) -> tuple[int, object]:
         found = os.stat(path)
         return found.st_mode & 0o7777, (found.st_uid, found.st_gid)
+
+    def cut_short(self, memory: str) -> None:
+        os.truncate(memory, os.path.getsize(memory) // 2)
 
     def kill_daemon(self) -> None:
         self.lab.kill_libvirtd()

@@ -140,6 +140,19 @@ def test_memory_file_is_not_used_up(play: Play) -> None:
         assert play.guest.tick()[1] == boot
 
 
+def test_damaged_memory_file_is_seen_before_it_is_used(play: Play) -> None:
+    """A memory file that lacks its end, or is none at all, is told from a whole one without touching the VM."""
+    memory = f"{play.home()}/memory"
+    play.vm.cut(play.layers(), memory, False, quiet)
+    assert str(play.guest.uuid) in play.vm.saved_definition(memory)
+    play.stage.cut_short(memory)
+    play.images.write_text(f"{play.home()}/text", "no RAM here")
+    for broken in (memory, f"{play.home()}/text", f"{play.home()}/nothing"):
+        with pytest.raises(HypervisorFailed):
+            play.vm.saved_definition(broken)
+    play.guest.tick()
+
+
 def test_paused_vm_stays_paused_through_cut_and_restore(play: Play) -> None:
     """A memory cut of a paused VM pauses it no longer and no shorter, and a restore of it comes back paused."""
     play.vm.stop()
@@ -579,6 +592,8 @@ def test_watch_hears_of_changes(stage: Stage) -> None:
 def test_vm_is_found_again_after_the_daemon_died(play: Play) -> None:
     """Calls over a dead connection say so; after a reconnect the same handle works and the guest has never stopped."""
     _, boot = play.guest.tick()
+    heard: list[tuple[UUID, str]] = []
+    play.host.watch(lambda vm, what: heard.append((vm, what)))
     play.vm.facts()
     play.stage.kill_daemon()
     with pytest.raises(HostLost):
@@ -590,3 +605,6 @@ def test_vm_is_found_again_after_the_daemon_died(play: Play) -> None:
     assert play.vm.facts().state is VmState.RUNNING
     assert play.guest.tick()[1] == boot
     play.cut_hot()
+    heard.clear()
+    play.vm.stop()
+    wait_until(lambda: (play.guest.uuid, "changed") in heard)
