@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models import outcome
 from models.base import Json, quoted
+from models.machine import lock_vm
 from models.moves import why_not_moved
 from models.session import transaction
 from stillframe.errors import LostLease
@@ -156,8 +157,8 @@ class Attempt:
         With none after it, it is written together with the job's end: a worker that dies in between does the last
         step once more, and that looks before it acts.
         """
-        self.steps[step] = StepRecord(StepState.DONE, output)
         if then is None:
+            self.steps[step] = StepRecord(StepState.DONE, output)
             self._last = {"step": step, "output": output, "type": EventType.STEP_FINISHED.value}
             return
         seq = list(self.steps).index(then) if then in self.steps else len(self.steps)
@@ -170,6 +171,7 @@ class Attempt:
             type=EventType.STEP_FINISHED.value,
             next_type=EventType.STEP_STARTED.value,
         )
+        self.steps[step] = StepRecord(StepState.DONE, output)
         before = self.steps.get(then)
         self.steps[then] = StepRecord(StepState.STARTED, before.output if before else {})
 
@@ -238,6 +240,7 @@ class Attempt:
 
     def _write_last(self, session: Session) -> None:
         if self._last:
+            lock_vm(session, self.vm_id)
             values = self._last | {"job": self.job_id, "attempt": self.number, "worker": self.worker}
             session.execute(_typed(_FINISH, *(name for name in values if name in _TYPES)), values)
 
