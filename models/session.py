@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 # A table's foreign keys need the other tables known, whoever asks first.
 import models.tables  # noqa: F401
+
+#: What a call raises when Postgres is away, or went away in the middle: whether it was committed is then not known.
+DatabaseAway = OperationalError
 
 
 def make_engine(database_url: str, *, pool_size: int = 5, name: str = "stillframe") -> Engine:

@@ -39,8 +39,7 @@ def _hands() -> Hands:
 
 
 def _carry_out(job_id: str, **_words_for_people: Any) -> str | None:
-    end = run_job(UUID(job_id), _hands())
-    return end.value if end else None
+    return run_job(UUID(job_id), _hands())
 
 
 for wire_name in JOB_MESSAGES.values():

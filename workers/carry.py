@@ -76,49 +76,48 @@ class _Carrier:
     def carry(self) -> Ending:
         error = self.standing.error
         if error is None:
-            try:
-                self._forward()
-            except (LostLease, HostLost):
-                raise
-            except _NoWayBack as no_way:
-                return Ending(End.STUCK, _as_error(no_way.__cause__))
-            except Exception as failure:
-                logger.info("turning back: %s", failure, exc_info=not isinstance(failure, StillframeError))
-                error = _as_error(failure)
-                if isinstance(failure, NotNow) and not self._anything_to_undo():
-                    return Ending(End.LATER, error)
-                self.journal.turn_back(error)
-            else:
+            failure = self._forward()
+            if failure is None:
                 return Ending(End.SUCCEEDED)
+            if isinstance(failure, _NoWayBack):
+                return Ending(End.STUCK, _as_error(failure.__cause__))
+            logger.info("turning back: %s", failure, exc_info=not isinstance(failure, StillframeError))
+            error = _as_error(failure)
+            if isinstance(failure, NotNow) and not self._anything_to_undo():
+                return Ending(End.LATER, error)
+            self.journal.turn_back(error)
         return self._turned_back(error)
 
     def _turned_back(self, error: dict[str, Any]) -> Ending:
         self.progress.deaf = True
         try:
             self._back()
-        except (LostLease, HostLost):
-            raise
-        except Exception as failure:
+        except _NoWayBack as failure:
             logger.exception("an undo failed")
-            cause = failure.__cause__ if isinstance(failure, _NoWayBack) else failure
-            return Ending(End.STUCK, error | {"undo": _as_error(cause)})
+            return Ending(End.STUCK, error | {"undo": _as_error(failure.__cause__)})
         return Ending(End.CANCELLED if error["code"] == Cancelled.code else End.FAILED, error)
 
-    def _forward(self) -> None:
+    def _forward(self) -> Exception | None:
+        """What a step failed with, if one did. What the journal raises goes through: it says nothing of the machine."""
         ahead = (step for step in self.plan.steps(self.work.outputs) if step.name not in self.standing.done)
         step = next(ahead, None)
         if step:
-            self.progress.check()
             self.journal.start(step.name)  # committed before the machine is touched
         while step:
             self.begun.add(step.name)
             self.progress.begin(step.name)
-            self._hear_cancel_before(step)
-            output = self._persistently(step.do, final=self.progress.deaf)
+            try:
+                self._hear_cancel_before(step)
+                output = self._persistently(step.do, final=self.progress.deaf)
+            except (LostLease, HostLost):
+                raise
+            except Exception as failure:
+                return failure
             self.work.outputs[step.name] = output
             following = next(ahead, None)
             self.journal.finish(step.name, output, then=following.name if following else None)
             step = following
+        return None
 
     def _hear_cancel_before(self, step: Step) -> None:
         """The last chance to cancel is before a final step is begun; one that was begun before may have acted."""

@@ -13,13 +13,12 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host
 from models.journal import Journal
 from models.machine import heartbeat, record_host
-from models.session import make_engine, transaction
+from models.session import DatabaseAway, make_engine, transaction
 from stillframe.errors import HostLost, StillframeError
 from stillframe.settings import Settings
 from tasks.app import make_app
@@ -66,7 +65,7 @@ class Keeper:
                 self._reconnect()
             except BrokerAway as error:
                 logger.warning("the broker is away, messages stay owed: %s", error)
-            except OperationalError as error:
+            except DatabaseAway as error:
                 logger.warning("the database is away: %s", error.orig)
                 time.sleep(1.0)
             except StillframeError:

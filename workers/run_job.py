@@ -12,11 +12,12 @@ from models.journal import Journal
 from stillframe.errors import HostLost, LostLease, StillframeError
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
-from stillframe.states import StepState
+from stillframe.states import HELD, JobState, StepState
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
 from workers.lease import heartbeat
 from workers.operations import PLANS
+from workers.patience import patiently
 from workers.progress import Progress
 from workers.reading import read_vm
 from workers.steps import Work
@@ -35,8 +36,8 @@ class Hands:
     call_next: Callable[[UUID], object]
 
 
-def run_job(job_id: UUID, hands: Hands) -> End | None:
-    """Runs a job to its end; None if there was nothing to claim: somebody else has it, or had it."""
+def run_job(job_id: UUID, hands: Hands) -> JobState | None:
+    """Runs a job to its end, and says how it ended; None if there was nothing to claim: somebody else has it, or had it."""
     settings = hands.settings
     attempt = hands.journal.claim(job_id, worker=identity.own(settings.host), lease_s=settings.lease_s)
     if attempt is None:
@@ -46,10 +47,7 @@ def run_job(job_id: UUID, hands: Hands) -> End | None:
     try:
         with heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s):
             host = hands.host()
-            work = _work(attempt, host, progress, settings)
-            ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
-            seen = _look(host, work, settings)
-        _conclude(attempt, work, ending, seen)
+            patiently(lambda: _carry_on(attempt, host, progress, settings))
     except LostLease:
         logger.warning("job %s: another worker has it now", job_id)
         return None
@@ -59,7 +57,16 @@ def run_job(job_id: UUID, hands: Hands) -> End | None:
         )
         return None
     hands.call_next(attempt.vm_id)
-    return ending.end
+    return attempt.state
+
+
+def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> None:
+    """From where the attempt stands to the end. Called again if the database went away in between."""
+    if attempt.state not in HELD:
+        return
+    work = _work(attempt, host, progress, settings)
+    ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
+    _conclude(attempt, work, ending, _look(host, work, settings))
 
 
 def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> Work:
