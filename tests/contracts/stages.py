@@ -13,6 +13,7 @@ from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host, Source, Vm
 from lab import Guest as LabGuest
 from lab import Lab, readback
+from stillframe.errors import Cancelled
 from stillframe.states import VmState
 
 TIMEOUT_S = 30
@@ -20,6 +21,21 @@ TIMEOUT_S = 30
 
 def quiet(_done: int, _total: int) -> None:
     """A pulse that wants nothing."""
+
+
+class Stop:
+    """A pulse that asks for a cancel at its n-th call, and notes when it was called."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.heard: list[tuple[int, int]] = []
+        self.times: list[float] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        self.heard.append((done, total))
+        self.times.append(time.monotonic())
+        if len(self.heard) >= self.at:
+            raise Cancelled()
 
 
 def wait_until(true: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
