@@ -53,5 +53,6 @@ def _show(event: Json, output: str) -> None:
     vm = event["vm"]["name"] if event["vm"] else "-"
     step = event["data"].get("step")
     words = event["message"] or (step.replace("_", " ") if isinstance(step, str) else "")
-    line = f"{show.time(event['at'])}  {event['type']:<18}  {show.pad(vm, 12)}  {event['actor']}  {words}"
+    who = event["actor"].partition("/")[0]  # of a worker, its host
+    line = f"{show.time(event['at'])}  {event['type']:<18}  {show.pad(vm, 12)}  {who:<10}  {words}"
     print(show.plain(line.rstrip()), flush=True)

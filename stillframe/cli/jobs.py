@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
-from stillframe.client import Client
+from stillframe.client import Client, Json
 from stillframe.states import OVER
 
 
@@ -50,7 +50,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Id", one["id"]),
             ("Kind", one["kind"]),
             ("State", one["state"]),
-            ("Phase", one["phase"]),
+            ("Phase", _phase(one)),
             ("Progress", waiting.progress(one)),
             ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
             ("Host", one["host"]),
@@ -97,6 +97,11 @@ def cancel(client: Client, asked: Namespace) -> int:
             f"{job['kind']} of VM {job['vm']['name']} is {job['state']} and stops as soon as it safely can."
         )
     return 0
+
+
+def _phase(job: Json) -> str | None:
+    """The step it is at; where an ended job was last says nothing."""
+    return None if job["state"] in OVER else job["phase"]
 
 
 def _took(started: str, finished: str | None) -> str:

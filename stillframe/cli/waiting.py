@@ -11,7 +11,7 @@ from stillframe.states import OVER
 
 OK, FAILED, SKIPPED, STILL_GOING = 0, 1, 3, 4
 EXIT_OF_STATE = {"succeeded": OK, "skipped": SKIPPED, "expired": SKIPPED}
-BAR = 24
+BAR = 14
 
 
 def watch(client: Client, job: Json, output: str, err: TextIO | None = None) -> int:
@@ -53,8 +53,8 @@ def asked_for(job: Json, output: str) -> int:
 
 
 def progress(job: Json) -> str:
-    """`45 %  1.2 GiB of 2.7 GiB  350 MiB/s  4 s left`, as far as it is known."""
-    found = job["progress"] or {}
+    """`45 %  1.2 GiB of 2.7 GiB  350 MiB/s  4 s left`, as far as it is known; nothing once it is over."""
+    found = (job["progress"] or {}) if job["state"] not in OVER else {}
     done, total, rate = found.get("done"), found.get("total"), found.get("rate")
     if not total:
         return ""
@@ -86,7 +86,8 @@ class _Bar:
     def show(self, job: Json) -> None:
         """Draws it anew."""
         columns = get_terminal_size().columns - 1
-        line = show.plain(f"{_bar(job)} {_where(job)}  {progress(job)}".rstrip())
+        where = _where(job).removeprefix("running: ")  # which the bar shows by itself
+        line = show.plain(f"{_bar(job)} {where}  {progress(job)}".rstrip())
         while show.width(line) > columns:
             line = line[:-1]
         self._err.write(f"\r\x1b[K{line}")

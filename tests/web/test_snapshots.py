@@ -154,6 +154,37 @@ def test_actions_say_what_a_request_would_be_told(http: httpx.Client, world: Wor
     assert refused["detail"] in shown["revert"]["reason"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("state", list(SnapshotState))
+@pytest.mark.parametrize(
+    ("action", "method", "path", "body"),
+    [
+        ("revert", "POST", "/revert", {}),
+        ("delete", "DELETE", "", None),
+        ("extract", "POST", "/volumes", {"target": "vda"}),
+    ],
+)
+def test_what_is_shown_as_allowed_is_granted(
+    http: httpx.Client,
+    world: World,
+    name: str,
+    action: str,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+    state: SnapshotState,
+    gone: bool,
+) -> None:
+    """In every state the Producer grants and refuses exactly what the snapshot shows, in the same words."""
+    id_ = world.snapshot(world.vm(name, gone=gone), "s1", state=state)
+    shown = http.get(f"/v1/snapshots/{id_}").json()["actions"][action]
+    answer = http.request(method, f"/v1/snapshots/{id_}{path}", json=body)
+
+    assert (answer.status_code == 202) is shown["allowed"]
+    if not shown["allowed"]:
+        assert answer.json()["detail"] in shown["reason"]
+
+
 def test_once_a_deletion_is_asked_for_nothing_else_is_allowed(
     client: Client, world: World, name: str
 ) -> None:

@@ -65,8 +65,11 @@ def test_progress_shows_what_is_known() -> None:
     """Bytes, rate and time left, and nothing where nothing is known."""
     known = {"done": 512 * 2**20, "total": 2**30, "unit": "bytes", "rate": 2**28, "eta_s": 2.0}
 
-    assert progress({"progress": known}) == " 50 %  512 MiB of 1.0 GiB  256 MiB/s  2 s left"
-    assert progress({"progress": None}) == ""
+    assert (
+        progress({"progress": known, "state": "running"}) == " 50 %  512 MiB of 1.0 GiB  256 MiB/s  2 s left"
+    )
+    assert progress({"progress": None, "state": "running"}) == ""
+    assert progress({"progress": known, "state": "succeeded"}) == ""
 
 
 def one(id_: str, parent: str | None, *, current: bool = False, display: str = "") -> dict[str, Any]:
