@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Images, Source
+from stillframe.errors import HypervisorFailed
 
 SCHEMA = 1
 
@@ -80,12 +81,25 @@ def write(images: Images, manifest: Manifest) -> None:
 
 
 def read(images: Images, folder: str) -> Manifest | None:
-    """The manifest in a folder, or None if there is none."""
+    """The manifest in a folder, or None if there is none.
+
+    Raises HypervisorFailed if it cannot be understood: which layers it refers to is then not known, and nothing of the
+    VM may be merged or removed.
+    """
     text = images.read_text(path_in(folder))
     if text is None:
         return None
-    values = json.loads(text)
-    del values["schema"]
+    try:
+        return _from_json(folder, json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise HypervisorFailed(
+            detail=f"{path_in(folder)} is no manifest of this version: {error!r}"
+        ) from error
+
+
+def _from_json(folder: str, values: dict[str, Any]) -> Manifest:
+    if values.pop("schema") != SCHEMA:
+        raise ValueError("another schema")
     values["volumes"] = {target: Source(**source) for target, source in values["volumes"].items()}
     return Manifest(**values | {"id": UUID(values["id"]), "vm": UUID(values["vm"]), "folder": folder})
 

@@ -1,13 +1,17 @@
 """Reading the truth of one VM off its host: its volumes, the tree of its layers, and why a volume is left out."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
+from stillframe.errors import StillframeError
 from stillframe.layers import Layer, Tree
 from stillframe.names import TARGET, home_of, is_in_home
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
 from workers import manifests
+
+logger = logging.getLogger(__name__)
 
 SNAPSHOT_FORMATS = {"raw", "qcow2"}
 
@@ -99,7 +103,9 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str) -> VmSeen:
     """A VM as it is at this moment. Without a tree if the images of its volumes cannot be read."""
     try:
         tree = read_tree(images, vm, block_layers_folder) if usable(vm) else None
-    except Exception:  # the VM itself is still worth reporting; what is wrong shows when a job asks
+    except (StillframeError, OSError) as error:
+        # The VM itself is still worth reporting; a job that needs the tree will meet the same and say so.
+        logger.warning("the layers of VM %s cannot be read: %s", vm.name, error)
         tree = None
     return VmSeen(
         uuid=vm.uuid,
