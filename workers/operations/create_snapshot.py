@@ -22,6 +22,7 @@ from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import ON, merge
+from workers.operations.turns import wait_for_turn
 from workers.reading import home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
 
@@ -78,6 +79,8 @@ def drop_layers(work: Work) -> None:
 
 def cut(work: Work) -> Output:
     """The instant itself. After an error it looks whether the cut happened all the same."""
+    if _may_be_going_on(work):
+        wait_for_turn(work)
     if work.attempt > 1 and work.vm.is_frozen():
         work.vm.thaw()  # the freeze of an attempt that died
     facts = None
@@ -90,11 +93,17 @@ def cut(work: Work) -> Output:
             raise
     finally:
         _wake(work)
+    if facts is None:
+        # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
+        work.vm.define(work.vm.definition(), _layers(work))
     return _cut_output(work, facts)
 
 
 def put_back(work: Work) -> None:
     """If the VM did change over to the new layers, merges them back into what they stand on."""
+    if _may_be_going_on(work):
+        wait_for_turn(work)
+        _wake(work)
     if not _is_cut(work):
         return
     for target, source in _frozen(work).items():
@@ -206,6 +215,14 @@ def _vm_state(work: Work) -> VmState:
 
 def _type_of(vm_state: str) -> SnapshotType:
     return SnapshotType.HOT if VmState(vm_state) in ON else SnapshotType.COLD
+
+
+def _may_be_going_on(work: Work) -> bool:
+    """Whether somebody called for this cut before: another attempt, or this one over a connection that was lost."""
+    if "make_layers" not in work.outputs:
+        return False
+    memory = _memory(work)
+    return work.attempt > 1 or (memory is not None and work.images.size_bytes(memory) > 0)
 
 
 def _is_cut(work: Work) -> bool:

@@ -10,6 +10,7 @@ from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import COLLECT, ON
+from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Plan, Step, Work
 
 
@@ -68,8 +69,11 @@ def switch_definition(work: Work) -> Output:
 def bring_back(work: Work) -> Output:
     """Restores the RAM, or boots, or leaves the VM off, as asked."""
     manifest = _manifest(work)
+    wait_for_turn(work)
     state = work.vm.facts().state
     if state in ON:
+        if manifest.memory:
+            work.vm.set_clock()  # of who restored it is not known whether he lived to do it
         return {"state": state}
     if manifest.memory:
         # A restore that was cut short may have let QEMU write: RAM fits only layers nothing was written to.
