@@ -33,6 +33,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"measured: {figure}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A journey that failed shows what the programs said meanwhile."""
+    report = yield
+    site = getattr(item, "funcargs", {}).get("site")
+    if isinstance(site, Site) and report.when == "call" and report.failed:
+        report.sections += [(f"{name} said", site.said(name)) for name in PROGRAMS]
+    return report
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The programs as they run in the field, on a lab and a host of this process's own."""
@@ -60,6 +70,7 @@ def shared_site(stack: Stack) -> Iterator[Site]:
 def site(shared_site: Site) -> Iterator[Site]:
     """The running stack, whole."""
     shared_site.mend()
+    shared_site.listen()
     try:
         yield shared_site
     finally:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -54,6 +54,7 @@ class Site:
         self.engine: Engine = make_engine(addresses["DATABASE_URL"])
         self._broker_url = addresses["BROKER_URL"]
         self._guests: list[Guest] = []
+        self._heard = dict.fromkeys(PROGRAMS, 0)
 
     # --- its parts --------------------------------------------------------------------------------
 
@@ -87,9 +88,16 @@ class Site:
         with self.redis() as redis:
             return sum(redis.llen(f"{queue}\x06\x16{step}" if step else queue) for step in PRIORITY_STEPS)
 
-    def log(self, name: str = "worker") -> str:
-        """What a program has said so far."""
-        return self.stack.daemon(name).log.read_text(errors="replace")
+    def listen(self) -> None:
+        """From here on is what `said` tells."""
+        logs = {name: self.stack.daemon(name).log for name in PROGRAMS}
+        self._heard = {name: log.stat().st_size if log.exists() else 0 for name, log in logs.items()}
+
+    def said(self, name: str = "worker") -> str:
+        """What a program has said since this test began."""
+        with self.stack.daemon(name).log.open("rb") as log:
+            log.seek(self._heard[name])
+            return log.read().decode(errors="replace")
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         """Runs a statement on the rows and returns what it returns."""
@@ -169,8 +177,8 @@ class Site:
         )
 
     def events(self, job: Json) -> list[Json]:
-        """All events of a job, oldest first."""
-        return list(self.client.every(self.client.events, job=job["id"], after=0, limit=500))
+        """All events of a job, oldest first, also those of a moment ago."""
+        return list(self.client.every(self.client.events, job=job["id"], limit=500))[::-1]
 
     def story(self, job: Json) -> list[str]:
         """A job's events in short: `step.started cut`."""
@@ -264,10 +272,8 @@ def _brake(pid: int, share: float) -> None:
 
 
 def _continue(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        pass
 
 
 def _command_line(pid: int) -> bytes:

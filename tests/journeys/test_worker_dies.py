@@ -1,16 +1,16 @@
 """A worker killed in the middle of each operation: the job is taken up again and ends right, whatever was cut short."""
 
-import os
-import signal
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from hypervisor.qemu_img import QemuImages
+from lab import readback
 from tests.journeys.site import Json, Site, slow, stopped, until
-from tests.journeys.witness import Witness
+from tests.journeys.witness import Shot, Witness
 
 #: The child that carries the job, alone; or the worker with all that belongs to it, which is then started again.
 DEATHS = ["child", "worker"]
@@ -28,17 +28,26 @@ class Death:
 
     def __call__(self, job: Json) -> None:
         """Returns once the job runs again."""
+        self.strikes(job)
+        self.is_survived(job)
+
+    def strikes(self, job: Json) -> None:
+        """Kills, and nothing else."""
         if self.of == "child":
-            main = self.site.worker_pid()
-            since = self.site.kill_child(job)
-            again = self.site.when(job, "job.taken_over")
-            assert self.site.worker_pid() == main
-            self.measured(f"child killed -> taken up again ({job['kind']})", again - since)
+            self.main = self.site.worker_pid()
+            self.since = self.site.kill_child(job)
         else:
             self.site.kill_worker()
-            since = self.site.start_worker()
-            again = self.site.when(job, "job.taken_over")
-            self.measured(f"worker started -> job runs again ({job['kind']})", again - since)
+
+    def is_survived(self, job: Json) -> None:
+        """Waits until the job runs again."""
+        if self.of == "worker":
+            self.since = self.site.start_worker()
+        again = self.site.when(job, "job.taken_over")
+        if self.of == "child":
+            assert self.site.worker_pid() == self.main
+        what = "child killed -> job runs again" if self.of == "child" else "worker started -> job runs again"
+        self.measured(f"{what} ({job['kind']})", again - self.since)
 
 
 @pytest.fixture(params=DEATHS)
@@ -68,6 +77,25 @@ def memory_file(job: Json) -> Path:
 def grown(path: Path, mib: int) -> bool:
     """Whether a file has come so far."""
     return path.exists() and path.stat().st_size >= mib << 20
+
+
+@contextmanager
+def revert_stopped_at(site: Site, vm: Witness, shot_id: str, step: str) -> Iterator[Json]:
+    """A revert of a running VM that can get no further than this step: libvirtd stands still."""
+    libvirtd = site.lab.machine.libvirtd_pid()
+    assert libvirtd
+    job = site.client.revert_snapshot(shot_id)
+    site.wait_step(job, step)
+    with stopped(libvirtd):
+        yield job
+
+
+def qemu_or_none(site: Site, vm: Witness) -> int | None:
+    """The VM's QEMU if it has one."""
+    try:
+        return site.qemu(vm.guest)
+    except StopIteration:
+        return None
 
 
 @pytest.fixture
@@ -102,3 +130,131 @@ def test_memory_snapshot_half_written(site: Site, big: Witness, death: Death, ov
     again = big.take("memory")
     big.holds(again)
     big.is_tidy()
+
+
+def test_revert_half_restored(site: Site, big: Witness, death: Death) -> None:
+    """Killed while RAM comes back, the VM ends in the snapshot's instant all the same, and can be sent back again."""
+    shot = big.take("memory")
+    boot = shot.mark.before.boot_id
+    big.write()
+    job = site.client.revert_snapshot(shot.id)
+    site.wait_step(job, "bring_back")
+    qemu = until(lambda: qemu_or_none(site, big), 30, "the new QEMU", 0.002)
+    with slow(qemu):
+        death(job)
+    was_taken_over(site, job)
+    big.runs(shot.mark.digest, boot=boot)
+    big.holds(shot)
+    big.is_tidy()
+    big.write()
+    big.revert(shot)
+    big.runs(shot.mark.digest, boot=boot)
+
+
+@pytest.mark.parametrize("step", ["stop_vm", "switch_definition"])
+def test_revert_of_disks(site: Site, witness: Made, death: Death, step: str) -> None:
+    """Killed around the switch of its definition, the VM ends on the snapshot's data."""
+    vm = witness()
+    shot = vm.take("hot")
+    vm.write()
+    with revert_stopped_at(site, vm, shot.id, step) as job:
+        death.strikes(job)
+    death.is_survived(job)
+    was_taken_over(site, job)
+    vm.runs(shot.mark.digest)
+    vm.holds(shot)
+    vm.is_tidy()
+    vm.write()
+    vm.revert(shot)
+    vm.runs(shot.mark.digest)
+
+
+@pytest.fixture
+def full(witness: Made) -> Witness:
+    """A guest with a disk that has 300 MiB of data on it."""
+    vm = witness(disk_mib=512)
+    vm.fill(300)
+    return vm
+
+
+def test_extract_half_copied(site: Site, full: Witness, death: Death) -> None:
+    """Killed while a volume is being copied, no qemu-img and no half image is left, and the copy becomes whole."""
+    shot = full.take("hot")
+    job = site.client.extract_volume(shot.id, "vda")
+    job = site.wait_step(job, "copy_volume")
+    path = Path(job["steps"][0]["output"]["path"])
+    part = path.with_name(f"{path.name}.part")
+    until(lambda: grown(part, 8), 30, "8 MiB of the copy", 0.002)
+    (copying,) = site.qemu_imgs(full.guest)
+    with stopped(copying):
+        assert not path.exists()
+        death.strikes(job)
+        assert site.qemu_imgs(full.guest) == []
+    death.is_survived(job)
+    was_taken_over(site, job)
+    is_whole_copy(site, job, shot)
+    full.is_tidy()
+    full.runs()
+    again = site.succeeded(site.client.extract_volume(shot.id, "vda"))
+    is_whole_copy(site, again, shot)
+
+
+def is_whole_copy(site: Site, job: Json, shot: Shot) -> None:
+    """The volume snapshot that a job has made stands alone and holds what the snapshot holds."""
+    volume = site.client.volume(job["volume_snapshot_id"])
+    path = Path(volume["path"])
+    assert volume["state"] == "ready"
+    assert volume["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert QemuImages().chain(str(path), "qcow2")[0].backing is None
+    marker = readback.read_file(path, "/marker")
+    assert hashlib.sha256(marker).hexdigest() == shot.mark.digest
+
+
+def test_live_merge_half_done(site: Site, witness: Made, death: Death) -> None:
+    """Killed while QEMU merges a layer, the merge goes on by itself, is found again, and is ended without a loss."""
+    vm = witness(disk_mib=512)
+    kept, doomed = vm.take("hot"), vm.take("hot")
+    vm.fill(300)
+    vm.write()
+    job = site.client.delete_snapshot(doomed.id)
+    with slow(site.qemu(vm.guest), 0.3):
+        until(lambda: is_merging(vm), 60, "the merge", 0.001)
+        death.strikes(job)
+        assert vm.guest.domain.blockJobInfo("vda", 0), "the merge was to be in its middle"
+    death.is_survived(job)
+    was_taken_over(site, job)
+    vm.runs()
+    vm.holds(kept)
+    vm.is_tidy()
+    vm.delete(kept)
+    vm.runs()
+    vm.is_tidy()
+
+
+def is_merging(vm: Witness) -> bool:
+    """Whether QEMU has merged a part, but not all."""
+    said = vm.guest.domain.blockJobInfo("vda", 0)
+    return bool(said) and said["cur"] < said["end"]
+
+
+def test_offline_merge_half_done(site: Site, witness: Made, death: Death) -> None:
+    """Killed while qemu-img merges a layer of a VM that is off, nothing of qemu-img is left, and the merge is done again."""
+    vm = witness(disk_mib=512)
+    kept, doomed = vm.take("hot"), vm.take("hot")
+    vm.fill(300)
+    vm.write()
+    vm.power_off()
+    job = site.client.delete_snapshot(doomed.id)
+    (merging,) = until(lambda: site.qemu_imgs(vm.guest), 30, "qemu-img", 0.001)
+    with stopped(merging):
+        death.strikes(job)
+        assert site.qemu_imgs(vm.guest) == []
+    death.is_survived(job)
+    was_taken_over(site, job)
+    vm.holds(kept)
+    vm.is_tidy()
+    vm.guest.start()
+    vm.runs()
+    vm.delete(kept)
+    vm.runs()
+    vm.is_tidy()

@@ -54,11 +54,10 @@ class Witness:
         return self.digest
 
     def fill(self, mib: int, target: str = "vda") -> None:
-        """That much data on a disk, durable."""
-        command = (
-            f"dd if=/dev/zero bs=1M count={mib} conv=fsync 2>/dev/null | cat > /disk/{target}/bulk; sync"
-        )
-        self.guest.sh(command, timeout_s=90)
+        """That much data on a disk, durable, and not of zeros: those would not be copied."""
+        piece = "head -c 1048576 /dev/urandom > /run/piece"
+        pieces = f"for one in $(seq {mib}); do cat /run/piece; done > /disk/{target}/bulk"
+        self.guest.sh(f"{piece} && {pieces} && sync /disk/{target}/bulk", timeout_s=90)
 
     def mark(self) -> Mark:
         """A new file, and where the guest stands."""
