@@ -22,7 +22,8 @@ from stillframe.errors import (
 )
 from stillframe.events import EventType
 from stillframe.operations import CreateSnapshot
-from stillframe.states import SnapshotState, SnapshotType, VolumeSnapshotState
+from stillframe.rules import SnapshotFacts
+from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
 
 def find_vm(session: Session, wanted: str) -> Vm:
@@ -41,18 +42,28 @@ def find_vm(session: Session, wanted: str) -> Vm:
 
 
 def lock_snapshot(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
-    """A snapshot with its VM, locked so that requests about it take turns; raises SnapshotNotFound or VmGone."""
+    """A snapshot with its VM, locked so that requests about it take turns; raises SnapshotNotFound."""
     by_id = _uuid(wanted)
     snapshot = session.get(Snapshot, by_id, with_for_update={"key_share": True}) if by_id else None
     if snapshot is None:
         raise SnapshotNotFound(snapshot=wanted)
-    vm = session.get_one(Vm, snapshot.vm_id)
-    if vm.gone:
-        raise VmGone(vm=vm.name, host=_host_name(session, vm))
-    return snapshot, vm
+    return snapshot, session.get_one(Vm, snapshot.vm_id)
 
 
-def deletion_asked(session: Session, snapshot: UUID) -> UUID | None:
+def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
+    """What the rules want to know of a snapshot."""
+    return SnapshotFacts(
+        name=snapshot.name,
+        state=snapshot.state,
+        type=snapshot.type,
+        vm=vm.name,
+        vm_state=VmState.GONE if vm.gone else vm.state,
+        host=_host_name(session, vm),
+        deletion=_deletion_asked(session, snapshot.id),
+    )
+
+
+def _deletion_asked(session: Session, snapshot: UUID) -> UUID | None:
     """The unfinished job that is to delete this snapshot, if there is one."""
     return session.scalars(
         select(Job.id).where(

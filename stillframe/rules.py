@@ -63,8 +63,9 @@ def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
 
 
 def check_delete(facts: SnapshotFacts) -> None:
-    """Whether it can be deleted: one whose creation failed too, and one that is being reverted to, afterwards."""
-    _check_stays(facts)
+    """Whether it can be deleted: one whose creation failed always, and one that is being reverted to, afterwards."""
+    if facts.deletion is not None or facts.state is not SnapshotState.ERROR:
+        _check_stays(facts)
     if facts.state not in DELETABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 

@@ -12,22 +12,14 @@ from models.actor import Actor
 from models.asking import (
     add_snapshot,
     add_volume_snapshot,
-    deletion_asked,
+    facts_of,
     find_vm,
     lock_snapshot,
     targets_of,
 )
 from models.ids import new_id
-from models.snapshot import Snapshot
 from models.vm import Vm
-from stillframe.errors import (
-    AfterNotForMemory,
-    ColdNeedsStopped,
-    HotNeedsRunning,
-    MemoryNeedsRunning,
-    SnapshotNotReady,
-    VolumeNotFound,
-)
+from stillframe.errors import VolumeNotFound
 from stillframe.names import made_up_name
 from stillframe.operations import (
     CreateSnapshot,
@@ -36,11 +28,9 @@ from stillframe.operations import (
     Operation,
     RevertSnapshot,
 )
-from stillframe.states import SnapshotState, SnapshotType, VmState
-from tasks.refusals import DeletionAsked
+from stillframe.rules import check_delete, check_extract, check_revert, type_for
+from stillframe.states import SnapshotType
 from tasks.wording import expiry
-
-_RUNS = frozenset({VmState.RUNNING, VmState.PAUSED})
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID
     operation = replace(
         operation,
         vm=str(vm.id),
-        type=_type_for(vm, operation.type),
+        type=type_for(vm.name, vm.state, operation.type and SnapshotType(operation.type)).value,
         name=operation.name or made_up_name("snap", now, job),
     )
     snapshot = new_id()
@@ -72,36 +62,21 @@ def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID
     return Prepared(operation, vm, snapshot)
 
 
-def _type_for(vm: Vm, asked: str | None) -> Any:
-    runs = vm.state in _RUNS
-    if asked is None:
-        return "hot" if runs else "cold"
-    if asked == "cold" and runs:
-        raise ColdNeedsStopped(vm=vm.name, state=vm.state)
-    if asked == "hot" and not runs:
-        raise HotNeedsRunning(vm=vm.name, state=vm.state)
-    if asked == "memory" and not runs:
-        raise MemoryNeedsRunning(vm=vm.name, state=vm.state)
-    return asked
-
-
 def _revert(session: Session, operation: RevertSnapshot, _actor: Actor, _job: UUID) -> Prepared:
-    snapshot, vm = _usable(session, operation.snapshot_id)
-    if snapshot.type is SnapshotType.MEMORY and operation.after != "keep":
-        raise AfterNotForMemory(after=operation.after)
+    snapshot, vm = lock_snapshot(session, operation.snapshot_id)
+    check_revert(facts_of(session, snapshot, vm), operation.after)
     return Prepared(operation, vm, snapshot.id)
 
 
 def _delete(session: Session, operation: DeleteSnapshot, _actor: Actor, _job: UUID) -> Prepared:
     snapshot, vm = lock_snapshot(session, operation.snapshot_id)
-    _refuse_doomed(session, snapshot)
-    if snapshot.state not in (SnapshotState.READY, SnapshotState.ERROR, SnapshotState.REVERTING):
-        raise SnapshotNotReady(snapshot=snapshot.name, state=snapshot.state)
+    check_delete(facts_of(session, snapshot, vm))
     return Prepared(operation, vm, snapshot.id)
 
 
 def _extract(session: Session, operation: ExtractVolume, _actor: Actor, job: UUID) -> Prepared:
-    snapshot, vm = _usable(session, operation.snapshot_id)
+    snapshot, vm = lock_snapshot(session, operation.snapshot_id)
+    check_extract(facts_of(session, snapshot, vm))
     targets = targets_of(session, snapshot.id)
     if operation.target not in targets:
         where = f'snapshot "{snapshot.name}"'
@@ -110,20 +85,6 @@ def _extract(session: Session, operation: ExtractVolume, _actor: Actor, job: UUI
     volume_snapshot = new_id()
     add_volume_snapshot(session, volume_snapshot, snapshot, name, operation.target)
     return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot)
-
-
-def _usable(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
-    """A snapshot that is ready and is to stay."""
-    snapshot, vm = lock_snapshot(session, wanted)
-    _refuse_doomed(session, snapshot)
-    if snapshot.state is not SnapshotState.READY:
-        raise SnapshotNotReady(snapshot=snapshot.name, state=snapshot.state)
-    return snapshot, vm
-
-
-def _refuse_doomed(session: Session, snapshot: Snapshot) -> None:
-    if job := deletion_asked(session, snapshot.id):
-        raise DeletionAsked(snapshot=snapshot.name, job=job)
 
 
 _PREPARE: dict[str, Callable[[Session, Any, Actor, UUID], Prepared]] = {

@@ -39,7 +39,9 @@ class Hands:
 def run_job(job_id: UUID, hands: Hands) -> JobState | None:
     """Runs a job to its end, and says how it ended; None if there was nothing to claim: somebody else has it, or had it."""
     settings = hands.settings
-    attempt = hands.journal.claim(job_id, worker=identity.own(settings.host), lease_s=settings.lease_s)
+    attempt = hands.journal.claim(
+        job_id, worker=identity.own(settings.host), lease_s=settings.lease_s, host=settings.host
+    )
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
         return None

@@ -8,6 +8,7 @@ from models.actor import ADMIN
 from models.job import Job
 from stillframe.errors import (
     AfterNotForMemory,
+    DeletionAsked,
     SnapshotNotFound,
     SnapshotNotReady,
     VmGone,
@@ -17,7 +18,6 @@ from stillframe.errors import (
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
 from stillframe.states import SnapshotState, SnapshotType
 from tasks.producer import Producer
-from tasks.refusals import DeletionAsked
 from tests.world import World
 
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]

@@ -12,6 +12,7 @@ from models.journal import Journal
 from models.snapshot import Snapshot, VolumeSnapshot
 from stillframe.errors import (
     ColdNeedsStopped,
+    DeletionAsked,
     DisplayNameInvalid,
     HotNeedsRunning,
     IdempotencyMismatch,
@@ -27,7 +28,6 @@ from stillframe.errors import (
 from stillframe.operations import CreateSnapshot
 from stillframe.states import JobState, SnapshotState, SnapshotType, VmState
 from tasks.producer import Producer
-from tasks.refusals import DeletionAsked
 from tests.tasks.conftest import Queues
 from tests.world import World
 

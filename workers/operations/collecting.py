@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hypervisor.port import Source
-from stillframe.errors import HypervisorFailed
+from stillframe.errors import HypervisorFailed, VmGone
 from stillframe.layers import Merge, collect
 from stillframe.states import VmState
 from workers import manifests
@@ -22,7 +22,9 @@ ON = {VmState.RUNNING, VmState.PAUSED}
 
 
 def plan_collection(work: Work) -> Output:
-    """Decides what goes and what is merged, in order."""
+    """Decides what goes and what is merged, in order. Of a VM that is not here any more, nothing."""
+    if not _is_here(work):
+        return {"acts": []}
     tree = read_tree(work.images, work.vm.facts(), work.block_layers_folder)
     acts: list[dict[str, Any]] = []
     for number, act in enumerate(collect(tree)):
@@ -44,6 +46,8 @@ def collect_layer(work: Work, item: Output) -> Output:
 
 def note_current(work: Work) -> Output:
     """The VM's own metadata names the snapshot it now stands on."""
+    if not _is_here(work):
+        return {}
     current = read_tree(work.images, work.vm.facts(), work.block_layers_folder).current()
     work.vm.note(manifests.note_of(current))
     return {}
@@ -54,6 +58,14 @@ COLLECT = (
     Each("collect", of="plan_collection", items="acts", do=collect_layer),
     Step("note_current", note_current, final=True),
 )
+
+
+def _is_here(work: Work) -> bool:
+    try:
+        work.vm.facts()
+    except VmGone:
+        return False
+    return True
 
 
 def merge(work: Work, target: str, top: str, base: Source, between: list[str]) -> Output:

@@ -9,9 +9,10 @@ from workers.steps import Output, Plan, Step, Work
 
 def check_snapshot(work: Work) -> Output:
     """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted."""
-    facts = work.vm.facts()
-    if not facts.persistent:
-        raise VmTransient(vm=facts.name)
+    if work.folder is not None:
+        facts = work.vm.facts()
+        if not facts.persistent:
+            raise VmTransient(vm=facts.name)
     manifest = _manifest(work)
     return {"folder": work.folder if manifest else None}
 

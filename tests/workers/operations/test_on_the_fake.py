@@ -181,3 +181,12 @@ def test_a_detached_volume_keeps_its_layers(world: World) -> None:
     ok(world.delete("s1").to_the_end())
 
     assert world.host.images.exists(head)
+
+
+def test_a_failed_snapshot_of_a_gone_vm_can_be_deleted(world: World) -> None:
+    """What never came to be has nothing on the host: its deletion needs no VM."""
+    world.guest.shut_down()
+    assert world.create("s1", "memory").to_the_end().end is End.FAILED
+    world.machine.remove_vm(world.guest.uuid)
+
+    ok(world.delete("s1").to_the_end())
