@@ -7,6 +7,7 @@ says. Ends 1 when a proof fails. The stack and the guest stay, to be played with
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 
@@ -59,7 +60,7 @@ def _fresh_guest(stack: Stack) -> Guest:
     """A new guest. Those of tours before are powered off and kept, for their snapshots are theirs."""
     taken = {guest.name for guest in stack.lab.guests()}
     for guest in stack.lab.guests():
-        if guest.name.partition("-")[0] == NAME and guest.is_active:
+        if re.fullmatch(rf"{NAME}(-\d+)?", guest.name) and guest.is_active:
             guest.destroy()
             say(f"Guest {guest.name} of the tour before is powered off and kept.")
     name = next(name for name in _names() if name not in taken)
