@@ -17,3 +17,8 @@ class Actor:
 
 #: Stillframe's own acts, and the first administrator's.
 ADMIN = Actor(name="admin", account_id=ADMIN_ACCOUNT, role=Role.ROOT)
+
+
+def of_worker(worker: str) -> str:
+    """Who acts when a worker does: its host. The process it is does not interest a reader of events."""
+    return worker.split("/", 1)[0]

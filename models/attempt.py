@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from models import outcome
+from models.actor import of_worker
 from models.base import Json, quoted
 from models.machine import lock_vm
 from models.moves import why_not_moved
@@ -28,7 +29,7 @@ _MINE = f"""
 
 _TOLD = """
     INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
-    SELECT :type, 'info', :worker, vm_id, snapshot_id, id, host_id, '',
+    SELECT :type, 'info', :actor, vm_id, snapshot_id, id, host_id, '',
         jsonb_build_object('step', :step, 'attempt', :attempt)
     FROM mine
 """
@@ -71,7 +72,7 @@ WITH mine AS (
         SET state = 'started', attempt = :attempt, started_at = now(), finished_at = NULL
 ), told AS (
     INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
-    SELECT one.type, 'info', :worker, vm_id, snapshot_id, id, host_id, '',
+    SELECT one.type, 'info', :actor, vm_id, snapshot_id, id, host_id, '',
         jsonb_build_object('step', one.step, 'attempt', :attempt)
     FROM mine, (VALUES (1, :type, :step), (2, :next_type, :next)) AS one (place, type, step)
     ORDER BY one.place
@@ -100,7 +101,7 @@ _TYPES: dict[str, Any] = {
     "step": Text(),
     "next": Text(),
     "next_type": Text(),
-    "worker": Text(),
+    "actor": Text(),
     "type": Text(),
     "output": JSONB(none_as_null=True),
     "progress": JSONB(none_as_null=True),
@@ -232,7 +233,7 @@ class Attempt:
             job_id=self.job_id,
             number=self.number,
             kind=self.kind,
-            worker=self.worker,
+            actor=of_worker(self.worker),
             vm_id=self.vm_id,
             snapshot_id=self.snapshot_id,
             volume_snapshot_id=self.volume_snapshot_id,
@@ -241,11 +242,15 @@ class Attempt:
     def _write_last(self, session: Session) -> None:
         if self._last:
             lock_vm(session, self.vm_id)
-            values = self._last | {"job": self.job_id, "attempt": self.number, "worker": self.worker}
+            values = self._last | {
+                "job": self.job_id,
+                "attempt": self.number,
+                "actor": of_worker(self.worker),
+            }
             session.execute(_typed(_FINISH, *(name for name in values if name in _TYPES)), values)
 
     def _once(self, statement: str, **values: Any) -> None:
-        values |= {"job": self.job_id, "attempt": self.number, "worker": self.worker}
+        values |= {"job": self.job_id, "attempt": self.number, "actor": of_worker(self.worker)}
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             known = [name for name in values if name in _TYPES]
             if connection.execute(_typed(statement, *known), values).one_or_none() is None:

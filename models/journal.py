@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models import outcome
+from models.actor import of_worker
 from models.attempt import Attempt, StepRecord
 from models.base import Json, quoted
 from models.host import Host
@@ -211,8 +212,13 @@ def _is_of(session: Session, job: UUID, host: str) -> bool:
 
 def _started(job: AnyRow, worker: str, number: int) -> Told:
     if job.state is JobState.QUEUED:
-        return Told(EventType.JOB_STARTED, worker, data={"attempt": number})
-    return Told(EventType.JOB_TAKEN_OVER, worker, Level.WARNING, data={"attempt": number, "from": job.worker})
+        return Told(EventType.JOB_STARTED, of_worker(worker), data={"attempt": number})
+    return Told(
+        EventType.JOB_TAKEN_OVER,
+        of_worker(worker),
+        Level.WARNING,
+        data={"attempt": number, "from": job.worker},
+    )
 
 
 def _hold(worker: str, lease_s: float, number: int) -> Json:

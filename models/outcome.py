@@ -31,7 +31,7 @@ class End:
     job_id: UUID
     number: int
     kind: str
-    worker: str
+    actor: str
     vm_id: UUID
     snapshot_id: UUID | None
     volume_snapshot_id: UUID | None
@@ -40,7 +40,7 @@ class End:
 def succeed(session: Session, end: End, facts: Json, seen: VmSeen | None) -> None:
     """The job has done what was asked."""
     lock_vm(session, end.vm_id)
-    _finish_job(session, end, JobState.SUCCEEDED, Told(EventType.JOB_SUCCEEDED, end.worker))
+    _finish_job(session, end, JobState.SUCCEEDED, Told(EventType.JOB_SUCCEEDED, end.actor))
     _SUCCEEDED[end.kind](session, end, facts)
     _record(session, end, seen)
 
@@ -113,7 +113,7 @@ def _created(session: Session, end: End, facts: Json) -> None:
         session,
         _snapshot(end),
         SnapshotState.READY,
-        told=Told(EventType.SNAPSHOT_READY, end.worker, data=_some(facts, _CREATED)),
+        told=Told(EventType.SNAPSHOT_READY, end.actor, data=_some(facts, _CREATED)),
         job=end.job_id,
         ready_at=func.now(),
         **_some(facts, _CREATED),
@@ -121,12 +121,12 @@ def _created(session: Session, end: End, facts: Json) -> None:
 
 
 def _reverted(session: Session, end: End, facts: Json) -> None:
-    told = Told(EventType.SNAPSHOT_REVERTED, end.worker, data=facts)
+    told = Told(EventType.SNAPSHOT_REVERTED, end.actor, data=facts)
     move_snapshot(session, _snapshot(end), SnapshotState.READY, told=told, job=end.job_id)
 
 
 def _deleted(session: Session, end: End, facts: Json) -> None:
-    told = Told(EventType.SNAPSHOT_DELETED, end.worker, data=facts)
+    told = Told(EventType.SNAPSHOT_DELETED, end.actor, data=facts)
     gone = _snapshot(end)
     move_snapshot(
         session,
@@ -148,11 +148,11 @@ def _extracted(session: Session, end: End, facts: Json) -> None:
     move_volume_snapshot(
         session, end.volume_snapshot_id, VolumeSnapshotState.READY, ready_at=func.now(), **made
     )
-    _tell(session, end, Told(EventType.VOLUME_EXTRACTED, end.worker, data=_ids(end) | made))
+    _tell(session, end, Told(EventType.VOLUME_EXTRACTED, end.actor, data=_ids(end) | made))
 
 
 def _not_made(session: Session, end: End, error: Json, _seen: VmSeen | None) -> None:
-    abandon(session, end.job_id, end.kind, error, end.worker)
+    abandon(session, end.job_id, end.kind, error, end.actor)
 
 
 def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None) -> None:
@@ -196,7 +196,7 @@ def _record(session: Session, end: End, seen: VmSeen | None) -> None:
 
 
 def _told(type_: EventType, end: End, error: Json, level: Level, **data: Any) -> Told:
-    return Told(type_, end.worker, level, str(error.get("detail", "")), {"error": error, **data})
+    return Told(type_, end.actor, level, str(error.get("detail", "")), {"error": error, **data})
 
 
 def _tell(session: Session, end: End, told: Told) -> None:
