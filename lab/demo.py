@@ -62,7 +62,10 @@ def _fresh_guest(stack: Stack) -> Guest:
     for guest in stack.lab.guests():
         if re.fullmatch(rf"{NAME}(-\d+)?", guest.name) and guest.is_active:
             guest.destroy()
-            say(f"Guest {guest.name} of the tour before is powered off and kept.")
+            say(
+                f"Guest {guest.name} of the tour before is powered off and kept; "
+                f"`.venv/bin/python -m lab guest {guest.name} --remove` removes it."
+            )
     name = next(name for name in _names() if name not in taken)
     guest = stack.lab.create_guest(name, ("qcow2", "raw", "qcow2"))
     guest.wait_tick(timeout_s=120)
