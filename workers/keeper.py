@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two signs of life, and between two looks for jobs whose worker died.
 SIGN_S = 5.0
+#: Seconds between two looks whether libvirt still hears us: one that was started anew says nothing by itself.
+LISTEN_S = 1.0
 #: Events of one change come in a bunch; the look waits until they are quiet for this long.
 QUIET_S = 0.05
 
@@ -46,20 +48,23 @@ class Keeper:
         self.journal = Journal(engine)
         self._changes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._looked_at = float("-inf")
+        self._signed_at = float("-inf")
 
     def run(self) -> None:
         """For ever: recover, look, wait for a change."""
         watching = False
         while True:
             try:
-                self.sign()
+                if time.monotonic() - self._signed_at >= SIGN_S:
+                    self.sign()
                 if not watching:
                     self.host.watch(lambda vm, _: self._changes.put(vm))
                     watching = True
                 if time.monotonic() - self._looked_at >= self.settings.inventory_s:
                     self.look()
-                if self._changed(SIGN_S):
+                if self._changed(LISTEN_S):
                     self.look()
+                self.host.facts()  # raises HostLost over a connection that died in silence
             except HostLost as error:
                 logger.warning("libvirt is away: %s", error)
                 self._reconnect()
@@ -79,6 +84,7 @@ class Keeper:
         if lost := self.journal.release_lost(self.settings.host, identity.is_alive):
             logger.warning("workers died holding %s", ", ".join(map(str, lost)))
             self.publish()
+        self._signed_at = time.monotonic()
         return now
 
     def look(self) -> None:
