@@ -24,6 +24,19 @@ def sync(path: str) -> None:
         os.close(descriptor)
 
 
+def begin_writing_out(path: str) -> None:
+    """Has the kernel begin to write what is dirty of a file that is still growing, and does not wait for it.
+
+    DONTNEED starts the writing and lets go of what is clean: the final sync then has little left to wait for, and
+    gigabytes of RAM do not push everything else out of the page cache.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder_of(path: str) -> None:
     """Makes the coming, going or renaming of `path` last."""
     sync(os.path.dirname(path))

@@ -78,7 +78,7 @@ class Cut:
 
     def _call(self, request: str) -> int:
         flags = _MEMORY if self.memory else _QUIESCED if self.quiesce else _DISK_ONLY
-        watch = _Watch(self.connection, self.domain, self.pulse, can_abort=self.memory is not None)
+        watch = _Watch(self.connection, self.domain, self.pulse, self.memory)
         call = LongCall(lambda: self.domain.snapshotCreateXML(request, flags))
         started = time.monotonic()
         try:
@@ -114,27 +114,29 @@ class Cut:
 class _Watch:
     """Tells how far a cut is, over the second connection, and aborts it when the pulse raises."""
 
-    def __init__(self, connection: Connection, domain: Any, pulse: Pulse, can_abort: bool) -> None:
+    def __init__(self, connection: Connection, domain: Any, pulse: Pulse, memory: str | None) -> None:
         self.raised: Exception | None = None
         self._connection = connection
         self._uuid = domain.UUID()
         self._pulse = pulse
-        self._can_abort = can_abort
+        self._memory = memory
         self._seen = (0, 0)
 
     def __call__(self) -> None:
+        if self._memory:
+            files.begin_writing_out(self._memory)
         if self.raised is None:
             try:
                 self._pulse(*self._progress())
             except Exception as raised:
                 self.raised = raised
-        if self.raised is not None and self._can_abort:
+        if self.raised is not None and self._memory:
             # Again and again: an abort before QEMU has begun, or after the RAM is written, is not heard.
             with suppress(libvirt.libvirtError):
                 self._domain().abortJob()
 
     def _progress(self) -> tuple[int, int]:
-        if self._can_abort:
+        if self._memory:
             with suppress(libvirt.libvirtError):
                 stats = self._domain().jobStats()
                 # Not data_total: RAM that the guest changes meanwhile is written once more.

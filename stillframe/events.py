@@ -23,6 +23,7 @@ class EventType(StrEnum):
     SNAPSHOT_FAILED = "snapshot.failed"
     SNAPSHOT_EDITED = "snapshot.edited"
     VOLUME_EXTRACTED = "volume.extracted"
+    VOLUME_CHECKSUMMED = "volume.checksummed"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"
     VM_SEEN = "vm.seen"

@@ -25,6 +25,7 @@ from tasks.app import make_app
 from tasks.broker import BrokerAway
 from tasks.publish import Publisher
 from workers import identity
+from workers.checksums import Checksums
 from workers.reading import read_host
 
 logger = logging.getLogger(__name__)
@@ -118,8 +119,9 @@ def main() -> int:
     """Runs the keeper of this host until it is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_env()
-    engine = make_engine(settings.database_url, pool_size=1, name=f"stillframe keeper {settings.host}")
+    engine = make_engine(settings.database_url, pool_size=2, name=f"stillframe keeper {settings.host}")
     host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
+    Checksums(engine, host.images, settings.host).begin()
     publisher = Publisher(engine, make_app(settings.broker_url))
     Keeper(settings, engine, host, publisher.all_owed).run()
     return 0

@@ -43,7 +43,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Format", one["format"]),
             ("Virtual", show.size(one["virtual_bytes"])),
             ("Taken", show.size(one["size_bytes"])),
-            ("SHA-256", one["sha256"]),
+            ("SHA-256", one["sha256"] or ("being computed" if one["state"] == "ready" else "-")),
             ("Image", one["path"]),
             ("Created", show.time(one["created_at"])),
         )

@@ -11,6 +11,9 @@ from stillframe.operations import ExtractVolume
 from workers.operations.revert_snapshot import whole_manifest
 from workers.steps import Output, Plan, Step, Work
 
+#: A larger image is read once more after the job (`workers/checksums.py`): about half a second a GiB, when it is quiet.
+SUM_AT_ONCE_BYTES = 128 << 20
+
 
 def check_snapshot(work: Work) -> Output:
     """Finds the frozen layer and sees that there is room for what is allocated in its chain."""
@@ -43,17 +46,19 @@ def copy_volume(work: Work) -> Output:
 
 
 def sum_up(work: Work) -> Output:
-    """Checksum and sizes, kept beside the image."""
+    """Sizes and, of an image that is not large, the checksum; kept beside the image."""
     found = work.outputs["check_snapshot"]
+    size = work.images.size_bytes(found["path"])
+    small = size <= SUM_AT_ONCE_BYTES
     facts = {
         "path": found["path"],
         "format": "qcow2",
         "virtual_bytes": found["virtual_bytes"],
-        "size_bytes": work.images.size_bytes(found["path"]),
-        "sha256": work.images.sha256(found["path"], work.pulse),
+        "size_bytes": size,
+        "sha256": work.images.sha256(found["path"], work.pulse) if small else None,
     }
     identity = {"schema": 1, "id": str(work.volume_snapshot), "snapshot": str(work.snapshot)}
-    work.images.write_text(_manifest_path(found["path"]), json.dumps(identity | facts))
+    work.images.write_text(manifest_of(found["path"]), json.dumps(identity | facts))
     return facts
 
 
@@ -61,7 +66,7 @@ def remove_copy(work: Work) -> None:
     """Removes it."""
     if found := work.outputs.get("check_snapshot"):
         work.images.remove(found["path"])
-        work.images.remove(_manifest_path(found["path"]))
+        work.images.remove(manifest_of(found["path"]))
 
 
 EXTRACT_VOLUME = Plan(
@@ -73,5 +78,6 @@ EXTRACT_VOLUME = Plan(
 )
 
 
-def _manifest_path(path: str) -> str:
+def manifest_of(path: str) -> str:
+    """The file beside a volume snapshot's image that says what it is."""
     return path.removesuffix(".qcow2") + ".json"
