@@ -54,7 +54,7 @@ def test_a_job_that_waits(site: Site, witness: Made, measured: Measured) -> None
 def test_a_copy_in_the_middle(site: Site, witness: Made, measured: Measured) -> None:
     """A running extract stops within seconds, leaves neither image nor qemu-img, and can be asked for again."""
     vm = witness(disk_mib=512)
-    vm.fill(300)
+    vm.fill(200)
     shot = vm.take("hot")
     job = site.client.extract_volume(shot.id, "vda", name=f"{vm.name}-copy")
     path = Path(site.wait_step(job, "copy_volume")["steps"][0]["output"]["path"])
