@@ -76,6 +76,7 @@ class Machine:
         (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=identity))
         (etc / "qemu.conf").write_text(_QEMU)
         _copy_all(_known_capabilities(), self._capabilities)
+        _forget_labels(self.places.home)
         self.daemon.start(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"),
@@ -165,6 +166,18 @@ class Machine:
         outer = self.daemon.pid
         inner = children(outer) if outer else []
         return inner[0] if inner else None
+
+
+def _forget_labels(folder: Path) -> None:
+    """Takes off libvirt's notes of who uses a file: after a power cut nobody does.
+
+    libvirt itself believes only notes made since the machine was booted, and the machine of a lab never is.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            for note in os.listxattr(path):
+                if note.startswith("trusted.libvirt."):
+                    os.removexattr(path, note)
 
 
 def _libvirt() -> Any:

@@ -157,7 +157,7 @@ def _command(name: str, host: str, addresses: Addresses, run: Path) -> list[str]
         "beat": [*celery, "-A", "tasks.control", "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
         "flower": [
             *celery, "-A", "tasks.control", "flower", "--address=127.0.0.1", f"--port={flower}",
-            "--enable_events=False", "--read_only=True", "--purge_offline_workers=86400",
+            "--enable_events=False", "--tasks_columns=name,args,state,received,runtime,worker,uuid", "--read_only=True", "--purge_offline_workers=86400",
             f"--basic_auth={addresses['FLOWER_LOGIN']}",
         ],
     }[name]  # fmt: skip

@@ -213,12 +213,14 @@ class Attempt:
             if self.state is JobState.RUNNING:
                 outcome.turn_back(session, self._end, error)
             outcome.fail(session, self._end, error, seen, cancelled=cancelled)
+        self.error = error
         self.state = JobState.CANCELLED if cancelled else JobState.FAILED
 
     def stuck(self, error: Json, seen: VmSeen | None) -> None:
         """Neither forward nor back: a person is needed, and later jobs of this VM wait."""
         with transaction(self.engine) as session:
             outcome.stuck(session, self._end, error, seen)
+        self.error = error
         self.state = JobState.STUCK
 
     def requeue(self, error: Json) -> None:

@@ -41,13 +41,14 @@ def _publisher() -> Publisher:
     return Publisher(_engine(), app)
 
 
-@app.task(name=PUBLISH_OWED)
+# Ticks send no events: Flower shows jobs, and would show little else.
+@app.task(name=PUBLISH_OWED, send_events=False)
 def publish_owed() -> None:
     """Send what is owed."""
     ticks.publish_owed(_engine(), _publisher())
 
 
-@app.task(name=LAPSE_LEASES)
+@app.task(name=LAPSE_LEASES, send_events=False)
 def lapse_leases() -> None:
     """Wake the hosts of jobs whose workers fell silent."""
     ticks.lapse_leases(_engine(), _publisher())

@@ -19,6 +19,7 @@ from hypervisor.libvirt_host import LibvirtHost
 from models.journal import Journal
 from models.session import make_engine
 from stillframe.settings import Settings
+from stillframe.states import JobState
 from tasks.app import make_app
 from tasks.messages import JOB_MESSAGES
 from tasks.publish import Publisher
@@ -39,12 +40,19 @@ def _hands() -> Hands:
     return Hands(settings, Journal(engine), lambda: host, Publisher(engine, app).next_of_vm)
 
 
+class DidNotSucceed(Exception):
+    """A job that failed or is stuck: its row says all; raised so that whoever watches the queue sees it as well."""
+
+
 def _carry_out(job_id: str, **_words_for_people: Any) -> str | None:
-    return run_job(UUID(job_id), _hands())
+    attempt = run_job(UUID(job_id), _hands())
+    if attempt and attempt.state in {JobState.FAILED, JobState.STUCK}:
+        raise DidNotSucceed(f"{attempt.state}: {(attempt.error or {}).get('detail')}")
+    return attempt.state if attempt else None
 
 
 for wire_name in JOB_MESSAGES.values():
-    app.task(_carry_out, name=wire_name)
+    app.task(_carry_out, name=wire_name, throws=(DidNotSucceed,))
 
 
 @worker_ready.connect

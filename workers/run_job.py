@@ -12,7 +12,7 @@ from models.journal import Journal
 from stillframe.errors import HostLost, LostLease, StillframeError
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
-from stillframe.states import HELD, JobState, StepState
+from stillframe.states import HELD, StepState
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
 from workers.lease import heartbeat
@@ -36,8 +36,8 @@ class Hands:
     call_next: Callable[[UUID], object]
 
 
-def run_job(job_id: UUID, hands: Hands) -> JobState | None:
-    """Runs a job to its end, and says how it ended; None if there was nothing to claim: somebody else has it, or had it."""
+def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
+    """Runs a job to its end; the attempt says how it ended. None if it was not this worker's to run to its end."""
     settings = hands.settings
     attempt = hands.journal.claim(
         job_id, worker=identity.own(settings.host), lease_s=settings.lease_s, host=settings.host
@@ -59,7 +59,7 @@ def run_job(job_id: UUID, hands: Hands) -> JobState | None:
         )
         return None
     hands.call_next(attempt.vm_id)
-    return attempt.state
+    return attempt
 
 
 def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> None:
