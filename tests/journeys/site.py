@@ -244,6 +244,7 @@ def stopped(pid: int) -> Iterator[None]:
 @contextmanager
 def slow(pid: int, share: float = 0.1) -> Iterator[None]:
     """A process that gets only a share of the time within the block, as if it had ten times the work to do."""
+    os.kill(pid, signal.SIGSTOP)  # at once: it may be nearly through
     child = os.fork()
     if child == 0:
         _brake(pid, share)

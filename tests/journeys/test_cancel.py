@@ -54,12 +54,13 @@ def test_a_job_that_waits(site: Site, witness: Made, measured: Measured) -> None
 def test_a_copy_in_the_middle(site: Site, witness: Made, measured: Measured) -> None:
     """A running extract stops within seconds, leaves neither image nor qemu-img, and can be asked for again."""
     vm = witness(disk_mib=512)
-    vm.fill(200)
+    vm.fill(300)
     shot = vm.take("hot")
     job = site.client.extract_volume(shot.id, "vda", name=f"{vm.name}-copy")
     path = Path(site.wait_step(job, "copy_volume")["steps"][0]["output"]["path"])
     (copying,) = until(lambda: site.qemu_imgs(vm.guest), 20, "qemu-img", 0.001)
     with slow(copying, 0.02):
+        assert site.job(job)["phase"] == "copy_volume"
         took = cancelled(site, job)
     measured("cancel of a running extract", took)
     assert took < SOON_S
