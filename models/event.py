@@ -36,6 +36,7 @@ class Event(Base):
         Index("ix_event_snapshot", "snapshot_id", "id", postgresql_where=text("snapshot_id IS NOT NULL")),
         Index("ix_event_vm", "vm_id", "id", postgresql_where=text("vm_id IS NOT NULL")),
         Index("ix_event_at", "at", postgresql_using="brin"),
+        Index("ix_event_level", "id", postgresql_where=text("level IN ('warning', 'error')")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import ForeignKey, Index, SmallInteger, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Json, quoted, words
@@ -50,6 +50,11 @@ class Job(Base):
         Index("ix_job_vm", "vm_id", text("created_at DESC"), text("id DESC")),
         Index("ix_job_account", "account_id", text("created_at DESC"), text("id DESC")),
         Index("ix_job_snapshot", "snapshot_id"),
+        Index(
+            "ix_job_id_end",
+            literal_column("reverse(id::text)").label("id_end"),
+            postgresql_ops={"id_end": "text_pattern_ops"},
+        ),
         Index("ix_job_volume_snapshot", "volume_snapshot_id"),
     )
 

@@ -32,6 +32,15 @@ BLOCKED = f"""EXISTS (
          OR (other.priority, other.created_at, other.id) < (job.priority, job.created_at, job.id))
 )"""
 
+#: How an end is told.
+_ENDED = {
+    JobState.SUCCEEDED: "has already succeeded",
+    JobState.FAILED: "has already failed",
+    JobState.CANCELLED: "has already been cancelled",
+    JobState.SKIPPED: "was skipped",
+    JobState.EXPIRED: "has expired",
+    JobState.STUCK: "is stuck and waits for a person",
+}
 _IN_WORK = {"revert_snapshot": SnapshotState.REVERTING, "delete_snapshot": SnapshotState.DELETING}
 _FIT = {
     "create_snapshot": {SnapshotState.CREATING},
@@ -98,7 +107,7 @@ class Journal:
             if job.state is JobState.QUEUED:
                 return self._cancel(session, job_id, job.kind, actor)
             if job.state not in HELD:
-                raise JobNotCancellable(job=job_id, state=job.state)
+                raise JobNotCancellable(job=job_id, state=job.state, ended=_ENDED[job.state])
             if job.cancel_requested_at is None:
                 session.execute(update(Job).where(Job.id == job_id).values(cancel_requested_at=func.now()))
                 asked = Told(EventType.CANCEL_REQUESTED, actor)
@@ -158,6 +167,7 @@ class Journal:
             folder=snapshot.folder,
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,
+            known=_known(session, snapshot),
         )
 
     def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
@@ -208,6 +218,16 @@ _FOR_CLAIM = select(
 def _is_of(session: Session, job: UUID, host: str) -> bool:
     found = session.scalars(select(Host.name).join(Job, Job.host_id == Host.id).where(Job.id == job))
     return found.one_or_none() == host
+
+
+def _known(session: Session, but: Snapshot) -> dict[UUID, str]:
+    others = select(Snapshot.id, Snapshot.folder).where(
+        Snapshot.vm_id == but.vm_id,
+        Snapshot.id != but.id,
+        Snapshot.state.in_([SnapshotState.READY, SnapshotState.REVERTING]),
+        Snapshot.folder.is_not(None),
+    )
+    return {row.id: row.folder for row in session.execute(others)}
 
 
 def _started(job: AnyRow, worker: str, number: int) -> Told:

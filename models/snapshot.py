@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, func, text
+from sqlalchemy import ForeignKey, Index, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Json, quoted, words
@@ -33,8 +33,20 @@ class Snapshot(Base):
         Index("ix_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
         Index("ix_snapshot_policy", "policy_id", "vm_id", postgresql_where=text("policy_id IS NOT NULL")),
         Index("ix_snapshot_parent", "parent_id"),
+        Index("ix_snapshot_name", "name", "id"),
+        Index(
+            "ix_snapshot_id_end",
+            literal_column("reverse(id::text)").label("id_end"),
+            postgresql_ops={"id_end": "text_pattern_ops"},
+        ),
         Index(
             "ix_snapshot_name_trgm", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}
+        ),
+        Index(
+            "ix_snapshot_display_name_trgm",
+            "display_name",
+            postgresql_using="gin",
+            postgresql_ops={"display_name": "gin_trgm_ops"},
         ),
     )
 

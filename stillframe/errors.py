@@ -124,6 +124,13 @@ class KeyMissing(StillframeError):
     remedy = "Send `Authorization: Bearer <key>`; the CLI reads STILLFRAME_KEY."
 
 
+class Forbidden(StillframeError):
+    """This API key may look at everything and change nothing."""
+
+    code = "key.read_only"
+    remedy = "Ask with a key that may do more, or ask an administrator for one."
+
+
 class KeyRefused(StillframeError):
     """The API key is not known, has expired or was revoked."""
 
@@ -152,7 +159,10 @@ class VmGone(NotFound):
     """VM "{vm}" is no longer on host {host}."""
 
     code = "vm.gone"
-    remedy = "If it was moved, ask again once its new host has registered it."
+    remedy = (
+        "If it was moved, ask again once its new host has registered it; "
+        "`stillframe snapshot list --vm {vm} --gone` shows the snapshots it had."
+    )
 
 
 class SnapshotNotFound(NotFound):
@@ -281,7 +291,7 @@ class IdempotencyMismatch(Invalid):
 
 
 class JobNotCancellable(Refused):
-    """Job {job} is {state}: there is nothing left to cancel."""
+    """Job {job} {ended}; there is nothing to cancel."""
 
     code = "job.not_cancellable"
     remedy = "`stillframe job show` tells how it ended."
@@ -330,6 +340,37 @@ class NotEnoughSpace(Refused):
 
     code = "storage.not_enough_space"
     remedy = "Free space there (delete old snapshots, move files away) and ask again."
+
+
+class VmDrifted(Refused):
+    """VM "{vm}" writes to {path} ({target}), which {why}: its definition was changed from outside."""
+
+    code = "vm.drifted"
+    remedy = (
+        "Nothing was touched. Point {target} back at the layer it had (`virsh edit`; the newest in its folder), or "
+        "keep what it is now as a disk of its own, and ask again."
+    )
+
+
+class ManifestMissing(Refused):
+    """The manifest of snapshot "{snapshot}" of VM "{vm}" is not in {folder}: which layers it needs is not known."""
+
+    code = "vm.manifest_missing"
+    remedy = "Nothing was touched. Bring that folder back, or delete that snapshot first, and ask again."
+
+
+class ForeignSnapshots(Refused):
+    """VM "{vm}" has snapshots made by others ({names}), which this would break."""
+
+    code = "vm.foreign_snapshots"
+    remedy = "Delete them first (`virsh snapshot-delete`), and ask again."
+
+
+class VmHeld(NotNow):
+    """Another process on the host is still at work on VM "{vm}"."""
+
+    code = "vm.held"
+    remedy = "It is tried again when that has ended."
 
 
 class ForeignInternalSnapshots(Refused):

@@ -1,27 +1,36 @@
-"""Every route under /v1 needs a key."""
+"""Every route under /v1 needs a key, and those that change something one that may."""
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from models.account import Role
 from models.actor import Actor
-from stillframe.errors import KeyMissing
+from stillframe.errors import Forbidden, KeyMissing
 from web.house import HouseOf
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
 
+#: What a key that may only read can ask.
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
 
 async def actor(
-    house: HouseOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    house: HouseOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Actor:
-    """Who is asking; raises KeyMissing or KeyRefused."""
+    """Who is asking; raises KeyMissing, KeyRefused, or Forbidden when a key that may only read asks for a change."""
     if credentials is None:
         raise KeyMissing
     key = credentials.credentials
     lately = house.keys.known(key)
-    return lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
+    found = lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
+    if found.role is Role.READ_ONLY and request.method not in READING:
+        raise Forbidden
+    return found
 
 
 ActorOf = Annotated[Actor, Depends(actor)]

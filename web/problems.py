@@ -34,6 +34,7 @@ STATUS: dict[type[errors.StillframeError], int] = {
     errors.LostRace: 409,
     errors.KeyMissing: 401,
     errors.KeyRefused: 401,
+    errors.Forbidden: 403,
     BodyNotJson: 400,
     MethodNotAllowed: 405,
     BodyTooLarge: 413,

@@ -135,6 +135,7 @@ class Snapshot(Shape):
     current: bool
     parent_id: UUID | None
     vm: Ref
+    vm_state: VmState
     host: str
     account: str
     domain: str
@@ -205,6 +206,7 @@ class Job(Shape):
     host: str
     vm: Ref
     snapshot_id: UUID | None
+    snapshot_name: str | None
     volume_snapshot_id: UUID | None
     progress: Progress | None
     steps: list[Step] | None
@@ -222,7 +224,7 @@ class Job(Shape):
 
 
 class Event(Shape):
-    """An immutable fact."""
+    """An immutable fact. `job_kind` and `snapshot_name` say what the ids are about."""
 
     id: int
     at: datetime
@@ -231,7 +233,9 @@ class Event(Shape):
     actor: str
     vm: Ref | None
     snapshot_id: UUID | None
+    snapshot_name: str | None
     job_id: UUID | None
+    job_kind: str | None
     message: str
     data: Json
 

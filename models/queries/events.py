@@ -1,16 +1,19 @@
 """Lists of events and comments."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from models.base import Json
 from models.event import Comment, Event
+from models.job import Job
 from models.queries.find import vm_ids
 from models.queries.paging import AnyRow, Order, Wanted, instant, page
+from models.snapshot import Snapshot
 from models.vm import Vm
+from stillframe.events import Level
 
 _ID = Event.id.expression
 NEWEST_FIRST = Order("-id", _ID, _ID, descending=True, parse=int, parse_id=int)
@@ -22,15 +25,22 @@ SAID_IN_ORDER = Order(
 #: Ids are given before commit: below this, no transaction that is still open can add an event any more.
 SETTLED = text("event.tx < pg_snapshot_xmin(pg_current_snapshot())")
 
+OR_WORSE = {Level.WARNING: (Level.WARNING, Level.ERROR), Level.ERROR: (Level.ERROR,)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which events. With `after`, an event's id, they come oldest first and none is ever missed."""
+    """Which events. With `after`, an event's id, they come oldest first and none is ever missed.
+
+    `type` with a dot at its end is a beginning: `job.`; `level` means this one or worse.
+    """
 
     vm: str | None = None
     snapshot: UUID | None = None
     job: UUID | None = None
     type: str | None = None
+    level: Level | None = None
+    steps: bool = True
     after: int | None = None
 
 
@@ -39,18 +49,33 @@ def events(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     statement = select(
         *(Event.id, Event.at, Event.type, Event.level, Event.actor, Event.vm_id, Event.snapshot_id),
         *(Event.job_id, Event.message, Event.data, Vm.name.label("vm_name")),
-    ).outerjoin(Vm, Vm.id == Event.vm_id)
-    if filters.vm is not None:
-        statement = statement.where(Event.vm_id.in_(vm_ids(connection, filters.vm)))
-    if filters.snapshot is not None:
-        statement = statement.where(Event.snapshot_id == filters.snapshot)
-    if filters.job is not None:
-        statement = statement.where(Event.job_id == filters.job)
-    if filters.type is not None:
-        statement = statement.where(Event.type == filters.type)
+        *(Job.kind.label("job_kind"), Snapshot.name.label("snapshot_name")),
+    )
+    statement = (
+        statement.outerjoin(Vm, Vm.id == Event.vm_id)
+        .outerjoin(Job, Job.id == Event.job_id)
+        .outerjoin(Snapshot, Snapshot.id == Event.snapshot_id)
+    )
+    statement = statement.where(*_wanted(connection, filters))
     if filters.after is None:
         return page(connection, statement, NEWEST_FIRST, wanted, _items)
     return page(connection, statement.where(Event.id > filters.after, SETTLED), IN_ORDER, wanted, _items)
+
+
+def _wanted(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
+    if filters.vm is not None:
+        yield Event.vm_id.in_(vm_ids(connection, filters.vm))
+    if filters.snapshot is not None:
+        yield Event.snapshot_id == filters.snapshot
+    if filters.job is not None:
+        yield Event.job_id == filters.job
+    if filters.type is not None:
+        begins = filters.type.endswith(".")
+        yield Event.type.startswith(filters.type, autoescape=True) if begins else Event.type == filters.type
+    if filters.level in OR_WORSE:
+        yield Event.level.in_(OR_WORSE[filters.level])
+    if not filters.steps:
+        yield ~Event.type.startswith("step.")
 
 
 def comments(connection: Connection, snapshot: UUID, wanted: Wanted) -> Json:

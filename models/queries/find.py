@@ -1,15 +1,18 @@
-"""From what people write to what there is: a VM by name or id, a host by name, the ids that begin in some way."""
+"""From what people write to what there is: a VM by name or id, a host by name, the ids that end in some way."""
 
 import re
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Uuid, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
 
 from models.host import Host
 from models.vm import Vm
-from stillframe.errors import HostNotFound, VmNameAmbiguous, VmNotFound
+from stillframe.errors import HostNotFound, VmGone, VmNameAmbiguous, VmNotFound
 
-BEGINNING = re.compile(r"[0-9a-f]{6,32}")
+#: Ids begin with the time they were made, so those of one day begin alike: their end tells them apart.
+ENDING = re.compile(r"[0-9a-f]{6,32}")
+#: How many digits of an id stand behind each of its hyphens.
+_HYPHENS = (12, 16, 20, 24)
 
 
 def vm_id(connection: Connection, text: str) -> UUID:
@@ -29,12 +32,21 @@ def vm_id(connection: Connection, text: str) -> UUID:
     return only
 
 
-def vm_ids(connection: Connection, text: str) -> list[UUID]:
-    """All VMs of that id or name, for a filter; raises VmNotFound if there is none."""
-    found = list(connection.scalars(select(Vm.id).where(_is(text)).limit(1000)))
+def vm_ids(connection: Connection, text: str, *, gone: bool | None = None) -> list[UUID]:
+    """All VMs of that id or name, for a filter; raises VmNotFound if there is none.
+
+    Those that are gone and have the name count when no other has it (None), always (True), or never (False: raises
+    VmGone when no other has it). The id of a VM that is gone is always understood.
+    """
+    named = as_id(text)
+    of = select(Vm.id, Vm.gone, Host.name).join(Host, Host.id == Vm.host_id).where(_is(text)).limit(1000)
+    found = connection.execute(of).all()
     if not found:
         raise VmNotFound(vm=text)
-    return found
+    there = [row.id for row in found if gone or not row.gone or row.id == named]
+    if not there and gone is False:
+        raise VmGone(vm=text, host=found[0].name)
+    return there or [row.id for row in found]
 
 
 def host_id(connection: Connection, name: str) -> UUID:
@@ -51,19 +63,26 @@ def containing(text: str) -> str:
     return f"%{escaped}%"
 
 
-def beginning(column: ColumnElement[UUID], text: str) -> ColumnElement[bool] | None:
-    """Rows whose id begins so, by its index; None if no id can begin so."""
+def ending(column: ColumnElement[UUID], text: str) -> ColumnElement[bool] | None:
+    """Rows whose id ends so, by the index on the id read backwards; None if no id can end so."""
     digits = text.lower().replace("-", "")
-    if not BEGINNING.fullmatch(digits):
+    if not ENDING.fullmatch(digits):
         return None
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return column.between(type_coerce(first, Uuid), type_coerce(last, Uuid))
+    size = len(digits) + sum(len(digits) > behind for behind in _HYPHENS)
+    end = str(UUID(digits.rjust(32, "0")))[-size:]
+    return func.reverse(cast(column, Text)).like(f"{end[::-1]}%")
+
+
+def as_id(text: str) -> UUID | None:
+    """The id that the text is, if it is one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _is(text: str) -> ColumnElement[bool]:
     if "\0" in text:
         raise VmNotFound(vm=text)
-    try:
-        return or_(Vm.id == UUID(text), Vm.name == text)
-    except ValueError:
-        return Vm.name == text
+    id_ = as_id(text)
+    return Vm.name == text if id_ is None else or_(Vm.id == id_, Vm.name == text)

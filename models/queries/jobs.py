@@ -9,8 +9,9 @@ from sqlalchemy import Connection, false, select
 from models.base import Json
 from models.host import Host
 from models.job import Job, Step
-from models.queries.find import beginning, host_id, vm_ids
+from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.snapshot import Snapshot
 from stillframe.errors import JobNotFound
 from stillframe.states import JobState
 
@@ -20,7 +21,7 @@ NEWEST_FIRST = Order("-created_at", Job.created_at.expression, _ID, descending=T
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which jobs. `q` is the beginning of an id."""
+    """Which jobs. `q` is the end of an id."""
 
     vm: str | None = None
     states: tuple[JobState, ...] = ()
@@ -44,7 +45,7 @@ def jobs(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     if filters.snapshot is not None:
         statement = statement.where(Job.snapshot_id == filters.snapshot)
     if filters.q:
-        by_id = beginning(_ID, filters.q)
+        by_id = ending(_ID, filters.q)
         statement = statement.where(by_id if by_id is not None else false())
     return page(connection, statement, NEWEST_FIRST, wanted, _items)
 
@@ -58,12 +59,13 @@ def job(connection: Connection, id_: UUID) -> Json:
 
 
 def _select() -> AnySelect:
-    return select(
+    of = select(
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
-        *(Job.request, Job.error, Host.name.label("host")),
-    ).join(Host, Host.id == Job.host_id)
+        *(Job.request, Job.error, Host.name.label("host"), Snapshot.name.label("snapshot_name")),
+    )
+    return of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:

@@ -11,7 +11,7 @@ from models.account import Account, Domain
 from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job
-from models.queries.find import beginning, containing, vm_ids
+from models.queries.find import containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import Snapshot, SnapshotLayer
 from models.vm import Layer, Vm
@@ -31,7 +31,7 @@ ORDERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which snapshots. Without states, all but the deleted ones."""
+    """Which snapshots. Without states, all but the deleted ones; those of VMs that are gone only if asked for."""
 
     vm: str | None = None
     states: tuple[SnapshotState, ...] = ()
@@ -40,10 +40,11 @@ class Filters:
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None
+    gone: bool = False
 
 
 def snapshots(connection: Connection, filters: Filters, sort: str, wanted: Wanted) -> Json:
-    """A page of snapshots; raises VmNotFound for a VM that nobody knows."""
+    """A page of snapshots; raises VmNotFound for a VM that nobody knows, VmGone for the name of one that is gone."""
     return page(connection, _filtered(connection, filters), ORDERS[sort], wanted, _items)
 
 
@@ -64,7 +65,9 @@ def check_known(connection: Connection, id_: UUID) -> None:
 def _filtered(connection: Connection, filters: Filters) -> AnySelect:
     statement = _select()
     if filters.vm is not None:
-        statement = statement.where(Snapshot.vm_id.in_(vm_ids(connection, filters.vm)))
+        statement = statement.where(Snapshot.vm_id.in_(vm_ids(connection, filters.vm, gone=filters.gone)))
+    elif not filters.gone:
+        statement = statement.where(~Vm.gone)
     if filters.states:
         statement = statement.where(Snapshot.state.in_(filters.states))
     else:
@@ -89,7 +92,7 @@ def _mentions(connection: Connection, text: str) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [Snapshot.name.ilike(pattern), Snapshot.display_name.ilike(pattern)]
     if named:
         parts.append(Snapshot.vm_id.in_(named))
-    if (by_id := beginning(_ID, text)) is not None:
+    if (by_id := ending(_ID, text)) is not None:
         parts.append(by_id)
     return or_(*parts)
 
@@ -129,6 +132,7 @@ def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
         {
             **row._mapping,
             "vm": {"id": row.vm_id, "name": row.vm_name},
+            "vm_state": VmState.GONE if row.vm_gone else row.vm_state,
             "volumes": volumes.get(row.id, []),
             "actions": actions(_facts(row, deletions.get(row.id))),
         }

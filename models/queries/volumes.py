@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, select
 from models.account import Account, Domain
 from models.base import Json
 from models.host import Host
-from models.queries.find import beginning, containing, vm_ids
+from models.queries.find import containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import VolumeSnapshot
 from models.vm import Vm
@@ -22,7 +22,7 @@ NEWEST_FIRST = Order("-created_at", VolumeSnapshot.created_at.expression, _ID, d
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which volume snapshots. Without states, all but the deleted ones."""
+    """Which volume snapshots. Without states, all but the deleted ones. They outlive their VM and are listed all the same."""
 
     vm: str | None = None
     states: tuple[VolumeSnapshotState, ...] = ()
@@ -34,7 +34,7 @@ def volumes(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first; raises VmNotFound."""
     statement = _select()
     if filters.vm is not None:
-        statement = statement.where(VolumeSnapshot.vm_id.in_(vm_ids(connection, filters.vm)))
+        statement = statement.where(VolumeSnapshot.vm_id.in_(vm_ids(connection, filters.vm, gone=True)))
     if filters.snapshot is not None:
         statement = statement.where(VolumeSnapshot.snapshot_id == filters.snapshot)
     if filters.states:
@@ -42,7 +42,7 @@ def volumes(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     else:
         statement = statement.where(VolumeSnapshot.state != VolumeSnapshotState.DELETED)
     if filters.q:
-        by_id = beginning(_ID, filters.q)
+        by_id = ending(_ID, filters.q)
         parts = [VolumeSnapshot.name.ilike(containing(filters.q)), *([by_id] if by_id is not None else [])]
         statement = statement.where(or_(*parts))
     return page(connection, statement, NEWEST_FIRST, wanted, _items)

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from time import sleep
+from typing import Any
 
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
@@ -17,9 +18,11 @@ def show_list(client: Client, asked: Namespace) -> int:
         "vm": asked.vm,
         "snapshot": refs.snapshot_id(client, asked.snapshot) if asked.snapshot else None,
         "job": refs.job_id(client, asked.job) if asked.job else None,
-        "type": asked.type,
+        "type": _type(asked.type),
+        "level": asked.level,
+        "steps": asked.steps or (asked.type or "").startswith("step"),
     }
-    found = items(client, client.events, asked, **filters)[::-1]
+    found = items(client, client.events, asked, which="newest", **filters)[::-1]
     if asked.output == "json" and not asked.follow:
         show.data(found)
         return 0
@@ -30,6 +33,11 @@ def show_list(client: Client, asked: Namespace) -> int:
     if asked.follow:
         _follow(client, filters, found[-1]["id"] if found else 0, asked.output)
     return 0
+
+
+def _type(asked: str | None) -> str | None:
+    """`job` is short for `job.`, all that begin so."""
+    return f"{asked}." if asked and "." not in asked else asked
 
 
 def _follow(client: Client, filters: Json, after: int, output: str) -> None:
@@ -51,8 +59,53 @@ def _show(event: Json, output: str) -> None:
         print(json.dumps(event, ensure_ascii=False), flush=True)
         return
     vm = event["vm"]["name"] if event["vm"] else "-"
-    step = event["data"].get("step")
-    words = event["message"] or (step.replace("_", " ") if isinstance(step, str) else "")
     who = event["actor"].partition("/")[0]  # of a worker, its host
-    line = f"{show.time(event['at'])}  {event['type']:<18}  {show.pad(vm, 12)}  {who:<10}  {words}"
+    line = f"{show.time(event['at'])}  {event['type']:<18}  {show.pad(vm, 12)}  {who:<10}  {_words(event)}"
     print(show.plain(line.rstrip()), flush=True)
+
+
+def _words(event: Json) -> str:
+    """What it is about, then what was said."""
+    noun, said = event["type"].partition(".")[0], event["message"]
+    if event["type"] in {"snapshot.edited", "comment.added"}:
+        return str(said)  # a whole sentence
+    if said == (event["vm"] or {}).get("name"):
+        said = ""
+    about = _ABOUT[noun](event) if noun in _ABOUT else ""
+    return ": ".join(part for part in (about, said) if part)
+
+
+def _of_job(event: Json) -> str:
+    kind, snapshot = event["job_kind"] or event["data"].get("kind") or "", event["snapshot_name"]
+    return f"{kind} of {snapshot}" if snapshot else kind
+
+
+def _of_step(event: Json) -> str:
+    step = str(event["data"].get("step", "")).replace("_", " ")
+    return f"{_of_job(event)}: {step}"
+
+
+def _of_volume(event: Json) -> str:
+    out_of = f" out of {event['snapshot_name']}" if event["snapshot_name"] else ""
+    return show.short(str(event["data"].get("volume_snapshot_id", ""))) + out_of
+
+
+def _of_vm(event: Json) -> str:
+    return ", ".join(_change(name, value) for name, value in event["data"].items() if name != "name")
+
+
+def _change(name: str, value: Any) -> str:
+    """Of a volume that stands on another image only its name: the paths are long."""
+    if not isinstance(value, dict):
+        return f"{name} {value}"
+    old, new = value.get("from"), value.get("to")
+    return name if "/" in f"{old}{new}" else f"{name} {new}, was {old}"
+
+
+_ABOUT = {
+    "job": _of_job,
+    "step": _of_step,
+    "snapshot": lambda event: event["snapshot_name"] or "",
+    "volume": _of_volume,
+    "vm": _of_vm,
+}

@@ -24,9 +24,10 @@ def show_list(client: Client, asked: Namespace) -> int:
         return 0
     rows = [
         (
-            *(one["id"], one["kind"], one["state"], one["vm"]["name"], one["host"]),
+            *(show.Id(one["id"]), one["kind"], one["state"], one["vm"]["name"], one["snapshot_name"]),
             *(
-                one["phase"] or "-",
+                one["host"],
+                _phase(one) or "-",
                 waiting.progress(one) or "-",
                 one["requested_by"],
                 show.time(one["created_at"]),
@@ -34,7 +35,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         )
         for one in found
     ]
-    heads = ("ID", "KIND", "STATE", "VM", "HOST", "PHASE", "PROGRESS", "ASKED BY", "CREATED")
+    heads = ("ID", "KIND", "STATE", "VM", "SNAPSHOT", "HOST", "PHASE", "PROGRESS", "ASKED BY", "CREATED")
     show.table(heads, rows, "No jobs.")
     return 0
 
@@ -54,7 +55,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Progress", waiting.progress(one)),
             ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
             ("Host", one["host"]),
-            ("Snapshot", one["snapshot_id"]),
+            ("Snapshot", _snapshot(one)),
             ("Volume snapshot", one["volume_snapshot_id"]),
             ("Asked by", one["requested_by"]),
             ("Attempt", one["attempt"]),
@@ -104,8 +105,13 @@ def _phase(job: Json) -> str | None:
     return None if job["state"] in OVER else job["phase"]
 
 
+def _snapshot(job: Json) -> str | None:
+    name, id_ = job["snapshot_name"], job["snapshot_id"]
+    return f"{name} ({id_})" if name else id_
+
+
 def _took(started: str, finished: str | None) -> str:
     if not finished:
         return "-"
     took = show.seconds(finished) - show.seconds(started)
-    return f"{took * 1000:.0f} ms" if took < 1 else show.span(took)
+    return f"{took * 1000:.0f} ms" if took < 1 else show.took(took)

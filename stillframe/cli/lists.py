@@ -11,11 +11,14 @@ from stillframe.client import Client, Json
 PAGE = 200
 
 
-def items(client: Client, page: Callable[..., Json], asked: Namespace, **filters: Any) -> list[Json]:
+def items(
+    client: Client, page: Callable[..., Json], asked: Namespace, which: str = "first", **filters: Any
+) -> list[Json]:
     """The items; says so when there are more than were asked for."""
     if asked.all:
         return list(client.every(page, limit=PAGE, **filters))
     found = list(islice(client.every(page, limit=min(PAGE, asked.limit + 1), **filters), asked.limit + 1))
     if len(found) > asked.limit and asked.output == "table":
-        show.note(f"The first {asked.limit} are shown; there are more (--limit N, --all).")
+        shown = f"{which} {asked.limit} are" if asked.limit > 1 else f"{which} one is"
+        show.note(f"The {shown} shown; there are more (--limit N, --all).")
     return found[: asked.limit]

@@ -1,19 +1,22 @@
 """The grammar: a noun, then a verb. Knows argparse and nothing else, so that --help and --version stay light."""
 
 import argparse
+import sys
 
 from stillframe import __version__
 
 EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 skipped, 4 still going on, 5 refused (nothing was done)
-A SNAPSHOT is an id, VM/NAME, or, when only one fits, a name or the first 6 or more characters of an id.
+A SNAPSHOT is an id, VM/NAME, or, when only one fits, a name or the last 6 or more characters of an id.
 STILLFRAME_URL and STILLFRAME_KEY say where the API is; else var/stack.env here or in a folder above."""
 
 SNAPSHOT_STATES = ("creating", "ready", "reverting", "deleting", "deleted", "error")
 JOB_STATES = (
     "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
 )  # fmt: skip
+LEVELS = ("info", "warning", "error")
 TYPES = ("cold", "hot", "memory")
+A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
 #: Where a verb would shadow the module of its namesake.
 COMMAND = {"show": "show_one"}
 SORTS = ("created_at", "-created_at", "name", "-name")
@@ -32,25 +35,40 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="VM snapshots as queued jobs.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    parser.set_defaults(command=None, verb=parser)
     parser.add_argument("--version", action="version", version=f"stillframe {__version__}")
-    nouns = parser.add_subparsers(metavar="NOUN", required=True, prog="stillframe")
-    asked = next((word for word in argv if not word.startswith("-")), None)
+    nouns = parser.add_subparsers(metavar="NOUN", prog="stillframe")
+    word = next((word for word in argv if not word.startswith("-")), None)
     for name, (text, grow) in NOUNS.items():
-        noun = nouns.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == asked:  # the others' verbs are not needed this time
-            grow(noun.add_subparsers(metavar="VERB", required=True, prog=f"stillframe {name}"))
-    return parser.parse_args(argv)
+        noun = nouns.add_parser(name, help=text, description=_sentence(text), allow_abbrev=False)
+        noun.set_defaults(verb=noun)
+        if name == word:  # the others' verbs are not needed this time
+            grow(noun.add_subparsers(metavar="VERB", prog=f"stillframe {name}"))
+    asked, left = parser.parse_known_args(argv)
+    if left:
+        asked.verb.error(f"unknown: {' '.join(left)}")
+    if asked.command is None:
+        asked.verb.print_help(sys.stderr)
+        parser.exit(2)
+    return asked
 
 
-def _verb(verbs: "Verbs", name: str, command: str, text: str) -> argparse.ArgumentParser:
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def _verb(
+    verbs: "Verbs", name: str, command: str, text: str, *, changes: bool = False
+) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + "."
+        name, help=text, description=_sentence(text), allow_abbrev=False
     )
     verb.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="for people or programs"
     )
-    verb.set_defaults(command=command)
+    verb.set_defaults(command=command, verb=verb, changes=changes)
     return verb
 
 
@@ -83,7 +101,7 @@ def _vm(verbs: "Verbs") -> None:
 
 
 def _snapshot(verbs: "Verbs") -> None:
-    create = _verb(verbs, "create", "snapshots.create", "take a snapshot")
+    create = _verb(verbs, "create", "snapshots.create", "take a snapshot", changes=True)
     create.add_argument("vm", metavar="VM", help="name or id")
     create.add_argument(
         "--type", choices=TYPES, help="else what fits: hot when the VM runs, cold when it is off"
@@ -98,7 +116,8 @@ def _snapshot(verbs: "Verbs") -> None:
     _job_verb(create)
 
     listed = _verb(verbs, "list", "snapshots.show_list", "list snapshots, newest first")
-    listed.add_argument("--vm")
+    listed.add_argument("--vm", help="name, or id, also of one that is gone")
+    listed.add_argument("--gone", action="store_true", help="also those of VMs that are gone")
     listed.add_argument(
         "--state", action="append", choices=SNAPSHOT_STATES, help="may be given several times"
     )
@@ -109,14 +128,14 @@ def _snapshot(verbs: "Verbs") -> None:
     )
     listed.add_argument("--created-before", metavar="TIME")
     listed.add_argument(
-        "-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's beginning"
+        "-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end"
     )
     listed.add_argument("--sort", choices=SORTS, default="-created_at")
     _listed(listed)
 
     _snapshot_verb(verbs, "show", "show one snapshot")
     _verb(verbs, "tree", "snapshots.tree", "draw what grew out of what").add_argument("vm", metavar="VM")
-    revert = _snapshot_verb(verbs, "revert", "bring the VM back to a snapshot")
+    revert = _snapshot_verb(verbs, "revert", "bring the VM back to a snapshot", changes=True)
     revert.add_argument(
         "--after",
         choices=("keep", "start", "stop"),
@@ -124,27 +143,27 @@ def _snapshot(verbs: "Verbs") -> None:
     )
     revert.add_argument("--yes", action="store_true", help="do not ask")
     _job_verb(revert)
-    delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is")
+    delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is", changes=True)
     delete.add_argument("--yes", action="store_true", help="do not ask")
     _job_verb(delete)
-    extract = _snapshot_verb(verbs, "extract", "make a standalone image of one of its volumes")
+    extract = _snapshot_verb(verbs, "extract", "make a standalone image of one of its volumes", changes=True)
     extract.add_argument("target", metavar="VOLUME", help="such as vda")
     extract.add_argument("--name", help="else one is made from the time")
     _job_verb(extract)
 
 
-def _snapshot_verb(verbs: "Verbs", name: str, text: str) -> argparse.ArgumentParser:
-    verb = _verb(verbs, name, f"snapshots.{COMMAND.get(name, name)}", text)
-    verb.add_argument("snapshot", metavar="SNAPSHOT")
+def _snapshot_verb(verbs: "Verbs", name: str, text: str, *, changes: bool = False) -> argparse.ArgumentParser:
+    verb = _verb(verbs, name, f"snapshots.{COMMAND.get(name, name)}", text, changes=changes)
+    verb.add_argument("snapshot", metavar="SNAPSHOT", help=A_SNAPSHOT)
     return verb
 
 
 def _comment(verbs: "Verbs") -> None:
-    add = _verb(verbs, "add", "comments.add", "add a comment")
-    add.add_argument("snapshot", metavar="SNAPSHOT")
+    add = _verb(verbs, "add", "comments.add", "add a comment", changes=True)
+    add.add_argument("snapshot", metavar="SNAPSHOT", help=A_SNAPSHOT)
     add.add_argument("text", metavar="TEXT")
     listed = _verb(verbs, "list", "comments.show_list", "list a snapshot's comments")
-    listed.add_argument("snapshot", metavar="SNAPSHOT")
+    listed.add_argument("snapshot", metavar="SNAPSHOT", help=A_SNAPSHOT)
     _listed(listed)
 
 
@@ -154,7 +173,7 @@ def _volume(verbs: "Verbs") -> None:
     listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
     _listed(listed)
     _verb(verbs, "show", "volumes.show_one", "show one").add_argument(
-        "volume", metavar="VOLUME", help="id or name"
+        "volume", metavar="VOLUME", help="name, or id or its last 6 or more characters"
     )
 
 
@@ -166,23 +185,30 @@ def _job(verbs: "Verbs") -> None:
     listed.add_argument("--host")
     listed.add_argument("--snapshot", metavar="SNAPSHOT")
     _listed(listed)
-    for name, text in (
-        ("show", "show one job with its steps"),
-        ("watch", "follow a job until it has ended; Ctrl-C detaches"),
-        ("cancel", "ask a job to stop"),
+    for name, text, changes in (
+        ("show", "show one job with its steps", False),
+        ("watch", "follow a job until it has ended; Ctrl-C detaches", False),
+        ("cancel", "ask a job to stop", True),
     ):
-        _verb(verbs, name, f"jobs.{COMMAND.get(name, name)}", text).add_argument(
-            "job", metavar="JOB", help="id, or its beginning"
-        )
+        verb = _verb(verbs, name, f"jobs.{COMMAND.get(name, name)}", text, changes=changes)
+        verb.add_argument("job", metavar="JOB", help="id, or its last 6 or more characters")
 
 
 def _event(verbs: "Verbs") -> None:
-    listed = _verb(verbs, "list", "events.show_list", "list events, oldest first")
+    listed = _verb(verbs, "list", "events.show_list", "list the newest events, the newest last")
     listed.add_argument("--vm")
     listed.add_argument("--snapshot", metavar="SNAPSHOT")
     listed.add_argument("--job", metavar="JOB")
-    listed.add_argument("--type", help="such as job.failed")
-    listed.add_argument("--follow", action="store_true", help="go on with what happens; Ctrl-C ends it")
+    listed.add_argument("--type", metavar="PREFIX", help="such as job.failed, or job for all of jobs")
+    listed.add_argument("--level", choices=LEVELS, help="this one or worse")
+    listed.add_argument(
+        "--steps", action=argparse.BooleanOptionalAction, default=False, help="the steps of jobs too (no)"
+    )
+    listed.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on with what happens, in JSON one object a line; Ctrl-C ends it",
+    )
     _listed(listed)
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from stillframe.client import Client, Json
 from stillframe.errors import Invalid, JobNotFound, SnapshotNotFound, VolumeSnapshotNotFound
 
-BEGINNING = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]{5,35}")
+#: Ids begin with the time they were made, so it is by their end that they are told apart.
+ENDING = re.compile(r"[0-9a-f]{6,32}")
 
 
 class Ambiguous(Invalid):
@@ -18,37 +19,37 @@ class Ambiguous(Invalid):
 
 
 def snapshot_id(client: Client, text: str) -> str:
-    """Of an id, VM/NAME, a name, or an id's beginning. Names win over ids."""
+    """Of an id, VM/NAME, a name, or an id's end. Names win over ids, VMs that are there over those that are gone."""
     if whole := _uuid(text):
         return whole
     vm, slash, name = text.rpartition("/")
     if not name:
         raise SnapshotNotFound(snapshot=text)
-    found = list(client.every(client.snapshots, vm=vm if slash else None, q=name, limit=200))
-    fits = [one for one in found if one["name"] == name]
+    found = list(client.every(client.snapshots, vm=vm if slash else None, q=name, gone=True, limit=200))
+    fits = _claiming([one for one in found if one["name"] == name])
     if not fits and not slash:
-        fits = _beginning(found, name)
+        fits = _ending(found, name)
     if not fits:
         raise SnapshotNotFound(snapshot=text)
     return _only(text, fits, lambda one: f"{one['vm']['name']}/{one['name']} ({one['id']})")
 
 
 def volume_id(client: Client, text: str) -> str:
-    """Of an id, a name, or an id's beginning."""
+    """Of an id, a name, or an id's end."""
     if whole := _uuid(text):
         return whole
     found = list(client.every(client.volumes, q=text, limit=200)) if text else []
-    fits = [one for one in found if one["name"] == text] or _beginning(found, text)
+    fits = [one for one in found if one["name"] == text] or _ending(found, text)
     if not fits:
         raise VolumeSnapshotNotFound(volume=text)
     return _only(text, fits, lambda one: f"{one['name']} ({one['id']})")
 
 
 def job_id(client: Client, text: str) -> str:
-    """Of an id or its beginning."""
+    """Of an id or its end."""
     if whole := _uuid(text):
         return whole
-    fits = client.jobs(q=text, limit=10)["items"] if BEGINNING.fullmatch(text) else []
+    fits = client.jobs(q=text, limit=10)["items"] if ENDING.fullmatch(_digits(text)) else []
     if not fits:
         raise JobNotFound(job=text)
     return _only(text, fits, lambda one: one["id"])
@@ -61,11 +62,21 @@ def _uuid(text: str) -> str | None:
         return None
 
 
-def _beginning(found: list[Json], text: str) -> list[Json]:
-    if not BEGINNING.fullmatch(text):
+def _claiming(fits: list[Json]) -> list[Json]:
+    """Of those with one name: on VMs that are there before those that are gone, and good ones before failed ones."""
+    there = [one for one in fits if one["vm_state"] != "gone"] or fits
+    return [one for one in there if one["state"] != "error"] or there
+
+
+def _ending(found: list[Json], text: str) -> list[Json]:
+    wanted = _digits(text)
+    if not ENDING.fullmatch(wanted):
         return []
-    wanted = text.lower().replace("-", "")
-    return [one for one in found if one["id"].replace("-", "").startswith(wanted)]
+    return [one for one in found if _digits(one["id"]).endswith(wanted)]
+
+
+def _digits(text: str) -> str:
+    return text.lower().replace("-", "")
 
 
 def _only(text: str, fits: list[Json], worded: Callable[[Json], str]) -> str:

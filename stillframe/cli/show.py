@@ -3,11 +3,23 @@
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from shutil import get_terminal_size
 from typing import Any
 
 Json = dict[str, Any]
+
+#: Characters of one piece of evidence that are shown to people.
+EVIDENCE = 300
+#: Characters of an id's end that tell it apart.
+SHORT = 8
+
+
+class Id(str):
+    """An id in a table: on a terminal that is too narrow for whole ids, its end is shown, which every command takes."""
+
+    __slots__ = ()
 
 
 def data(value: Any) -> None:
@@ -28,17 +40,44 @@ def problem(error: Json, output: str) -> None:
     note(plain(f"{error['detail']}"))
     if error.get("remedy"):
         note(plain(f"{error['remedy']}"))
+    if "evidence" in (error.get("remedy") or "").lower():
+        for line in _evidence(error.get("evidence") or {}):
+            note(f"  {plain(line)}")
+
+
+def _evidence(evidence: Json) -> Iterator[str]:
+    """What a remedy points at. Of a long value the beginning: all of it comes with -o json."""
+    for name, value in evidence.items():
+        if name == "fields" and isinstance(value, list):
+            yield from (f"{field['where']}: {field['why']}" for field in value)
+        elif name not in {"summary", "detail"}:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{name}: {text if len(text) <= EVIDENCE else text[:EVIDENCE] + '...'}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], none: str) -> None:
     """Rows under heads; `none` is said, on stderr, when there are none."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    if not cells:
+    whole = list(rows)
+    if not whole:
         note(none)
         return
-    widths = [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
-    for line in (heads, *cells):
-        print("  ".join(pad(cell, size) for cell, size in zip(line, widths, strict=True)).rstrip())
+    lines = _aligned(heads, whole)
+    if sys.stdout.isatty() and max(map(width, lines)) > get_terminal_size().columns:
+        cut = [[short(cell) if isinstance(cell, Id) else cell for cell in row] for row in whole]
+        lines = _aligned(heads, cut)
+    for line in lines:
+        print(line)
+
+
+def _aligned(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    cells = [heads, *([plain(cell) for cell in row] for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(pad, line, widths)).rstrip() for line in cells]
+
+
+def short(id_: str) -> str:
+    """The end of an id."""
+    return id_[-SHORT:]
 
 
 def fields(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -92,6 +131,11 @@ def size(count: int | None) -> str:
 def time(at: str | None) -> str:
     """An instant in the local zone of whoever looks."""
     return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}" if at else "-"
+
+
+def took(seconds: float) -> str:
+    """How long something has taken: `0.4 s`, and from ten seconds on as `span` has it."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else span(seconds)
 
 
 def span(seconds: float) -> str:

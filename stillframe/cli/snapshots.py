@@ -42,6 +42,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         created_before=asked.created_before,
         q=asked.q,
         sort=asked.sort,
+        gone=asked.gone or None,
     )
     if asked.output == "json":
         show.data(found)
@@ -49,12 +50,12 @@ def show_list(client: Client, asked: Namespace) -> int:
     heads = ("VM", "NAME", "DISPLAY NAME", "STATE", "TYPE", "CURRENT", "SIZE", "CREATED", "ID")
     rows = [
         (
-            *(one["vm"]["name"], one["name"], one["display_name"], one["state"], one["type"]),
+            *(_vm(one), one["name"], one["display_name"], one["state"], one["type"]),
             *(
                 "*" if one["current"] else "",
                 show.size(one["size_bytes"]),
                 show.time(one["created_at"]),
-                one["id"],
+                show.Id(one["id"]),
             ),
         )
         for one in found
@@ -146,12 +147,18 @@ def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
     return False
 
 
+def _vm(one: Json) -> str:
+    """The name of its VM, and that it is gone if it is."""
+    name = str(one["vm"]["name"])
+    return f"{name} (gone)" if one["vm_state"] == "gone" else name
+
+
 def _facts(one: Json) -> list[tuple[str, object]]:
     return [
         ("Name", one["name"]),
         ("Display name", one["display_name"]),
         ("Id", one["id"]),
-        ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
+        ("VM", f"{_vm(one)} ({one['vm']['id']})"),
         ("State", one["state"]),
         ("Type", one["type"]),
         ("Consistency", one["consistency"]),
@@ -162,7 +169,7 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("Created", show.time(one["created_at"])),
         ("Ready", one["ready_at"] and show.time(one["ready_at"])),
         ("Size", show.size(one["size_bytes"])),
-        ("Memory", one["memory_bytes"] and show.size(one["memory_bytes"])),
+        ("Memory", show.size(one["memory_bytes"]) if one["type"] == "memory" else None),
         ("VM paused", None if one["pause_ms"] is None else f"{one['pause_ms']:g} ms"),
         ("Frozen", None if one["freeze_ms"] is None else f"{one['freeze_ms']:g} ms"),
         ("Tags", ", ".join(one["tags"])),

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from stillframe.cli import show
 from stillframe.cli.lists import items
-from stillframe.client import Client
+from stillframe.client import Client, Json
 
 
 def show_list(client: Client, asked: Namespace) -> int:
@@ -26,6 +26,12 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
+def _state(vm: Json) -> str:
+    """With its reason, as far as libvirt knows one."""
+    known = vm["reason"] not in {"", "unknown"}
+    return f"{vm['state']} ({vm['reason']})" if known else str(vm["state"])
+
+
 def show_one(client: Client, asked: Namespace) -> int:
     """`vm show`."""
     one = client.vm(asked.vm)
@@ -36,7 +42,7 @@ def show_one(client: Client, asked: Namespace) -> int:
         (
             ("Name", one["name"]),
             ("Id", one["id"]),
-            ("State", f"{one['state']} ({one['reason']})" if one["reason"] else one["state"]),
+            ("State", _state(one)),
             ("Host", one["host"]),
             ("Memory", show.size(one["memory_bytes"])),
             ("Current", one["current"] and one["current"]["name"]),

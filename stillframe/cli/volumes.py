@@ -16,7 +16,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     rows = [
         (
             *(one["name"], one["state"], one["vm"]["name"], one["target"], show.size(one["virtual_bytes"])),
-            *(show.size(one["size_bytes"]), show.time(one["created_at"]), one["id"]),
+            *(show.size(one["size_bytes"]), show.time(one["created_at"]), show.Id(one["id"])),
         )
         for one in found
     ]

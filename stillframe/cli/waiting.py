@@ -1,4 +1,7 @@
-"""What is seen of a job that is waited for: a bar on a terminal, plain lines elsewhere. Ctrl-C only ends the looking."""
+"""What is seen of a job that is waited for: a bar on a terminal, a line for each change elsewhere, nothing in JSON.
+
+Ctrl-C only ends the looking.
+"""
 
 import sys
 from shutil import get_terminal_size
@@ -7,7 +10,7 @@ from typing import TextIO
 
 from stillframe.cli import show
 from stillframe.client import Client, Json
-from stillframe.states import OVER
+from stillframe.states import OVER, JobState
 
 OK, FAILED, SKIPPED, STILL_GOING = 0, 1, 3, 4
 EXIT_OF_STATE = {"succeeded": OK, "skipped": SKIPPED, "expired": SKIPPED}
@@ -23,7 +26,10 @@ def watch(client: Client, job: Json, output: str, err: TextIO | None = None) -> 
             job = client.job(job["id"], wait_s=view.every_s)
     except KeyboardInterrupt:
         view.close()
-        show.note(f"\nDetached: the job goes on. `stillframe job watch {job['id']}` watches it on.")
+        if output == "json":
+            show.data(job)
+        else:
+            show.note(f"\nDetached: the job goes on. `stillframe job watch {job['id']}` watches it on.")
         return STILL_GOING
     view.close()
     ended(job, output)
@@ -35,7 +41,7 @@ def ended(job: Json, output: str) -> None:
     if output == "json":
         show.data(job)
         return
-    took = f" in {show.span(_took(job))}" if job["started_at"] and job["finished_at"] else ""
+    took = f" in {show.took(_took(job))}" if job["started_at"] and job["finished_at"] else ""
     print(f"{job['kind']} of VM {job['vm']['name']}: {job['state']}{took}")
     if job["error"] and job["state"] != "succeeded":
         show.problem(job["error"], output)
@@ -71,8 +77,22 @@ def _took(job: Json) -> float:
     return max(0.0, show.seconds(job["finished_at"]) - show.seconds(job["started_at"]))
 
 
-def _view(err: TextIO, output: str) -> "_Bar | _Lines":
-    return _Bar(err) if err.isatty() and output == "table" else _Lines(err)
+def _view(err: TextIO, output: str) -> "_Bar | _Lines | _Nothing":
+    if output == "json":
+        return _Nothing()
+    return _Bar(err) if err.isatty() else _Lines(err)
+
+
+class _Nothing:
+    """For programs: what there is to know comes at the end."""
+
+    every_s = 30.0
+
+    def show(self, job: Json) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Nothing to wipe."""
 
 
 class _Bar:
@@ -100,22 +120,22 @@ class _Bar:
 
 
 class _Lines:
-    """A line when something changes, and once in a while when it does not."""
+    """A line when the state changes, and once in a while when it does not. That it is queued is known at first."""
 
     every_s = 1.0
     AGAIN_S = 10.0
 
     def __init__(self, err: TextIO) -> None:
         self._err = err
-        self._last = ""
-        self._at = 0.0
+        self._last: str = JobState.QUEUED
+        self._at = monotonic()
 
     def show(self, job: Json) -> None:
         """Says where the job is, if that is news."""
-        where = _where(job)
-        if where != self._last or monotonic() - self._at >= self.AGAIN_S:
-            self._last, self._at = where, monotonic()
-            self._err.write(show.plain(f"{where}  {progress(job)}".rstrip()) + "\n")
+        if job["state"] != self._last or monotonic() - self._at >= self.AGAIN_S:
+            self._last, self._at = job["state"], monotonic()
+            line = f"{job['kind']} of VM {job['vm']['name']} is {_where(job)}  {progress(job)}"
+            self._err.write(show.plain(line.rstrip()) + "\n")
             self._err.flush()
 
     def close(self) -> None:

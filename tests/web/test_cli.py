@@ -4,7 +4,6 @@ import json
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -77,35 +76,6 @@ def test_a_problem_is_json_too(cli: Cli) -> None:
     assert json.loads(said.err)["code"] == "vm.not_found"
 
 
-@pytest.mark.parametrize("form", ["{id}", "{vm}/s1", "{only}", "{id:.13}"])
-def test_a_snapshot_is_found_by(cli: Cli, world: World, name: str, form: str) -> None:
-    """Its id, VM/NAME, a name that only it has, and the beginning of its id."""
-    vm = world.vm(name)
-    world.snapshot(vm, "s1")
-    time.sleep(0.002)
-    id_ = (
-        world.snapshot(vm, f"only-{name}")
-        if form == "{only}"
-        else world.snapshot(world.vm(f"{name}-b"), "s1")
-    )
-    word = form.format(id=str(id_), vm=f"{name}-b", only=f"only-{name}")
-    said = cli("snapshot", "show", word)
-
-    assert said.code == 0, said.err
-    assert str(id_) in said.out
-
-
-def test_an_ambiguous_word_names_the_candidates(cli: Cli, world: World, name: str) -> None:
-    """Nothing is guessed: a name on two VMs is refused with both."""
-    for vm in (f"{name}-a", f"{name}-b"):
-        world.snapshot(world.vm(vm), f"both-{name}")
-    said = cli("snapshot", "delete", f"both-{name}", "--yes")
-
-    assert said.code == 2
-    assert f"{name}-a/both-{name}" in said.err
-    assert f"{name}-b/both-{name}" in said.err
-
-
 @pytest.mark.parametrize("word", ["nothing", "nobody/s1", "", "/", "a/b/c", "../..", "0123456", "%"])
 def test_a_word_that_names_nothing(cli: Cli, word: str) -> None:
     """Whatever is typed for a snapshot that is not there is answered with one sentence and exit code 5."""
@@ -151,7 +121,7 @@ def test_a_failed_job_says_why(cli: Cli, client: Client, world: World, journal: 
     worker = ending(
         journal, UUID(job["id"]), {"code": "x", "detail": "The disk is full.", "remedy": "Free space."}
     )
-    said = cli("job", "watch", job["id"][:20])
+    said = cli("job", "watch", job["id"][-20:])
     worker.join()
 
     assert said.code == 1
@@ -241,45 +211,5 @@ def test_a_job_is_cancelled(cli: Cli, world: World, name: str) -> None:
     id_ = cli("snapshot", "create", name).out.strip()
 
     assert "cancelled" in cli("job", "cancel", id_).out
-    assert cli("job", "cancel", id_).code == 5
+    assert cli("job", "cancel", id_).err.startswith(f"Job {id_} has already been cancelled; there is nothing")
     assert "create_snapshot" in cli("job", "show", id_).out
-
-
-def test_the_stack_of_the_folder_is_found(
-    api: Api, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without variables, var/stack.env of the folder or one above says where the API is."""
-    monkeypatch.delenv("STILLFRAME_URL")
-    monkeypatch.delenv("STILLFRAME_KEY")
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var" / "stack.env").write_text(
-        f"# made\nSTILLFRAME_URL={api.url}\nexport STILLFRAME_KEY='{api.key}'\n"
-    )
-    (tmp_path / "deep").mkdir()
-    monkeypatch.chdir(tmp_path / "deep")
-
-    assert cli("vm", "list").code == 0
-
-
-def test_nobody_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An API that does not answer, or is none, is one sentence and exit code 1."""
-    monkeypatch.setenv("STILLFRAME_URL", "http://127.0.0.1:1")
-    gone = cli("vm", "list")
-    monkeypatch.setenv("STILLFRAME_URL", "not an address")
-    wrong = cli("vm", "list")
-
-    assert (gone.code, wrong.code) == (1, 1)
-    assert "does not answer" in gone.err
-    assert "Check STILLFRAME_URL" in wrong.err
-
-
-def test_without_a_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty key and a wrong one are told apart, both refused."""
-    monkeypatch.setenv("STILLFRAME_KEY", "")
-    none = cli("vm", "list")
-    monkeypatch.setenv("STILLFRAME_KEY", "wrong")
-    wrong = cli("vm", "list")
-
-    assert (none.code, wrong.code) == (5, 5)
-    assert "This needs an API key" in none.err
-    assert "not known" in wrong.err

@@ -136,7 +136,7 @@ def test_a_running_job_is_asked_to_stop(client: Client, world: World, journal: J
 
 
 def test_jobs_are_narrowed(client: Client, world: World, name: str) -> None:
-    """By VM, state, kind, host, snapshot and the beginning of an id."""
+    """By VM, state, kind, host, snapshot and the end of an id."""
     vm = world.vm(name, host=name)
     snapshot = world.snapshot(vm, "s1")
     made = str(world.job(vm))
@@ -149,7 +149,9 @@ def test_jobs_are_narrowed(client: Client, world: World, name: str) -> None:
     assert ids(host=name, kind="create_snapshot") == [made]
     assert ids(snapshot=str(snapshot)) == [deleting]
     assert ids(vm=name, state=["running", "stuck"]) == []
-    assert made in ids(q=made[:8])
+    assert ids(q=made[-8:]) == [made]
+    assert ids(q=made[-20:].upper()) == [made]
+    assert ids(q=made) == [made]
     assert ids(q="no id") == []
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from models.queries import events as rows
 from models.queries.paging import Wanted
+from stillframe.events import Level
 from web.house import HouseOf
 from web.shapes import Event, Page
 from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
@@ -21,7 +22,9 @@ def list_events(
     vm: Filter = None,
     snapshot: Filter = None,
     job: Filter = None,
-    type: Filter = None,  # noqa: A002  # the contract's word
+    type: Annotated[Filter, Query(description="Such as `job.failed`; `job.` for all that begin so")] = None,  # noqa: A002  # the contract's word
+    level: Annotated[Level | None, Query(description="This level or worse")] = None,
+    steps: Annotated[bool, Query(description="Whether the steps of jobs are among them")] = True,
     after: EventAfter = None,
 ) -> Any:
     """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
@@ -30,6 +33,8 @@ def list_events(
         snapshot=snapshot_id(snapshot) if snapshot is not None else None,
         job=job_id(job) if job is not None else None,
         type=type,
+        level=level,
+        steps=steps,
         after=after,
     )
     with house.reads.connect() as connection:

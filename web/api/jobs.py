@@ -28,7 +28,7 @@ def list_jobs(
     kind: Filter = None,
     host: Filter = None,
     snapshot: Filter = None,
-    q: Annotated[Filter, Query(description="The beginning of an id")] = None,
+    q: Annotated[Filter, Query(description="The last 6 or more digits of an id")] = None,
 ) -> Any:
     """Jobs, newest first, without their steps."""
     of = snapshot_id(snapshot) if snapshot is not None else None

@@ -45,7 +45,10 @@ class _Narrowed:
         current: bool | None = None,
         created_after: Instant | None = None,
         created_before: Instant | None = None,
-        q: Filter = None,
+        q: Annotated[
+            Filter, Query(description="Part of a name, or the last 6 or more digits of an id")
+        ] = None,
+        gone: Annotated[bool, Query(description="Also snapshots of VMs that are gone")] = False,
     ) -> None:
         self._values: dict[str, Any] = {
             "states": tuple(state),
@@ -54,6 +57,7 @@ class _Narrowed:
             "created_after": created_after,
             "created_before": created_before,
             "q": q,
+            "gone": gone,
         }
 
     def filters(self, vm: str | None) -> rows.Filters:
@@ -73,9 +77,10 @@ def list_snapshots(
     vm: Filter = None,
     sort: Sort = "-created_at",
 ) -> Any:
-    """Snapshots; `q` is a part of the name, display name or VM name, or an id's beginning.
+    """Snapshots; `q` is a part of the name, display name or VM name, or an id's end.
 
-    Those that are deleted are left out unless asked for by state.
+    Those that are deleted are left out unless asked for by state; those of VMs that are gone unless asked for by `gone`
+    or by the VM's id.
     """
     with house.reads.connect() as connection:
         return rows.snapshots(connection, narrowed.filters(vm), sort, wanted)

@@ -1,0 +1,58 @@
+"""What a key may do."""
+
+import httpx
+import pytest
+
+from models.account import ADMIN_ACCOUNT, Role
+from models.job import Job
+from models.keys import make_key
+from models.session import transaction
+from models.snapshot import Snapshot
+from tests.web.conftest import Api, Cli
+from tests.web.test_problems import problem
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def reader(api: Api) -> str:
+    """A key that may only read."""
+    with transaction(api.engine) as session:
+        return make_key(session, ADMIN_ACCOUNT, Role.READ_ONLY, "reader")[0]
+
+
+def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, name: str) -> None:
+    """Every route that is not a GET refuses it before it looks at the request; every GET of a list answers."""
+    id_ = str(world.snapshot(world.vm(name), "s1"))
+    before = [world.count(table) for table in (Job, Snapshot)]
+    document = httpx.get(f"{api.url}/openapi.json").json()
+    asked = 0
+    with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {reader}"}) as http:
+        for path, operations in document["paths"].items():
+            for method in operations:
+                answer = http.request(
+                    method, path.format(vm=name, snapshot=id_, job=id_, volume=id_, name="h1")
+                )
+                if method == "get":
+                    assert answer.status_code in {200, 404}, path
+                    continue
+                shown = problem(answer)
+                assert (shown["status"], shown["code"]) == (403, "key.read_only")
+                asked += 1
+
+    assert asked >= 7
+    assert [world.count(table) for table in (Job, Snapshot)] == before
+
+
+def test_the_command_line_words_it(
+    cli: Cli, world: World, reader: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal with exit code 5; looking works."""
+    world.vm(name)
+    monkeypatch.setenv("STILLFRAME_KEY", reader)
+
+    assert cli("vm", "show", name).code == 0
+    said = cli("snapshot", "create", name)
+    assert (said.code, said.out) == (5, "")
+    assert "look at everything and change nothing" in said.err
