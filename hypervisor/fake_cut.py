@@ -8,7 +8,7 @@ from uuid import UUID
 from hypervisor import xml
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, FakeVmRow, World
-from hypervisor.port import CutFacts, Pulse, Source, VmFacts
+from hypervisor.port import CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from stillframe.errors import AgentUnresponsive, HypervisorFailed, MemoryNeedsRunning, VmBusy
 from stillframe.states import Consistency, VmState
 
@@ -79,7 +79,6 @@ def cut(
 
 def facts_of(world: World, row: FakeVmRow) -> VmFacts:
     """A VM as it is."""
-    sizes = {path: file.virtual_bytes for path, file in world.files.items()}
     return VmFacts(
         uuid=UUID(row.uuid),
         name=xml.name_of(row.definition),
@@ -87,11 +86,25 @@ def facts_of(world: World, row: FakeVmRow) -> VmFacts:
         reason=row.reason,
         persistent=row.persistent,
         memory_bytes=xml.memory_bytes_of(row.present),
-        volumes=tuple(
-            replace(volume, virtual_bytes=sizes.get(volume.path, 0)) for volume in xml.volumes_of(row.present)
-        ),
+        volumes=tuple(_seen(world, volume) for volume in xml.volumes_of(row.present)),
         nvram=xml.nvram_of(row.definition),
         managed_save=row.managed_save,
         foreign_snapshots=tuple(row.foreign_snapshots),
         note=xml.note_of(row.present),
+        images=_images(world, row),
     )
+
+
+def _seen(world: World, volume: VolumeFacts) -> VolumeFacts:
+    image = world.files.get(volume.path)
+    if image is None:
+        return volume
+    return replace(volume, virtual_bytes=image.virtual_bytes, encrypted=volume.encrypted or image.encrypted)
+
+
+def _images(world: World, row: FakeVmRow) -> tuple[str, ...]:
+    """Of a VM that is on the whole chains: libvirt's live definition has them."""
+    live = [path for head in xml.images_of(row.live or "<domain/>") for path in world.chain_so_far(head)]
+    mirrors = [job.base for job in row.jobs.values()]
+    saved = xml.images_of(row.saved or "<domain/>")
+    return tuple(dict.fromkeys([*live, *mirrors, *xml.images_of(row.definition), *saved]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from hypervisor import xml
-from hypervisor.fake_world import Agent, FakeVmRow, World
+from hypervisor.fake_world import Agent, FakeFile, FakeJob, FakeVmRow, World
 from stillframe.states import VmState
 
 if TYPE_CHECKING:
@@ -83,6 +83,22 @@ class FakeGuest:
             for name, value in facts.items():
                 setattr(world.vms[str(self.uuid)], name, value)
         self.machine.tell(self.uuid, "changed")
+
+    def managed_save(self) -> None:
+        """Somebody puts its RAM aside, and it is off."""
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            row.saved, row.managed_save = row.live, True
+        self.change(live=None, state=VmState.OFF, reason="saved", ram={}, jobs={}, frozen=False)
+
+    def start_copy(self, path: str, target: str = "vda") -> None:
+        """Somebody begins to copy a volume (`virsh blockcopy`), and does not end it."""
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            head = self._head(row, target)
+            image = world.image(head)
+            world.files[path] = FakeFile("image", format=image.format, virtual_bytes=image.virtual_bytes)
+            row.jobs[target] = FakeJob(head, path, is_head=True, done=0, total=image.size_bytes, is_copy=True)
 
     def crash(self) -> None:
         """QEMU dies: the VM is off, its live merges are left where they were."""

@@ -44,12 +44,12 @@ class FakeImages:
         """A standalone copy; the images it reads are locked meanwhile."""
         with self._machine.begin("images.convert") as world, _no_holes("convert"):
             chain = world.chain(source.path)
-            if busy := self._machine.written_by_vms(world) & set(chain):
+            if busy := self._machine.written_by_vms(world) & {world.real(layer) for layer in chain}:
                 raise _failed("convert", f'Failed to get shared "write" lock: {", ".join(sorted(busy))}')
             virtual_bytes = world.image(source.path).virtual_bytes
             content = world.reads_as(source.path)
             size = sum(world.image(layer).size_bytes for layer in chain)
-        with self._machine.reading(chain):
+        with self._machine.reading([world.real(layer) for layer in chain]):
             self._work(size, pulse)
         with self._machine.end("images.convert") as world:
             world.files[path] = FakeFile(
@@ -90,7 +90,12 @@ class FakeImages:
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder."""
         with self._machine.world() as world:
-            return any(name == path or name.startswith(f"{path}/") for name in world.files)
+            return bool(world.inside(path))
+
+    def identity(self, path: str) -> str | None:
+        """The path itself, or what it is another name of."""
+        with self._machine.world() as world:
+            return world.real(path) if path in world.files else None
 
     def size_bytes(self, path: str) -> int:
         """Bytes allocated."""
@@ -100,17 +105,18 @@ class FakeImages:
     def remove(self, path: str) -> None:
         """Removes a file or folder. A VM that has the file open goes on, and never boots again."""
         with self._machine.act("images.remove") as world:
-            for name in [name for name in world.files if name == path or name.startswith(f"{path}/")]:
-                del world.files[name]
+            if world.aliases.pop(path, None) is None:
+                for name in world.inside(path):
+                    del world.files[name]
 
     def rename(self, old: str, new: str) -> None:
         """Renames a file or a folder."""
         with self._machine.act("images.rename") as world:
-            moved = [name for name in world.files if name == old or name.startswith(f"{old}/")]
+            moved = world.inside(old)
             if not moved:
                 raise FileNotFoundError(old)
             for name in moved:
-                world.files[new + name.removeprefix(old)] = world.files.pop(name)
+                world.files[new + name.removeprefix(world.real(old))] = world.files.pop(name)
 
     def write_text(self, path: str, text: str) -> None:
         """Writes a small file."""
@@ -125,15 +131,17 @@ class FakeImages:
     def copy(self, source: str, path: str) -> None:
         """Copies a small file, keeping owner and mode of an existing one."""
         with self._machine.act("images.copy") as world:
-            model = world.files.get(path, world.files[source])
+            model = world.files.get(path) or world.files[source]
             text = world.files[source].text
             world.files[path] = FakeFile("text", text=text, mode=model.mode, owner=model.owner)
 
     def listing(self, folder: str) -> tuple[str, ...]:
         """What is in a folder."""
         with self._machine.world() as world:
-            inside = [name for name in world.files if name.startswith(f"{folder}/")]
-        names = {name.removeprefix(f"{folder}/").split("/", 1)[0] for name in inside}
+            real = f"{world.real(folder)}/"
+            names = {
+                name.removeprefix(real).split("/", 1)[0] for name in world.inside(folder) if name != real[:-1]
+            }
         return tuple(sorted(f"{folder}/{name}" for name in names))
 
     def _work(self, total: int, pulse: Pulse) -> None:
@@ -143,10 +151,10 @@ class FakeImages:
 
     def _free_to_write(self, world: World, path: str, verb: str) -> None:
         in_use = {
-            layer for head in self._machine.written_by_vms(world) if head in world.files
+            world.real(layer) for head in self._machine.written_by_vms(world) if head in world.files
             for layer in world.chain(head)
         }  # fmt: skip
-        if path in in_use or self._machine.being_read[path] > 0:
+        if world.real(path) in in_use or self._machine.being_read[world.real(path)] > 0:
             raise _failed(verb, f'Failed to get "write" lock: {path}')
 
 
@@ -160,6 +168,7 @@ def _facts(world: World, path: str) -> ImageFacts:
         backing=image.backing,
         backing_format=image.backing_format,
         internal_snapshots=tuple(image.internal_snapshots),
+        encrypted=image.encrypted,
     )
 
 

@@ -106,6 +106,11 @@ class FakeMachine:
         self.tell(chosen, "changed")
         return guest
 
+    def alias(self, path: str, other: str) -> None:
+        """Gives a file or a folder another name, as a symbolic link or a bind mount does: `path` leads to `other`."""
+        with self.world() as world:
+            world.aliases[path] = other
+
     def guest(self, uuid: UUID) -> FakeGuest:
         """The inside of a VM."""
         return FakeGuest(self, uuid)
@@ -179,7 +184,7 @@ class FakeMachine:
             if row.is_on:
                 written |= {volume.path for volume in xml.volumes_of(row.present) if not volume.read_only}
                 written |= {job.base for job in row.jobs.values()}
-        return written
+        return {world.real(path) for path in written}
 
     def tell(self, uuid: UUID, change: Change) -> None:
         """Lets all watchers know."""

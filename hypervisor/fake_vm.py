@@ -8,7 +8,7 @@ from uuid import UUID
 from hypervisor import fake_cut, xml
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeJob, FakeVmRow, World
-from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts
+from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy, VmGone
 from stillframe.states import VmState
 
@@ -44,6 +44,10 @@ class FakeVm:
         with self._look() as (_, row):
             return row.present
 
+    def disks_of(self, definition: str) -> tuple[VolumeFacts, ...]:
+        """The disks of a definition."""
+        return xml.volumes_of(definition)
+
     def cut(self, layers: Mapping[str, Source], memory: str | None, quiesce: bool, pulse: Pulse) -> CutFacts:
         """Puts `layers` on top of the volumes, in one instant."""
         with self._act("cut") as (world, row):
@@ -70,6 +74,7 @@ class FakeVm:
             if row.is_on:
                 return
             self._check_images(world, row.definition)
+            row.managed_save, row.saved = False, None
             self._machine.guest(self.uuid).boot(VmState.PAUSED if paused else VmState.RUNNING)
         self._machine.tell(self.uuid, "changed")
 
@@ -115,8 +120,7 @@ class FakeVm:
             job = row.jobs.get(target)
             if job is None:
                 return None
-            kind = "active_commit" if job.is_head else "commit"
-            seen = BlockJob(kind, job.done, job.total, job.ready)
+            seen = BlockJob(job.kind, job.done, job.total, job.ready, job.base if job.is_head else None)
             job.done = min(job.total, job.done + job.total // 2 + 1)
             if job.done >= job.total and not job.is_head:
                 self._take_out(world, row, target, job)
@@ -134,7 +138,7 @@ class FakeVm:
             chain = world.chain(self._head(row, target))
             if top not in chain or base not in chain[chain.index(top) + 1 :]:
                 raise HypervisorFailed(detail=f"invalid argument: {base} is not below {top} in the chain")
-            if self._machine.being_read[base] > 0:
+            if self._machine.being_read[world.real(base)] > 0:
                 raise HypervisorFailed(detail='internal error: Failed to get "write" lock')
             merged = chain[chain.index(top) : chain.index(base)]
             total = sum(world.image(path).size_bytes for path in merged)
@@ -219,11 +223,14 @@ class FakeVm:
                 chain = world.chain(volume.path)
             except KeyError as missing:
                 raise HypervisorFailed(detail=f"Cannot access storage file {missing}") from missing
-            if self._machine.being_read[chain[0]] > 0:
+            if self._machine.being_read[world.real(chain[0])] > 0:
                 raise HypervisorFailed(detail=f'internal error: Failed to get "write" lock of {chain[0]}')
 
     def _take_out(self, world: World, row: FakeVmRow, target: str, job: FakeJob) -> None:
-        world.pour(job.top, job.base)
+        if job.is_copy:
+            world.image(job.base).content = world.reads_as(self._head(row, target))
+        else:
+            world.pour(job.top, job.base)
         del row.jobs[target]
         if job.is_head:
             swap = {target: Source(job.base, world.image(job.base).format)}

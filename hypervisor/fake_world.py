@@ -1,6 +1,8 @@
 """What there is on the fake machine: files and VMs, as plain data that can be written to a file and read again."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from stillframe.states import VmState
@@ -29,6 +31,7 @@ class FakeFile:
     #: What is written in this very image, not what it reads as; of a memory file, the guest's RAM.
     content: Content = field(default_factory=dict)
     internal_snapshots: list[str] = field(default_factory=list)
+    encrypted: bool = False
     boot_id: str = ""
     was_paused: bool = False
     ram_bytes: int = 0
@@ -50,6 +53,13 @@ class FakeJob:
     is_head: bool
     done: int
     total: int
+    #: A copy has its image as `base`, and is of the head.
+    is_copy: bool = False
+
+    @property
+    def kind(self) -> str:
+        """As libvirt calls it."""
+        return "copy" if self.is_copy else "active_commit" if self.is_head else "commit"
 
     @property
     def ready(self) -> bool:
@@ -72,6 +82,8 @@ class FakeVmRow:
     agent: Agent = "answers"
     frozen: bool = False
     managed_save: bool = False
+    #: The definition in the managed save.
+    saved: str | None = None
     foreign_snapshots: list[str] = field(default_factory=list)
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     clock_is_set: bool = True
@@ -87,12 +99,49 @@ class FakeVmRow:
         return self.live or self.definition
 
 
+def _real(aliases: Mapping[str, str], path: str) -> str:
+    for name, other in aliases.items():
+        if path == name or path.startswith(f"{name}/"):
+            return _real(aliases, other + path.removeprefix(name))
+    return path
+
+
+class _Files(dict[str, FakeFile]):
+    """Files by any of their names."""
+
+    aliases: Mapping[str, str] = MappingProxyType({})
+
+    def __getitem__(self, path: str) -> FakeFile:
+        try:
+            return super().__getitem__(_real(self.aliases, path))
+        except KeyError:
+            raise KeyError(path) from None
+
+    def __setitem__(self, path: str, file: FakeFile) -> None:
+        super().__setitem__(_real(self.aliases, path), file)
+
+    def __delitem__(self, path: str) -> None:
+        super().__delitem__(_real(self.aliases, path))
+
+    def __contains__(self, path: object) -> bool:
+        return super().__contains__(_real(self.aliases, str(path)))
+
+    def get(self, path: str, default: FakeFile | None = None) -> FakeFile | None:  # type: ignore[override]
+        return super().get(_real(self.aliases, path), default)
+
+    def pop(self, path: str, *default: Any) -> FakeFile:
+        found: FakeFile = super().pop(_real(self.aliases, path), *default)
+        return found
+
+
 @dataclass
 class World:
     """All of it. `lives` counts the starts of the daemon: a connection does not outlive it."""
 
-    files: dict[str, FakeFile] = field(default_factory=dict)
+    files: _Files = field(default_factory=_Files)
     vms: dict[str, FakeVmRow] = field(default_factory=dict)
+    #: Other names of files and folders, as a symbolic link or a bind mount gives them.
+    aliases: dict[str, str] = field(default_factory=dict)
     daemon_is_up: bool = True
     lives: int = 1
 
@@ -108,14 +157,35 @@ class World:
             jobs = {target: FakeJob(**job) for target, job in row.pop("jobs").items()}
             state = VmState(row.pop("state"))
             vms[uuid] = FakeVmRow(**row, state=state, jobs=jobs)
-        files = {path: FakeFile(**file) for path, file in said["files"].items()}
-        return cls(files=files, vms=vms, daemon_is_up=said["daemon_is_up"], lives=said["lives"])
+        files = _Files((path, FakeFile(**file)) for path, file in said["files"].items())
+        return cls(
+            files=files, vms=vms, **{name: said[name] for name in ("aliases", "daemon_is_up", "lives")}
+        )
+
+    def __post_init__(self) -> None:
+        self.files.aliases = self.aliases
+
+    def real(self, path: str) -> str:
+        """The file's one name."""
+        return _real(self.aliases, path)
+
+    def inside(self, path: str) -> list[str]:
+        """The file of that name, or all files in the folder of that name, by their one name each."""
+        real = self.real(path)
+        return [name for name in self.files if name == real or name.startswith(f"{real}/")]
 
     def chain(self, path: str) -> list[str]:
         """An image and what it stands on, top first. Raises KeyError(path) where the chain has a hole."""
         found = [path]
         while (below := self.image(found[-1]).backing) is not None:
             found.append(below)
+        return found
+
+    def chain_so_far(self, path: str) -> list[str]:
+        """The same, up to where it has a hole."""
+        found = [path]
+        while (image := self.files.get(found[-1])) is not None and image.backing is not None:
+            found.append(image.backing)
         return found
 
     def image(self, path: str) -> FakeFile:

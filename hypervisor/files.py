@@ -3,6 +3,7 @@
 It knows nothing of images or VMs.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 PRIVATE = 0o600
 #: Others may pass through to a file they were given, and list nothing.
 FOLDER = 0o711
+_NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 def sync(path: str) -> None:
@@ -145,6 +147,19 @@ def free_bytes(path: str) -> int:
         path = os.path.dirname(path)
     storage = os.statvfs(path)
     return storage.f_bavail * storage.f_frsize
+
+
+def identity(path: str) -> str | None:
+    """Which file or device a path is, whatever it is called; None if there is none. Raises OSError if that cannot be told."""
+    try:
+        looks = os.stat(path)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
+    if stat.S_ISBLK(looks.st_mode):
+        return f"block:{os.major(looks.st_rdev)}:{os.minor(looks.st_rdev)}"
+    return f"{looks.st_dev}:{looks.st_ino}"
 
 
 def listing(folder: str) -> tuple[str, ...]:

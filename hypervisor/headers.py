@@ -30,6 +30,7 @@ def facts(path: str, declared: str | None = None) -> ImageFacts:
         backing=header.backing,
         backing_format=header.backing_format,
         internal_snapshots=header.internal_snapshots,
+        encrypted=header.encrypted,
     )
 
 
@@ -43,12 +44,12 @@ def chain(path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
     return tuple(found)
 
 
-def virtual_bytes(path: str, declared: str) -> int:
-    """Virtual size of an image; 0 if it cannot be told (no image, or not a file of this host)."""
+def look(path: str, declared: str) -> ImageFacts | None:
+    """One image, or None if nothing can be told of it (no image, or not a file of this host)."""
     try:
-        return facts(path, declared).virtual_bytes if path.startswith("/") else 0
+        return facts(path, declared) if path.startswith("/") else None
     except HypervisorFailed:
-        return 0
+        return None
 
 
 def _is_qcow2(path: str) -> bool:

@@ -1,5 +1,6 @@
 """How a libvirt domain looks in Stillframe's words: its state with the reason, its volumes, what others did to it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -7,8 +8,8 @@ from uuid import UUID
 import libvirt
 
 from hypervisor import xml
-from hypervisor.headers import virtual_bytes
-from hypervisor.port import VmFacts
+from hypervisor.headers import look
+from hypervisor.port import VmFacts, VolumeFacts
 from stillframe.states import VmState
 
 _STATES = {
@@ -55,11 +56,7 @@ def facts_of(domain: Any) -> VmFacts:
     """All that is known of a VM. Raises libvirtError."""
     definition = domain.XMLDesc(0)
     state, reason = state_of(domain)
-    volumes = (
-        # Read from the image's header: libvirt's blockInfo asks QEMU, and waits for whatever that is busy with.
-        replace(volume, virtual_bytes=virtual_bytes(volume.path, volume.format))
-        for volume in xml.volumes_of(definition)
-    )
+    managed_save = bool(domain.hasManagedSaveImage(0))
     return VmFacts(
         uuid=UUID(domain.UUIDString()),
         name=domain.name(),
@@ -67,9 +64,26 @@ def facts_of(domain: Any) -> VmFacts:
         reason=reason,
         persistent=bool(domain.isPersistent()),
         memory_bytes=xml.memory_bytes_of(definition),
-        volumes=tuple(volumes),
+        volumes=tuple(_seen(volume) for volume in xml.volumes_of(definition)),
         nvram=xml.nvram_of(definition),
-        managed_save=bool(domain.hasManagedSaveImage(0)),
+        managed_save=managed_save,
         foreign_snapshots=tuple(sorted(domain.snapshotListNames(0))),
         note=xml.note_of(definition),
+        images=_images(domain, definition, managed_save),
     )
+
+
+def _seen(volume: VolumeFacts) -> VolumeFacts:
+    # Read from the image's header: libvirt's blockInfo asks QEMU, and waits for whatever that is busy with.
+    image = look(volume.path, volume.format)
+    if image is None:
+        return volume
+    return replace(volume, virtual_bytes=image.virtual_bytes, encrypted=volume.encrypted or image.encrypted)
+
+
+def _images(domain: Any, definition: str, managed_save: bool) -> tuple[str, ...]:
+    definitions = [definition, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
+    if managed_save:
+        with suppress(libvirt.libvirtError):  # a damaged one names nothing
+            definitions.append(domain.managedSaveGetXMLDesc(0))
+    return tuple(dict.fromkeys(path for one in definitions for path in xml.images_of(one)))

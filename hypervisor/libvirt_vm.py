@@ -14,7 +14,7 @@ from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
 from hypervisor.libvirt_facts import facts_of, is_on, state_of
 from hypervisor.long_call import LongCall
 from hypervisor.memory_file import is_whole
-from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts
+from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
 from stillframe.errors import AgentUnresponsive, HypervisorFailed
@@ -28,6 +28,8 @@ _JOB_KINDS = {
     libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP: "backup",
 }
 _HEAD = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+#: Without it libvirt brings back the RAM of a managed save, which belongs to other images.
+_BOOT = libvirt.VIR_DOMAIN_START_FORCE_BOOT
 
 
 class LibvirtVm:
@@ -57,6 +59,10 @@ class LibvirtVm:
                 domain.XMLDesc(SECRETS | libvirt.VIR_DOMAIN_XML_MIGRATABLE if is_on(domain) else PERSISTENT)
             )
 
+    def disks_of(self, definition: str) -> tuple[VolumeFacts, ...]:
+        """The disks of a definition."""
+        return xml.volumes_of(definition)
+
     def cut(self, layers: Mapping[str, Source], memory: str | None, quiesce: bool, pulse: Pulse) -> CutFacts:
         """Puts `layers` on top of the volumes, in one instant."""
         if memory and quiesce:
@@ -79,7 +85,7 @@ class LibvirtVm:
             if is_on(domain):
                 return
             try:
-                domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+                domain.createWithFlags(_BOOT | (libvirt.VIR_DOMAIN_START_PAUSED if paused else 0))
             except libvirt.libvirtError:
                 if not is_on(domain):
                     raise
@@ -136,8 +142,9 @@ class LibvirtVm:
             if not said:
                 return None
             # All bytes moved is not enough: until libvirt has heard of it from QEMU, a pivot is an error.
-            ready = said["cur"] == said["end"] and xml.is_mirror_ready(domain.XMLDesc(0), target)
-            return BlockJob(_JOB_KINDS.get(said["type"], "unknown"), said["cur"], said["end"], ready)
+            into, ready = xml.mirror_of(domain.XMLDesc(0), target) or (None, False)
+            kind = _JOB_KINDS.get(said["type"], "unknown")
+            return BlockJob(kind, said["cur"], said["end"], ready, into)
 
     def start_commit(self, target: str, top: str, base: str) -> None:
         """Begins to merge."""

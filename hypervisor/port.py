@@ -29,6 +29,8 @@ class ImageFacts:
     backing: str | None = None
     backing_format: str | None = None
     internal_snapshots: tuple[str, ...] = ()
+    #: Whether its header says that its data is encrypted.
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class VolumeFacts:
     """One disk of a VM as its definition (or, while it runs, its live XML) says."""
 
     target: str
-    #: file, block, network or other
+    #: file, block, network, volume (of a storage pool, where libvirt does not tell its path) or other
     storage: str
     #: The image the VM writes to; empty for a disk without one (an empty CD drive).
     path: str
@@ -46,16 +48,22 @@ class VolumeFacts:
     read_only: bool = False
     shared: bool = False
     virtual_bytes: int = 0
+    #: By the definition, or by the image's own header.
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
 class BlockJob:
-    """A block job of QEMU on one volume. `ready`: a commit of the live head that only waits for its pivot."""
+    """A block job of QEMU on one volume."""
 
+    #: commit, active_commit (of the head), copy, pull, backup, or unknown.
     kind: str
     done: int
     total: int
+    #: A commit of the head, or a copy, that only waits for its pivot.
     ready: bool
+    #: The image that a commit of the head or a copy mirrors into, and goes on with after its pivot.
+    into: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,9 @@ class VmFacts:
     foreign_snapshots: tuple[str, ...] = ()
     #: The text Stillframe noted in the VM's metadata (JSON), or None.
     note: str | None = None
+    #: Every image it may open: of all its disks, as its live and its persistent definition and that of its managed save
+    #: name them, with what they say lies below and what a block job writes to. What lies below may be told in part only.
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,12 @@ class Images(Protocol):
 
     def exists(self, path: str) -> bool: ...
 
+    def identity(self, path: str) -> str | None:
+        """Which file or device a path really is, or None if there is none.
+
+        The same for all its names: links and bind mounts are followed. Raises HypervisorFailed if it cannot be told.
+        """
+
     def size_bytes(self, path: str) -> int:
         """Bytes allocated for the file; 0 if there is none."""
 
@@ -182,6 +199,9 @@ class Vm(Protocol):
     def running_definition(self) -> str:
         """The definition that a save image would hold (migratable, with secrets); the persistent one when it is off."""
 
+    def disks_of(self, definition: str) -> tuple[VolumeFacts, ...]:
+        """The disks of a definition (a manifest's, a memory file's) as it says, without a look at the machine: no sizes."""
+
     def cut(self, layers: Mapping[str, Source], memory: str | None, quiesce: bool, pulse: Pulse) -> CutFacts:
         """Freezes every volume in `layers` in one instant and puts the given, pre-made layer on top of each.
 
@@ -196,7 +216,10 @@ class Vm(Protocol):
         """Ends the VM at once, as if by the power cord. Nothing to do if it is off."""
 
     def start(self, paused: bool = False) -> None:
-        """Boots it from its definition. Nothing to do if it is on."""
+        """Boots it from its definition. Nothing to do if it is on.
+
+        RAM that was put aside by a managed save is thrown away, never brought back: it would not fit the images.
+        """
 
     def resume(self) -> None:
         """Lets a paused VM run."""

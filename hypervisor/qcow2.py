@@ -34,6 +34,7 @@ class Header:
     backing: str | None
     backing_format: str | None
     internal_snapshots: tuple[str, ...]
+    encrypted: bool
 
 
 def read_header(path: str) -> Header:
@@ -42,7 +43,7 @@ def read_header(path: str) -> Header:
         fixed = image.read(_FIXED.size)
         if len(fixed) < _FIXED.size or fixed[:4] != MAGIC:
             raise HypervisorFailed(detail=f"{path} is not a qcow2 image")
-        (_, version, name_at, name_length, _, size, *_, snapshots, table_at) = _FIXED.unpack(fixed)
+        (_, version, name_at, name_length, _, size, crypt, *_, snapshots, table_at) = _FIXED.unpack(fixed)
         if name_length > _LONGEST_NAME or snapshots > _MOST_SNAPSHOTS:
             raise HypervisorFailed(detail=f"{path} has a damaged qcow2 header")
         backing = _at(image, name_at, name_length).decode() if name_at else None
@@ -51,6 +52,7 @@ def read_header(path: str) -> Header:
             backing=backing and os.path.join(os.path.dirname(path), backing),
             backing_format=_backing_format(image, version, name_at) if backing else None,
             internal_snapshots=tuple(_names(image, snapshots, table_at)),
+            encrypted=crypt != 0,
         )
 
 

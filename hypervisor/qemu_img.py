@@ -12,7 +12,7 @@ from collections.abc import Callable
 from hypervisor import digest, files, headers, qcow2
 from hypervisor.child import Ended, run
 from hypervisor.port import ImageFacts, Pulse, Source
-from stillframe.errors import QemuImgFailed
+from stillframe.errors import HypervisorFailed, QemuImgFailed
 
 #: Eight requests at once, in whatever order they come back; data past the page cache on both sides.
 _FAST = ("-W", "-m", "8")
@@ -86,6 +86,13 @@ class QemuImages:
     def exists(self, path: str) -> bool:
         """Whether there is such a file, folder or device."""
         return os.path.exists(path)
+
+    def identity(self, path: str) -> str | None:
+        """Which file or device a path really is."""
+        try:
+            return files.identity(path)
+        except (OSError, ValueError) as error:
+            raise HypervisorFailed(detail=f"cannot look at {path!r}: {error}", path=path) from error
 
     def size_bytes(self, path: str) -> int:
         """Bytes allocated for the file."""

@@ -79,11 +79,24 @@ def chain_of(definition: str, target: str) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def is_mirror_ready(definition: str, target: str) -> bool:
-    """Whether a block job on the volume has reached the point where it can be pivoted."""
+def images_of(definition: str) -> tuple[str, ...]:
+    """The paths of all images of all disks, with what the definition says of the chains below and of mirrors."""
+    sources = (
+        source
+        for _, disk in _disks(_parse(definition))
+        for source in (*disk.iter("source"), *disk.iter("mirror"))
+    )
+    return tuple(dict.fromkeys(path for path in map(_path, sources) if path.startswith("/")))
+
+
+def mirror_of(definition: str, target: str) -> tuple[str, bool] | None:
+    """Where a block job of the live definition mirrors a volume to, and whether it only waits for its pivot."""
     disk = dict(_disks(_parse(definition))).get(target)
     mirror = None if disk is None else disk.find("mirror")
-    return mirror is not None and mirror.get("ready") == "yes"
+    if mirror is None:
+        return None
+    source = mirror.find("source")
+    return _path(mirror if source is None else source), mirror.get("ready") == "yes"
 
 
 def with_sources(definition: str, sources: Mapping[str, Source], name: str | None = None) -> str:
@@ -160,6 +173,7 @@ def _volume(disk: ET.Element) -> VolumeFacts:
         device=disk.get("device", "disk"),
         read_only=disk.find("readonly") is not None,
         shared=disk.find("shareable") is not None,
+        encrypted=next(disk.iter("encryption"), None) is not None,
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+import libvirt
+
 from hypervisor.fake import FakeHost, FakeMachine
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host, Source, Vm
@@ -59,6 +61,11 @@ class Guest(Protocol):
 
     def crash(self) -> None: ...
 
+    def managed_save(self) -> None: ...
+
+    def start_copy(self, path: str) -> None:
+        """Begins to copy vda, as somebody else might, and leaves it at that."""
+
     def take_foreign_snapshot(self, name: str) -> None: ...
 
     def undefine(self) -> None: ...
@@ -79,6 +86,9 @@ class Stage(Protocol):
 
     def looks(self, path: str) -> tuple[int, object]:
         """Mode and owner of a file."""
+
+    def alias(self, path: str, other: str) -> None:
+        """Gives a file or a folder another name."""
 
     def cut_short(self, memory: str) -> None:
         """Takes away the second half of a memory file."""
@@ -150,6 +160,12 @@ class FakeGuestOnStage:
     def crash(self) -> None:
         self._guest.crash()
 
+    def managed_save(self) -> None:
+        self._guest.managed_save()
+
+    def start_copy(self, path: str) -> None:
+        self._guest.start_copy(path)
+
     def take_foreign_snapshot(self, name: str) -> None:
         self._guest.change(foreign_snapshots=[name])
 
@@ -188,6 +204,9 @@ class FakeStage:
         with self.machine.world() as world:
             return world.files[path].mode, world.files[path].owner
 
+    def alias(self, path: str, other: str) -> None:
+        self.machine.alias(path, other)
+
     def cut_short(self, memory: str) -> None:
         with self.machine.world() as world:
             world.files[memory].kind = "text"
@@ -220,6 +239,13 @@ class RealGuestOnStage:
 
     def crash(self) -> None:
         os.kill(self._pid(), signal.SIGKILL)
+
+    def managed_save(self) -> None:
+        self._guest.domain.managedSave(0)
+
+    def start_copy(self, path: str) -> None:
+        disk = f"<disk type='file'><driver type='qcow2'/><source file='{path}'/></disk>"
+        self._guest.domain.blockCopy("vda", disk, {}, libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB)
 
     def take_foreign_snapshot(self, name: str) -> None:
         self._guest.domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>", 0)
@@ -272,6 +298,9 @@ class RealStage:
     def looks(self, path: str) -> tuple[int, object]:
         found = os.stat(path)
         return found.st_mode & 0o7777, (found.st_uid, found.st_gid)
+
+    def alias(self, path: str, other: str) -> None:
+        os.symlink(other, path)
 
     def cut_short(self, memory: str) -> None:
         os.truncate(memory, os.path.getsize(memory) // 2)

@@ -105,6 +105,22 @@ def test_offline_merge_grows_the_base_and_moves_the_data(play_with: PlayWith) ->
     assert facts[1].virtual_bytes == 96 << 20
 
 
+def test_file_is_the_same_by_all_its_names(play_with: PlayWith) -> None:
+    """One file by two names is one, two files are two, and what is not there is none."""
+    play = play_with("qcow2", "raw", on=False)
+    (vda, vdb), images = play.heads().values(), play.images
+    layer = play.layers("vda")["vda"].path
+    alias = f"{play.home()}-by-another-name"
+    play.stage.alias(alias, play.home())
+    other = f"{alias}/{layer.rsplit('/', 1)[1]}"
+    assert images.identity(other) == images.identity(layer) is not None
+    assert images.facts(other) is not None
+    assert len({images.identity(path) for path in (layer, vda.path, vdb.path)}) == 3
+    assert images.identity(f"{play.home()}/none") is None
+    images.remove(alias)
+    assert images.exists(layer)
+
+
 def test_image_in_use_is_not_merged_offline(play_with: PlayWith) -> None:
     """An offline merge into what a running VM uses is refused."""
     play = play_with()

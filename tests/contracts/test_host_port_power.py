@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from hypervisor.port import Source
 from stillframe.errors import (
     HostLost,
     HypervisorFailed,
@@ -70,7 +71,7 @@ def test_head_is_merged_while_the_guest_runs(play: Play) -> None:
         wait_until(lambda target=target: (job := play.vm.block_job(target)) and job.ready)
         job = play.vm.block_job(target)
         assert job is not None
-        assert job.kind == "active_commit"
+        assert (job.kind, job.into) == ("active_commit", base[target].path)
         assert job.done == job.total
         play.vm.pivot(target)
         assert play.vm.block_job(target) is None
@@ -95,6 +96,8 @@ def test_middle_is_merged_while_the_guest_runs(play_with: PlayWith) -> None:
     head = play.cut_hot()["vda"]
     held = play.counter_in(middle)
     play.vm.start_commit("vda", middle.path, base.path)
+    job = play.vm.block_job("vda")
+    assert job is None or (job.kind, job.into, job.ready) == ("commit", None, False)
     wait_until(lambda: play.vm.block_job("vda") is None)
     assert play.vm.live_chain("vda") == (head.path, base.path)
     assert play.counter_in(base) == held
@@ -121,6 +124,56 @@ def test_aborted_merge_leaves_the_chain(play_with: PlayWith) -> None:
     before, _ = play.guest.tick()
     play.vm.stop()
     assert play.counter_in(head) >= before
+
+
+def test_copy_of_somebody_else_is_told_from_our_merge(play_with: PlayWith) -> None:
+    """A copy that somebody else began is told as a copy, with the image it goes to, also among the VM's images."""
+    play = play_with()
+    path = f"{play.home()}/theirs.qcow2"
+    play.images.write_text(f"{play.home()}/folder", "is made")
+    play.guest.start_copy(path)
+    wait_until(lambda: (job := play.vm.block_job("vda")) and job.ready)
+    job = play.vm.block_job("vda")
+    assert job is not None
+    assert (job.kind, job.into) == ("copy", path)
+    assert path in play.vm.facts().images
+    play.vm.abort_block_job("vda")
+    assert play.vm.block_job("vda") is None
+    assert path not in play.vm.facts().images
+
+
+def test_images_are_those_of_both_definitions_and_the_managed_save(play: Play) -> None:
+    """Whatever the VM runs on, will boot from or was saved on is among its images, with what lies below while it runs."""
+    base = play.heads()
+    layers = play.cut_hot()
+    own = {image.path for image in (*base.values(), *layers.values())}
+    assert set(play.vm.facts().images) == own
+    others = play.layers()
+    play.vm.define(play.vm.definition(), others)
+    assert set(play.vm.facts().images) == own | {image.path for image in others.values()}
+    assert play.heads() == layers
+    play.guest.managed_save()
+    assert play.vm.facts().managed_save
+    assert {image.path for image in (*layers.values(), *others.values())} <= set(play.vm.facts().images)
+
+
+def test_start_is_a_boot_whatever_was_saved(play: Play) -> None:
+    """A VM with a managed save boots afresh when it is started, and the save is gone."""
+    _, boot = play.guest.tick()
+    play.guest.managed_save()
+    assert (play.vm.facts().state, play.vm.facts().managed_save) == (VmState.OFF, True)
+    play.vm.start()
+    assert not play.vm.facts().managed_save
+    assert play.guest.tick()[1] != boot
+
+
+def test_disks_of_a_definition_are_told_without_the_machine(play: Play) -> None:
+    """The disks of any definition are read, whatever the VM has by now."""
+    before = play.vm.definition()
+    heads = play.heads()
+    play.cut_hot()
+    disks = {disk.target: Source(disk.path, disk.format) for disk in play.vm.disks_of(before)}
+    assert disks == heads
 
 
 def test_pivot_before_it_is_ready_is_an_error(play_with: PlayWith) -> None:

@@ -67,7 +67,7 @@ def test_host_that_is_not_there_is_lost() -> None:
 
 
 def test_vms_are_found_through_any_driver() -> None:
-    """Lookup by name and uuid, the list, stop and start work on libvirt's test driver."""
+    """Lookup by name and uuid, the list and stop work on libvirt's test driver."""
     host = LibvirtHost(TEST_DRIVER, "h1")
     found = host.find("test")
     assert found is not None
@@ -78,8 +78,6 @@ def test_vms_are_found_through_any_driver() -> None:
     vm.stop()
     vm.stop()
     assert vm.facts().state is VmState.OFF
-    vm.start()
-    assert vm.facts().state is VmState.RUNNING
     host.close()
     host.close()
 

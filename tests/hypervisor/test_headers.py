@@ -76,7 +76,18 @@ def test_circle_is_no_chain(tmp_path: Path) -> None:
         headers.chain(one)
 
 
-def test_size_of_nothing_is_zero(tmp_path: Path) -> None:
-    """The size of an image that cannot be seen from here is 0."""
-    assert headers.virtual_bytes("pool/image", "raw") == 0
-    assert headers.virtual_bytes(str(tmp_path / "none"), "qcow2") == 0
+def test_nothing_is_told_of_nothing(tmp_path: Path) -> None:
+    """Of an image that cannot be seen from here nothing is told."""
+    assert headers.look("pool/image", "raw") is None
+    assert headers.look(str(tmp_path / "none"), "qcow2") is None
+
+
+def test_encrypted_image_says_so(tmp_path: Path) -> None:
+    """An image whose header names a method of encryption is told as encrypted, however it is declared."""
+    path = str(tmp_path / "secret.qcow2")
+    secret = ("--object", "secret,id=s0,data=geheim", "-o", "encrypt.format=luks,encrypt.key-secret=s0")
+    qemu_img("create", "-q", *secret, "-f", "qcow2", path, "1M")
+    assert headers.facts(path, "qcow2").encrypted
+    plain = str(tmp_path / "plain.qcow2")
+    qemu_img("create", "-q", "-f", "qcow2", plain, "1M")
+    assert not headers.facts(plain).encrypted

@@ -20,7 +20,7 @@ DEFINITION = """\
       <driver name='qemu' type='qcow2' cache='none' discard='unmap'/>
       <source file='/images/a&amp;b.qcow2' index='3'><seclabel model='dac' relabel='no'/></source>
       <backingStore type='file'><format type='raw'/><source file='/images/base'/><backingStore/></backingStore>
-      <mirror type='file' ready='yes'/>
+      <mirror type='file' ready='yes'><source file='/images/copy'/></mirror>
       <target dev='vda' bus='virtio'/>
     </disk>
     <disk type='block' device='disk'>
@@ -60,8 +60,9 @@ def test_small_facts_are_found() -> None:
     assert xml.nvram_of(DEFINITION) == "/nvram/web.fd"
     assert xml.chain_of(DEFINITION, "vda") == ("/images/a&b.qcow2", "/images/base")
     assert xml.chain_of(DEFINITION, "sda") == ()
-    assert xml.is_mirror_ready(DEFINITION, "vda")
-    assert not xml.is_mirror_ready(DEFINITION, "vdb")
+    assert xml.mirror_of(DEFINITION, "vda") == ("/images/copy", True)
+    assert xml.mirror_of(DEFINITION, "vdb") is None
+    assert xml.images_of(DEFINITION) == ("/images/a&b.qcow2", "/images/base", "/images/copy", "/dev/vg/data")
     assert xml.nvram_of("<domain><os/></domain>") is None
 
 
