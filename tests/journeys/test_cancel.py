@@ -52,23 +52,27 @@ def test_a_job_that_waits(site: Site, witness: Made, measured: Measured) -> None
 
 
 def test_a_copy_in_the_middle(site: Site, witness: Made, measured: Measured) -> None:
-    """A running extract stops within seconds, leaves neither image nor qemu-img, and can be asked for again."""
+    """A running extract stops within seconds, even if qemu-img hangs, leaves nothing behind, and can be asked for again."""
     vm = witness(disk_mib=512)
     vm.fill(300)
     shot = vm.take("hot")
     job = site.client.extract_volume(shot.id, "vda", name=f"{vm.name}-copy")
     path = Path(site.wait_step(job, "copy_volume")["steps"][0]["output"]["path"])
     (copying,) = until(lambda: site.qemu_imgs(vm.guest), 20, "qemu-img", 0.001)
-    with slow(copying, 0.02):
+    with stopped(copying):
         assert site.job(job)["phase"] == "copy_volume"
         took = cancelled(site, job)
-    measured("cancel of a running extract", took)
+    measured("cancel of an extract whose qemu-img hangs", took)
     assert took < SOON_S
     assert not path.exists()
     assert site.client.volume(job["volume_snapshot_id"])["state"] == "error"
-    assert site.story(job)[-4:] == ["job.turned_back", *site.story(job)[-3:-1], "job.cancelled"]
-    assert "step.undone copy_volume" in site.story(job)
-    assert "job.cancel_requested" in site.story(job)
+    assert site.story(job)[-5:] == [
+        "job.cancel_requested",
+        "job.turned_back",
+        "step.undone copy_volume",
+        "step.undone check_snapshot",
+        "job.cancelled",
+    ]
     vm.is_tidy()
     vm.runs()
     site.succeeded(site.client.extract_volume(shot.id, "vda", name=f"{vm.name}-copy"))
