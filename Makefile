@@ -18,6 +18,7 @@ setup: .venv/ready ## packages of Debian, Python environment, the lab's guest (e
 .venv/ready: pyproject.toml constraints.txt deploy/packages.txt
 	@mkdir -p var
 	@deploy/install-packages
+	@echo "Making the Python environment in .venv ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

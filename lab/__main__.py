@@ -23,7 +23,9 @@ def main() -> int:
     down = commands.add_parser("down", help="stop everything the lab started")
     down.add_argument("--remove", action="store_true", help="delete all it kept, too")
     commands.add_parser("status", help="say what is up; ends 1 when nothing is")
-    guest = commands.add_parser("guest", help="boot a guest and wait for its first tick")
+    guest = commands.add_parser(
+        "guest", help="make a guest, or boot one that is off, and wait for its first tick"
+    )
     guest.add_argument("name")
     guest.add_argument("--disks", type=int, default=1, help="how many disks (1)")
     guest.add_argument("--format", choices=("qcow2", "raw"), default="qcow2")
@@ -84,14 +86,24 @@ def _address(lab: Lab, part: str) -> str:
 
 def _guest(wanted: argparse.Namespace) -> int:
     lab = Lab(wanted.var)
+    if not lab.status()["libvirt"]:
+        raise LabError(f"the libvirtd of {lab.places.var} is down; `make up` or `python -m lab up` starts it")
     if wanted.remove:
         lab.guest(wanted.name).remove()
         print(f"Removed guest {wanted.name}.")
         return 0
     began = time.monotonic()
-    guest = lab.create_guest(
-        wanted.name, [wanted.format] * wanted.disks, memory_mib=wanted.memory_mib, uefi=wanted.uefi
-    )
+    if any(guest.name == wanted.name for guest in lab.guests()):
+        guest = lab.guest(wanted.name)
+        if guest.is_active:
+            print(f"Guest {guest.name} ({guest.uuid}) runs already.")
+            return 0
+        print(f"Guest {guest.name} is there and off: starting it as it is.")
+        guest.start()
+    else:
+        guest = lab.create_guest(
+            wanted.name, [wanted.format] * wanted.disks, memory_mib=wanted.memory_mib, uefi=wanted.uefi
+        )
     tick = guest.wait_tick(timeout_s=120)
     print(f"Guest {guest.name} ({guest.uuid}) ticks after {time.monotonic() - began:.1f} s: {tick.counter}.")
     print(f"Its serial log is {guest.serial.path}.")

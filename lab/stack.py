@@ -157,7 +157,8 @@ def _command(name: str, host: str, addresses: Addresses, run: Path) -> list[str]
         "beat": [*celery, "-A", "tasks.control", "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
         "flower": [
             *celery, "-A", "tasks.control", "flower", "--address=127.0.0.1", f"--port={flower}",
-            "--enable_events=False", "--tasks_columns=name,args,state,received,runtime,worker,uuid", "--read_only=True", "--purge_offline_workers=86400",
+            "--enable_events=False", "--tasks_columns=name,args,state,received,runtime,worker,uuid",
+            "--read_only=True", "--purge_offline_workers=86400",
             f"--basic_auth={addresses['FLOWER_LOGIN']}",
         ],
     }[name]  # fmt: skip
@@ -189,6 +190,27 @@ def _get(addresses: Addresses, path: str) -> str:
         return ""
 
 
+def _where_read(stack: Stack) -> str:
+    """The command line looks for var/stack.env; another folder has to be named to it."""
+    if stack.env_file == ROOT / "var" / "stack.env":
+        return "it reads var/stack.env"
+    return f"after: set -a; . {stack.env_file}; set +a"
+
+
+def _guests(stack: Stack) -> str:
+    """How many there are, and the command that starts or makes one."""
+    if os.environ.get("STILLFRAME_LIBVIRT_URI"):
+        return "those of that libvirt"
+    guests = stack.lab.guests()
+    off = [guest.name for guest in guests if not guest.is_active]
+    var = "" if stack.var == ROOT / "var" else f"STILLFRAME_VAR={stack.var} "
+    command = f"{var}.venv/bin/python -m lab guest {off[0] if off else 'NAME'}"
+    if not guests:
+        return f"none yet; `{command} --disks 3` makes one"
+    count = f"{len(guests)}, {len(guests) - len(off)} running"
+    return f"{count}; `{command}` starts {off[0]}" if off else f"{count}; `{command}` makes another"
+
+
 def main() -> int:
     """Do one command and say where things are."""
     parser = argparse.ArgumentParser(prog="python -m lab.stack", description=__doc__)
@@ -203,7 +225,8 @@ def main() -> int:
             print(
                 f"  Flower   {addresses['FLOWER_URL']}  (login {addresses['FLOWER_LOGIN'].replace(':', ' / ')})"
             )
-            print("  CLI      .venv/bin/stillframe vm list   (it reads var/stack.env)")
+            print(f"  CLI      .venv/bin/stillframe vm list   ({_where_read(stack)})")
+            print(f"  Guests   {_guests(stack)}")
         elif wanted.command == "down":
             stack.down()
             print("Stillframe is down; nothing of it runs.")

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from lab import Guest, Lab, LabError, readback
+from lab.__main__ import main
 
 pytestmark = pytest.mark.qemu
 
@@ -118,6 +119,21 @@ def test_the_power_button_is_heeded(guest: Guest) -> None:
     guest.wait_off()
 
     assert "counter" in readback.list_files(guest.disks["vda"])
+
+
+def test_the_command_starts_a_guest_that_is_off(
+    guest: Guest, lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m lab guest NAME` makes no second one: one that is off boots from its disks, one that runs is left."""
+    monkeypatch.setattr("sys.argv", ["lab", "--var", str(lab.places.var), "guest", guest.name])
+    before = guest.wait_tick()
+    guest.destroy()
+
+    assert main() == 0
+    assert f"Guest {guest.name} is there and off" in capsys.readouterr().out
+    assert guest.wait_tick().counter > before.counter
+    assert main() == 0
+    assert "runs already" in capsys.readouterr().out
 
 
 def test_a_name_is_used_once(guest: Guest, lab: Lab) -> None:
