@@ -16,6 +16,7 @@ from tasks.producer import Producer
 from web import problems
 from web.api import events, health, hosts, jobs, snapshots, vms, volumes
 from web.auth import actor
+from web.described import PROBLEM, TAGS, describe, operation_id
 from web.house import House
 from web.keys import Keys
 from web.limits import BodyLimit
@@ -31,8 +32,7 @@ VM snapshots as queued jobs. What takes time answers `202` with a job and its `L
 Every error is `application/problem+json` with a stable `code`, one plain sentence and a remedy."""
 
 _PROBLEM: dict[int | str, dict[str, Any]] = {
-    "default": {"description": "A problem", "content": {"application/problem+json": {}}, "model": Problem},
-    422: {"description": "The request cannot be understood", "model": Problem},
+    "default": {"description": "Any other problem", "content": {PROBLEM: {}}, "model": Problem},
 }
 
 
@@ -54,7 +54,10 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
     )
+    describe(app)
     app.state.house = house
     app.add_middleware(BodyLimit)
     problems.install(app)

@@ -63,10 +63,16 @@ def status_of(error: errors.StillframeError) -> int:
 def problem(error: errors.StillframeError, headers: dict[str, str] | None = None) -> ProblemResponse:
     """The answer for an error."""
     status = status_of(error)
-    body = {"type": f"urn:stillframe:problem:{error.code}", "title": title_of(type(error)), "status": status}
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
-    return ProblemResponse({**body, **error.to_json()}, status, headers)
+    return ProblemResponse(body_of(error), status, headers)
+
+
+def body_of(error: errors.StillframeError) -> dict[str, Any]:
+    """An error in the form of RFC 9457."""
+    title = title_of(type(error))
+    body = {"type": f"urn:stillframe:problem:{error.code}", "title": title, "status": status_of(error)}
+    return {**body, **error.to_json()}
 
 
 def title_of(error: type[errors.StillframeError]) -> str:

@@ -15,6 +15,7 @@ from stillframe.states import (
     VmState,
     VolumeSnapshotState,
 )
+from web import examples
 
 Item = TypeVar("Item")
 Json = dict[str, Any]
@@ -64,6 +65,8 @@ class Ref(Shape):
 class Host(Shape):
     """A hypervisor. `alive`: its worker was heard of lately."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.HOST))
+
     name: str
     alive: bool
     libvirt_version: str
@@ -91,6 +94,8 @@ class VmVolume(Shape):
 
 class Vm(Shape):
     """A virtual machine as its host's worker last saw it. `current` is the snapshot it stands on."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.VM))
 
     id: UUID
     name: str
@@ -125,6 +130,8 @@ class SnapshotVolume(Shape):
 class Snapshot(Shape):
     """A VM at an instant."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.SNAPSHOT))
+
     id: UUID
     name: str
     display_name: str
@@ -156,6 +163,8 @@ class Snapshot(Shape):
 
 class VolumeSnapshot(Shape):
     """One volume extracted out of a snapshot: a standalone image."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.VOLUME_SNAPSHOT))
 
     id: UUID
     name: str
@@ -199,6 +208,8 @@ class Step(Shape):
 class Job(Shape):
     """One operation on one VM, from request to end. `steps` is null in lists."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.JOB))
+
     id: UUID
     kind: str
     state: JobState
@@ -226,6 +237,8 @@ class Job(Shape):
 class Event(Shape):
     """An immutable fact. `job_kind` and `snapshot_name` say what the ids are about."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.EVENT))
+
     id: int
     at: datetime
     type: str
@@ -242,6 +255,8 @@ class Event(Shape):
 
 class Comment(Shape):
     """A person's words on a snapshot."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.COMMENT))
 
     id: UUID
     snapshot_id: UUID

@@ -6,16 +6,26 @@ from fastapi import Response
 
 from models.actor import Actor
 from models.queries.jobs import job
+from stillframe.errors import IdempotencyMismatch, StillframeError
 from stillframe.operations import Operation
+from web.described import CHANGE, keyed
 from web.house import House
 from web.shapes import Job, Json
 
-#: How the routes that submit are declared.
-ACCEPTED: dict[str, Any] = {
-    "status_code": 202,
-    "response_description": "The job; `Location` is where it is to be looked at.",
-    "responses": {202: {"model": Job, "headers": {"Location": {"schema": {"type": "string"}}}}},
+_LOCATION = {
+    "description": "The job",
+    "schema": {"type": "string", "examples": ["/v1/jobs/01a206ea-c839-..."]},
 }
+
+
+def accepted(*errors: StillframeError) -> dict[str, Any]:
+    """How a route that submits is declared, with the refusals it may give."""
+    may = keyed(*CHANGE, IdempotencyMismatch(key="nightly-2026-11-23"), *errors)
+    return {
+        "status_code": 202,
+        "response_description": "The job; `Location` is where it is to be looked at.",
+        "responses": {202: {"model": Job, "headers": {"Location": _LOCATION}}, **may},
+    }
 
 
 def submit(house: House, operation: Operation, actor: Actor, key: str | None, response: Response) -> Json:

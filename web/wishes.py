@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Header, Query
+from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from models.queries.paging import Wanted
@@ -18,6 +18,7 @@ from stillframe.errors import (
 )
 from stillframe.names import check_display_name
 from stillframe.operations import After, Quiesce
+from web import examples
 
 MAX_WAIT_S = 60.0
 _WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
@@ -50,6 +51,10 @@ Tag = Annotated[Words, Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Tag], Field(max_length=32)]
 Description = Annotated[Words, Field(max_length=4096)]
 Filter = Annotated[Words | None, Query(max_length=255)]
+VmPath = Annotated[str, Path(description="A VM's name or id", examples=["web1"])]
+SnapshotPath = Annotated[str, Path(description="A snapshot's id")]
+VolumePath = Annotated[str, Path(description="A volume snapshot's id")]
+JobPath = Annotated[str, Path(description="A job's id")]
 Wait = Annotated[
     Annotated[str, AfterValidator(_seconds)] | None,
     Query(
@@ -65,8 +70,13 @@ IdempotencyKey = Annotated[
         pattern=r"^[\x21-\x7e]+$",
     ),
 ]
-EventAfter = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
-IfMatch = Annotated[str | None, Header(max_length=1000)]
+EventAfter = Annotated[
+    int | None, Query(ge=0, le=2**63 - 1, description="An event's id: what came after it, oldest first")
+]
+IfMatch = Annotated[
+    str | None,
+    Header(max_length=1000, description="The ETag that was read: change it only if it is still so"),
+]
 
 
 class Wish(BaseModel):
@@ -82,6 +92,8 @@ class Wish(BaseModel):
 class WishSnapshot(Wish):
     """A snapshot to be taken. Without a type it becomes hot or cold, as the VM runs or not."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_SNAPSHOT))
+
     type: Literal["cold", "hot", "memory"] | None = None
     name: str | None = None
     display_name: str | None = None
@@ -94,11 +106,15 @@ class WishSnapshot(Wish):
 class WishRevert(Wish):
     """`after` says whether the VM is to run after a revert to a hot or cold snapshot."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_REVERT))
+
     after: After = "keep"
 
 
 class WishVolume(Wish):
     """A volume to be extracted."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_VOLUME))
 
     target: Annotated[Words, Field(max_length=255)]
     name: str | None = None
@@ -107,6 +123,8 @@ class WishVolume(Wish):
 class WishWords(Wish):
     """New words for a snapshot; what is left out stays."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_WORDS))
+
     display_name: Annotated[str, AfterValidator(check_display_name)] = ""
     description: Description = ""
     tags: Tags = Field(default_factory=list)
@@ -114,6 +132,8 @@ class WishWords(Wish):
 
 class WishComment(Wish):
     """A comment."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_COMMENT))
 
     text: Annotated[Words, Field(min_length=1, max_length=10_000)]
 

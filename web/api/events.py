@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Query
 
 from models.queries import events as rows
 from models.queries.paging import Wanted
+from stillframe.errors import JobNotFound, SnapshotNotFound, VmNotFound
 from stillframe.events import Level
+from web.described import PAGES, keyed
 from web.house import HouseOf
 from web.shapes import Event, Page
 from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
@@ -14,7 +16,14 @@ from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 
-@router.get("", response_model=Page[Event])
+@router.get(
+    "",
+    summary="List events",
+    response_model=Page[Event],
+    responses=keyed(
+        *PAGES, VmNotFound(vm="web9"), SnapshotNotFound(snapshot="01a206ea"), JobNotFound(job="01a206ea")
+    ),
+)
 def list_events(
     *,
     house: HouseOf,

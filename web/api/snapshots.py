@@ -9,18 +9,32 @@ from models.queries import events as event_rows
 from models.queries import snapshots as rows
 from models.queries import words
 from models.queries.paging import Wanted
+from stillframe.errors import (
+    AfterNotForMemory,
+    DeletionAsked,
+    DisplayNameInvalid,
+    NameInvalid,
+    SnapshotNotFound,
+    SnapshotNotReady,
+    VmGone,
+    VmNotFound,
+    VolumeNameTaken,
+    VolumeNotFound,
+)
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
 from stillframe.states import SnapshotState, SnapshotType
 from web.auth import ActorOf
+from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
 from web.shapes import Comment, Event, Job, Page, Snapshot
-from web.submitting import ACCEPTED, submit
+from web.submitting import accepted, submit
 from web.wishes import (
     EventAfter,
     Filter,
     IdempotencyKey,
     IfMatch,
     Instant,
+    SnapshotPath,
     WishComment,
     WishRevert,
     WishVolume,
@@ -31,6 +45,15 @@ from web.wishes import (
 
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 
+UNKNOWN = SnapshotNotFound(snapshot="01a206ea")
+BLOCKED = (
+    SnapshotNotReady(snapshot="before-patch", state="creating"),
+    DeletionAsked(snapshot="before-patch", job="01a206ea-d014-728d-927d-34762cc45e44"),
+    VmGone(vm="web9", host="hv1"),
+)
+_TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
+}
 Sort = Literal["created_at", "-created_at", "name", "-name"]
 
 
@@ -68,7 +91,12 @@ class _Narrowed:
 Narrowed = Annotated[_Narrowed, Depends()]
 
 
-@router.get("", response_model=Page[Snapshot])
+@router.get(
+    "",
+    summary="List snapshots",
+    response_model=Page[Snapshot],
+    responses=keyed(*PAGES, VmNotFound(vm="web9"), VmGone(vm="web9", host="hv1")),
+)
 def list_snapshots(
     *,
     house: HouseOf,
@@ -86,7 +114,9 @@ def list_snapshots(
         return rows.snapshots(connection, narrowed.filters(vm), sort, wanted)
 
 
-@router.get("/{snapshot}", response_model=Snapshot)
+@router.get(
+    "/{snapshot}", summary="Show a snapshot", response_model=Snapshot, responses={**_TAGGED, **keyed(UNKNOWN)}
+)
 def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
     """One snapshot. Its ETag is for PATCH."""
     with house.reads.connect() as connection:
@@ -95,13 +125,27 @@ def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
     return found
 
 
-@router.patch("/{snapshot}", response_model=Snapshot)
+@router.patch(
+    "/{snapshot}",
+    summary="Change the words of a snapshot",
+    response_model=Snapshot,
+    responses={
+        **_TAGGED,
+        **keyed(
+            *CHANGE,
+            *BODY,
+            UNKNOWN,
+            DisplayNameInvalid(why="it is empty"),
+            words.SnapshotChanged(snapshot="s1"),
+        ),
+    },
+)
 def edit_snapshot(
     *,
     house: HouseOf,
     actor: ActorOf,
     response: Response,
-    snapshot: str,
+    snapshot: SnapshotPath,
     wish: WishWords,
     if_match: IfMatch = None,
 ) -> Any:
@@ -111,13 +155,13 @@ def edit_snapshot(
     return show_snapshot(house=house, response=response, snapshot=snapshot)
 
 
-@router.delete("/{snapshot}", response_model=Job, **ACCEPTED)
+@router.delete("/{snapshot}", summary="Delete a snapshot", response_model=Job, **accepted(UNKNOWN, *BLOCKED))
 def delete_snapshot(
     *,
     house: HouseOf,
     actor: ActorOf,
     response: Response,
-    snapshot: str,
+    snapshot: SnapshotPath,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a snapshot to be deleted; the VM stays as it is."""
@@ -125,13 +169,18 @@ def delete_snapshot(
     return submit(house, operation, actor, idempotency_key, response)
 
 
-@router.post("/{snapshot}/revert", response_model=Job, **ACCEPTED)
+@router.post(
+    "/{snapshot}/revert",
+    summary="Bring the VM back to a snapshot",
+    response_model=Job,
+    **accepted(*BODY, UNKNOWN, *BLOCKED, AfterNotForMemory(after="stop")),
+)
 def revert_snapshot(
     *,
     house: HouseOf,
     actor: ActorOf,
     response: Response,
-    snapshot: str,
+    snapshot: SnapshotPath,
     wish: WishRevert | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
@@ -141,13 +190,25 @@ def revert_snapshot(
     return submit(house, operation, actor, idempotency_key, response)
 
 
-@router.post("/{snapshot}/volumes", response_model=Job, **ACCEPTED)
+@router.post(
+    "/{snapshot}/volumes",
+    summary="Extract a volume",
+    response_model=Job,
+    **accepted(
+        *BODY,
+        UNKNOWN,
+        *BLOCKED,
+        VolumeNotFound(where='snapshot "before-patch"', target="vdz", targets="vda"),
+        VolumeNameTaken(name="web1-archive"),
+        NameInvalid(name="a/b", what="volume snapshot", why="it has the character '/'"),
+    ),
+)
 def extract_volume(
     *,
     house: HouseOf,
     actor: ActorOf,
     response: Response,
-    snapshot: str,
+    snapshot: SnapshotPath,
     wish: WishVolume,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
@@ -156,9 +217,18 @@ def extract_volume(
     return submit(house, operation, actor, idempotency_key, response)
 
 
-@router.get("/{snapshot}/events", response_model=Page[Event])
-def list_events(
-    *, house: HouseOf, snapshot: str, wanted: Annotated[Wanted, Depends(wanted)], after: EventAfter = None
+@router.get(
+    "/{snapshot}/events",
+    summary="List the events of a snapshot",
+    response_model=Page[Event],
+    responses=keyed(*PAGES, UNKNOWN),
+)
+def list_snapshot_events(
+    *,
+    house: HouseOf,
+    snapshot: SnapshotPath,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    after: EventAfter = None,
 ) -> Any:
     """What happened to it, newest first; with `after` oldest first from there."""
     id_ = snapshot_id(snapshot)
@@ -167,8 +237,15 @@ def list_events(
         return event_rows.events(connection, event_rows.Filters(snapshot=id_, after=after), wanted)
 
 
-@router.get("/{snapshot}/comments", response_model=Page[Comment])
-def list_comments(*, house: HouseOf, snapshot: str, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
+@router.get(
+    "/{snapshot}/comments",
+    summary="List the comments on a snapshot",
+    response_model=Page[Comment],
+    responses=keyed(*PAGES, UNKNOWN),
+)
+def list_comments(
+    *, house: HouseOf, snapshot: SnapshotPath, wanted: Annotated[Wanted, Depends(wanted)]
+) -> Any:
     """What was said about it, oldest first."""
     id_ = snapshot_id(snapshot)
     with house.reads.connect() as connection:
@@ -176,7 +253,13 @@ def list_comments(*, house: HouseOf, snapshot: str, wanted: Annotated[Wanted, De
         return event_rows.comments(connection, id_, wanted)
 
 
-@router.post("/{snapshot}/comments", response_model=Comment, status_code=201)
-def add_comment(*, house: HouseOf, actor: ActorOf, snapshot: str, wish: WishComment) -> Any:
+@router.post(
+    "/{snapshot}/comments",
+    summary="Comment on a snapshot",
+    response_model=Comment,
+    status_code=201,
+    responses=keyed(*CHANGE, *BODY, UNKNOWN),
+)
+def add_comment(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishComment) -> Any:
     """Says something about it. Comments are kept as they are."""
     return words.comment(house.engine, snapshot_id(snapshot), wish.text, actor.name)

@@ -7,15 +7,22 @@ from fastapi import APIRouter, Depends, Query
 
 from models.queries import volumes as rows
 from models.queries.paging import Wanted
+from stillframe.errors import SnapshotNotFound, VmNotFound, VolumeSnapshotNotFound
 from stillframe.states import VolumeSnapshotState
+from web.described import PAGES, keyed
 from web.house import HouseOf
 from web.shapes import Page, VolumeSnapshot
-from web.wishes import Filter, snapshot_id, volume_id, wanted
+from web.wishes import Filter, VolumePath, snapshot_id, volume_id, wanted
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])
 
 
-@router.get("", response_model=Page[VolumeSnapshot])
+@router.get(
+    "",
+    summary="List volume snapshots",
+    response_model=Page[VolumeSnapshot],
+    responses=keyed(*PAGES, VmNotFound(vm="web9"), SnapshotNotFound(snapshot="01a206ea")),
+)
 def list_volumes(
     *,
     house: HouseOf,
@@ -32,8 +39,13 @@ def list_volumes(
         return rows.volumes(connection, filters, wanted)
 
 
-@router.get("/{volume}", response_model=VolumeSnapshot)
-def show_volume(*, house: HouseOf, volume: str) -> Any:
+@router.get(
+    "/{volume}",
+    summary="Show a volume snapshot",
+    response_model=VolumeSnapshot,
+    responses=keyed(VolumeSnapshotNotFound(volume="01a206eb")),
+)
+def show_volume(*, house: HouseOf, volume: VolumePath) -> Any:
     """One volume snapshot."""
     with house.reads.connect() as connection:
         return rows.volume(connection, volume_id(volume))

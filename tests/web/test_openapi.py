@@ -1,0 +1,111 @@
+"""The OpenAPI document: whoever reads it, or generates a client from it, finds everything that can come back."""
+
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from stillframe import errors
+from tests.web.conftest import Api
+from web import examples, shapes, wishes
+from web.problems import STATUS
+from web.submitting import accepted
+
+pytestmark = pytest.mark.postgres
+
+Json = dict[str, Any]
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def document(api: Api) -> Json:
+    found: Json = httpx.get(f"{api.url}/openapi.json").json()
+    return found
+
+
+def operations(document: Json) -> list[tuple[str, str, Json]]:
+    """Method, path and operation, of all."""
+    return [(method, path, one) for path, of in document["paths"].items() for method, one in of.items()]
+
+
+def test_every_operation_is_named_and_told(document: Json) -> None:
+    """A short name that no other has, a summary that is not the name, a description, a tag that is described."""
+    tags = {tag["name"] for tag in document["tags"]}
+    names = [one["operationId"] for _, _, one in operations(document)]
+
+    assert len(names) == len(set(names))
+    assert all(name.isidentifier() and len(name) <= 25 for name in names)
+    for _, path, one in operations(document):
+        assert one["summary"], path
+        assert one["description"], path
+        assert set(one["tags"]) <= tags, path
+
+
+def test_every_operation_lists_its_problems(document: Json) -> None:
+    """Each status with examples whose code belongs to it; without a key, read-only, and the body's where they apply."""
+    for method, path, one in operations(document):
+        found = {status: answer for status, answer in one["responses"].items() if status >= "4"}
+        codes = set()
+        for status, answer in found.items():
+            content = answer["content"]
+            assert set(content) == {PROBLEM}, path
+            assert content[PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
+            for code, example in content[PROBLEM].get("examples", {}).items():
+                assert (str(example["value"]["status"]), example["value"]["code"]) == (status, code)
+                assert "{" not in example["value"]["detail"] + example["value"]["remedy"], code
+                codes.add(code)
+        if path.startswith("/v1"):
+            assert {"key.missing", "key.refused", "database.unavailable", "request.invalid"} <= codes, path
+            assert ("key.read_only" in codes) is (method != "get"), path
+            assert ("request.body_too_large" in codes) is ("requestBody" in one), path
+            assert any(code.endswith("not_found") for code in codes) is ("{" in path or "vm" in str(one)), (
+                path
+            )
+
+
+def test_bodies_have_examples(document: Json) -> None:
+    """All that are sent, and all that come back but pages, whose items have them."""
+    schemas = document["components"]["schemas"]
+    for name in (
+        *(one for one in schemas if one.startswith("Wish")),
+        "Snapshot",
+        "Job",
+        "Vm",
+        "Host",
+        "Event",
+    ):
+        assert schemas[name]["examples"], name
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"),
+    [
+        (shapes.Host, examples.HOST),
+        (shapes.Vm, examples.VM),
+        (shapes.Snapshot, examples.SNAPSHOT),
+        (shapes.VolumeSnapshot, examples.VOLUME_SNAPSHOT),
+        (shapes.Job, examples.JOB),
+        (shapes.Event, examples.EVENT),
+        (shapes.Comment, examples.COMMENT),
+        (wishes.WishSnapshot, examples.WISH_SNAPSHOT),
+        (wishes.WishRevert, examples.WISH_REVERT),
+        (wishes.WishVolume, examples.WISH_VOLUME),
+        (wishes.WishWords, examples.WISH_WORDS),
+        (wishes.WishComment, examples.WISH_COMMENT),
+    ],
+)
+def test_an_example_is_what_it_is_an_example_of(shape: Any, example: Json) -> None:
+    """With every field that an answer has, and no other."""
+    TypeAdapter(shape).validate_python(example)
+    fields = set(shape.model_fields)
+
+    assert set(example) <= fields
+    if issubclass(shape, shapes.Shape):
+        assert set(example) == fields
+
+
+def test_a_refusal_that_is_declared_has_a_status() -> None:
+    """Each family has its place in the table, the new ones too."""
+    assert STATUS[errors.Forbidden] == 403
+    assert set(accepted()["responses"]) == {202, 401, 403, 422, 503}

@@ -1,0 +1,87 @@
+"""What the OpenAPI document says beyond the code: the problems that an operation can answer with, an example of each."""
+
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from models.queries.paging import CursorInvalid
+from stillframe.errors import Forbidden, KeyMissing, KeyRefused, StillframeError
+from web.errors import BodyNotJson, BodyTooLarge, DatabaseUnavailable, RequestNotValid
+from web.limits import BODY_BYTES
+from web.problems import ProblemResponse, body_of, status_of
+from web.shapes import Json, Problem
+
+PROBLEM = str(ProblemResponse.media_type)
+
+TAGS = [
+    {"name": "hosts", "description": "Hypervisors, as their workers report them."},
+    {"name": "VMs", "description": "Virtual machines, as their hosts' workers last saw them."},
+    {"name": "snapshots", "description": "VMs at an instant, and what can be asked of them."},
+    {"name": "volume snapshots", "description": "Volumes extracted out of snapshots: standalone images."},
+    {"name": "jobs", "description": "What was asked for, and how it goes."},
+    {"name": "events", "description": "What has happened: facts that never change."},
+    {"name": "health", "description": "For those who watch the process. No key needed."},
+]
+
+
+def _wrong_field() -> StillframeError:
+    why = "input should be greater than or equal to 1"
+    return RequestNotValid(summary=f"query.limit: {why}", fields=[{"where": "query.limit", "why": why}])
+
+
+#: What any operation that needs a key may answer, then those that change something, take a body, or answer in pages.
+ANY: tuple[StillframeError, ...] = (KeyMissing(), KeyRefused(), _wrong_field(), DatabaseUnavailable())
+CHANGE: tuple[StillframeError, ...] = (Forbidden(),)
+BODY: tuple[StillframeError, ...] = (
+    BodyNotJson(why="Expecting ',' delimiter at character 17"),
+    BodyTooLarge(limit_bytes=BODY_BYTES),
+)
+PAGES: tuple[StillframeError, ...] = (CursorInvalid(),)
+
+
+def problems(*errors: StillframeError) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can raise these, by status, each with its example."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        status = status_of(error)
+        words = HTTPStatus(status).phrase
+        answer = found.setdefault(
+            status, {"model": Problem, "description": words, "content": {PROBLEM: {"examples": {}}}}
+        )
+        examples = answer["content"][PROBLEM]["examples"]
+        examples[error.code] = {"summary": error.code, "value": body_of(error)}
+    return found
+
+
+def keyed(*errors: StillframeError) -> dict[int | str, dict[str, Any]]:
+    """The same for a route under /v1, which can give the problems of ANY too."""
+    return problems(*ANY, *errors)
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the function: `create_snapshot`. Clients that are generated call their methods so."""
+    return route.name
+
+
+def describe(app: FastAPI) -> None:
+    """Lets the document say that problems are problems: FastAPI files every schema under application/json."""
+    generate: Callable[[], Json] = app.openapi
+
+    def openapi() -> Json:
+        document = generate()
+        for answer in _answers(document):
+            content = answer.get("content", {})
+            if PROBLEM in content and "application/json" in content:
+                content[PROBLEM]["schema"] = content.pop("application/json")["schema"]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _answers(document: Json) -> Iterator[Json]:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            yield from operation["responses"].values()

@@ -1,0 +1,181 @@
+"""Examples for the OpenAPI document: one VM, its snapshots and jobs, as a reader of /docs sees them."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_VM = {"id": "8f4075f4-80a8-4128-ab9d-8378d1471d0a", "name": "web1"}
+_SNAPSHOT = "01a206ea-c83f-73bd-b757-917a5895aa7f"
+_JOB = "01a206ea-c839-7aa0-8c54-0f6b51f24fd9"
+_VOLUME = "01a206eb-3d01-7e21-9a0e-6a6be4ce55b0"
+_OWNER = {"account": "admin", "domain": "/"}
+_FOLDER = "/var/lib/libvirt/images/stillframe"
+
+HOST: Json = {
+    "name": "hv1",
+    "alive": True,
+    "libvirt_version": "9.0.0",
+    "qemu_version": "7.2.22",
+    "cpus": 32,
+    "memory_bytes": 137438953472,
+    "vms": 12,
+    "jobs_queued": 0,
+    "jobs_running": 1,
+    "registered_at": "2026-11-01T08:00:00Z",
+    "last_seen_at": "2026-11-23T05:39:40Z",
+}
+
+VM: Json = {
+    **_VM,
+    "host": "hv1",
+    "state": "running",
+    "reason": "booted",
+    "memory_bytes": 4294967296,
+    "current": {"id": _SNAPSHOT, "name": "before-patch"},
+    "volumes": [
+        {
+            "target": "vda",
+            "path": f"{_FOLDER}/{_VM['id']}/vda-{_JOB}.qcow2",
+            "format": "qcow2",
+            "storage": "file",
+            "virtual_bytes": 21474836480,
+            "size_bytes": 798720,
+            "why_not": None,
+        }
+    ],
+    **_OWNER,
+    "created_at": "2026-11-01T08:00:02Z",
+    "seen_at": "2026-11-23T05:39:40Z",
+}
+
+SNAPSHOT: Json = {
+    "id": _SNAPSHOT,
+    "name": "before-patch",
+    "display_name": "패치 전",
+    "description": "before the patch of November",
+    "state": "ready",
+    "type": "hot",
+    "consistency": "filesystem",
+    "current": True,
+    "parent_id": None,
+    "vm": _VM,
+    "vm_state": "running",
+    "host": "hv1",
+    **_OWNER,
+    "policy_id": None,
+    "tags": ["patch"],
+    "held": False,
+    "created_at": "2026-11-23T05:39:39.071Z",
+    "ready_at": "2026-11-23T05:39:39.544Z",
+    "expires_at": None,
+    "size_bytes": 2327642112,
+    "memory_bytes": None,
+    "pause_ms": 0,
+    "freeze_ms": 165,
+    "volumes": [
+        {
+            "target": "vda",
+            "layer": "/var/lib/libvirt/images/web1.qcow2",
+            "virtual_bytes": 21474836480,
+            "size_bytes": 2327642112,
+        }
+    ],
+    "actions": {
+        "revert": {"allowed": True, "reason": None},
+        "delete": {"allowed": True, "reason": None},
+        "extract": {"allowed": True, "reason": None},
+    },
+    "error": None,
+}
+
+VOLUME_SNAPSHOT: Json = {
+    "id": _VOLUME,
+    "name": "web1-archive",
+    "state": "ready",
+    "snapshot_id": _SNAPSHOT,
+    "vm": _VM,
+    "host": "hv1",
+    "target": "vda",
+    "format": "qcow2",
+    "virtual_bytes": 21474836480,
+    "size_bytes": 2327642112,
+    "sha256": "b452c1481509569edc4e6ca46e9f15a2420861425384d742a85f4196a004bc4e",
+    "path": f"{_FOLDER}/volumes/{_VOLUME}.qcow2",
+    **_OWNER,
+    "created_at": "2026-11-23T05:40:08.961Z",
+    "ready_at": "2026-11-23T05:41:10.120Z",
+    "error": None,
+}
+
+JOB: Json = {
+    "id": _JOB,
+    "kind": "create_snapshot",
+    "state": "running",
+    "phase": "switch_to_overlays",
+    "host": "hv1",
+    "vm": _VM,
+    "snapshot_id": _SNAPSHOT,
+    "snapshot_name": "before-patch",
+    "volume_snapshot_id": None,
+    "progress": {"done": 536870912, "total": 1073741824, "unit": "bytes", "rate": 268435456, "eta_s": 2},
+    "steps": [
+        {
+            "name": "check_vm",
+            "state": "done",
+            "started_at": "2026-11-23T05:39:39.102Z",
+            "finished_at": "2026-11-23T05:39:39.118Z",
+            "output": {},
+        }
+    ],
+    "attempt": 1,
+    "worker": "hv1/fa7640d3-fd61-408b-bcdc-ab6a44a34d29/30857/399635",
+    "priority": 3,
+    "requested_by": "admin",
+    "idempotency_key": "nightly-2026-11-23",
+    "request": {"vm": _VM["id"], "type": "hot", "name": "before-patch", "quiesce": "prefer"},
+    "created_at": "2026-11-23T05:39:39.065Z",
+    "started_at": "2026-11-23T05:39:39.090Z",
+    "finished_at": None,
+    "cancel_requested_at": None,
+    "error": None,
+}
+
+EVENT: Json = {
+    "id": 4711,
+    "at": "2026-11-23T05:39:39.065Z",
+    "type": "job.queued",
+    "level": "info",
+    "actor": "admin",
+    "vm": _VM,
+    "snapshot_id": _SNAPSHOT,
+    "snapshot_name": "before-patch",
+    "job_id": _JOB,
+    "job_kind": "create_snapshot",
+    "message": "",
+    "data": {"kind": "create_snapshot", "vm": "web1"},
+}
+
+COMMENT: Json = {
+    "id": "01a206ec-0b52-7c1f-9d57-41f0a33f0a11",
+    "snapshot_id": _SNAPSHOT,
+    "author": "admin",
+    "text": "되돌려도 됩니다",
+    "created_at": "2026-11-23T05:42:00Z",
+}
+
+WISH_SNAPSHOT: Json = {
+    "type": "hot",
+    "name": "before-patch",
+    "display_name": "패치 전",
+    "quiesce": "prefer",
+    "tags": ["patch"],
+}
+WISH_REVERT: Json = {"after": "keep"}
+WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}
+WISH_WORDS: Json = {"display_name": "패치 전", "tags": ["patch", "november"]}
+WISH_COMMENT: Json = {"text": "되돌려도 됩니다"}
+
+
+def shown(example: Json) -> Json:
+    """The `json_schema_extra` of a model that this is an example of."""
+    return {"examples": [example]}
