@@ -1,6 +1,6 @@
 """One worker's hold of a job: what its steps intend and reach, its lease, and how it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -142,6 +142,8 @@ class Attempt:
     steps: dict[str, StepRecord]
     #: Why the job turned back, while it is undoing.
     error: Json | None
+    #: The folders of the VM's other snapshots that are or were whole, by their ids.
+    known: dict[UUID, str] = field(default_factory=dict)
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 

@@ -3,7 +3,7 @@
 A layer is referenced by the snapshots that froze it, by the VM if it is a volume's head, and by the layers on top of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -74,6 +74,10 @@ class Tree:
         """Whether the VM writes to this layer."""
         return path in self.heads.values()
 
+    def is_idle(self, path: str) -> bool:
+        """Whether neither the VM nor a snapshot refers to this layer."""
+        return not (self.is_head(path) or self.snapshots_at(path))
+
     def line(self, path: str) -> tuple[str, ...]:
         """A layer and all that it stands on, top first, as far down as this tree knows."""
         found = [path]
@@ -97,12 +101,15 @@ class Tree:
         return None
 
 
-def collect(tree: Tree) -> tuple[Unlink | Merge, ...]:
+def collect(tree: Tree, gone: Collection[str]) -> tuple[Unlink | Merge, ...]:
     """What gives back the space of all that nothing needs, in an order that may be cut anywhere.
 
-    A layer without reference and children goes. One without reference and with one child takes up that child.
-    One with several children stays: writing into it would change every branch that stands on it.
+    `gone` are the layers whose use was just given up: the head that a revert left, what a deleted snapshot froze.
+    Of the layers nothing stands on, only they may go, and those they alone stood on: any other may be a disk that
+    somebody put aside. A layer without reference and with one child takes up that child. One with several children
+    stays: writing into it would change every branch that stands on it.
     """
+    tree = replace(tree, pinned=tree.pinned | _put_aside(tree, gone))
     acts: list[Unlink | Merge] = []
     while act := _next(tree):
         acts.append(act)
@@ -110,11 +117,19 @@ def collect(tree: Tree) -> tuple[Unlink | Merge, ...]:
     return tuple(acts)
 
 
+def _put_aside(tree: Tree, gone: Collection[str]) -> set[str]:
+    """Idle layers at the top of their line that nobody gave up, with all they stand on."""
+    leaves = [
+        path for path in tree.layers if tree.is_idle(path) and not tree.children(path) and path not in gone
+    ]
+    return {path for leaf in leaves for path in tree.line(leaf)}
+
+
 def _next(tree: Tree) -> Unlink | Merge | None:
     idle = [
         layer
         for _, layer in sorted(tree.layers.items())
-        if not (tree.is_head(layer.path) or tree.snapshots_at(layer.path) or layer.path in tree.pinned)
+        if tree.is_idle(layer.path) and layer.path not in tree.pinned
     ]
     for layer in idle:
         if layer.backing is not None and not tree.children(layer.path):
@@ -132,7 +147,7 @@ def _merge_into(tree: Tree, base: Layer) -> Merge:
     """The longest merge that starts here: idle layers with one child each are passed through in one go."""
     between: list[str] = []
     (top,) = tree.children(base.path)
-    while not tree.is_head(top) and not tree.snapshots_at(top) and len(tree.children(top)) == 1:
+    while tree.is_idle(top) and top not in tree.pinned and len(tree.children(top)) == 1:
         between.append(top)
         (top,) = tree.children(top)
     return Merge(base.target, base.path, top, tuple(between))

@@ -32,6 +32,7 @@ class Settings:
     heartbeat_s: float = _setting("Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0)
     agent_timeout_s: int = _setting("Seconds to wait for a guest agent's answer, 1 to 60.", 10)
     inventory_s: float = _setting("Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0)
+    lock_folder: str = _setting("Where a host's workers keep the locks of its VMs.", "/run/stillframe")
     block_layers_folder: str = _setting(
         "Where the layers of volumes that are block devices are kept.", "/var/lib/libvirt/images"
     )

@@ -3,6 +3,7 @@
 There is no second path for "after a crash": whoever holds the job calls `carry` with the journal as it is.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,9 @@ Result = TypeVar("Result")
 
 #: How often a step past the point of no return, or an undo, is tried before a person is asked.
 TRIES = 3
+#: Seconds for which something that passes (a busy VM, a full disk) is waited for behind the point of no return.
+PATIENCE_S = 600.0
+LONGEST_NAP_S = 5.0
 #: Seconds to wait for a libvirt daemon that went away.
 RECONNECT_S = 120.0
 
@@ -138,11 +142,11 @@ class _Carrier:
 
     def _persistently(self, act: Callable[[Work], Result], *, final: bool) -> Result:
         """Does an act; again when libvirt went away meanwhile, and, where there is no way back, when it failed."""
-        tries = 0
+        tries, until = 0, time.monotonic() + PATIENCE_S
         while True:
             try:
                 return act(self.work)
-            except (LostLease, Cancelled):
+            except LostLease:
                 raise
             except HostLost:
                 tries += 1
@@ -151,13 +155,21 @@ class _Carrier:
                 logger.warning("connection to libvirt lost; reconnecting")
                 self.work.host.reconnect(RECONNECT_S)
             except Exception as failure:
-                tries += 1
                 if not final:
                     raise
-                if tries >= TRIES:
+                tries += 1
+                passing = _may_pass(failure) and time.monotonic() < until
+                if tries >= TRIES and not passing:
                     raise _NoWayBack from failure
                 logger.warning("past the point of no return, trying again: %s", failure)
-                time.sleep(0.5 * tries)
+                time.sleep(min(0.5 * tries, LONGEST_NAP_S))
+                self.progress.check()
+
+
+def _may_pass(failure: Exception) -> bool:
+    """Whether what is in the way may go away by itself, or somebody may soon make room."""
+    full = isinstance(failure, OSError) and failure.errno == errno.ENOSPC
+    return full or isinstance(failure, NotNow) or "No space left" in str(failure)
 
 
 def _as_error(failure: BaseException | None) -> dict[str, Any]:

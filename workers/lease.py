@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -41,16 +42,22 @@ def _beat(
 ) -> None:
     told: dict[str, Any] | None = None
     since_s = 0.0
+    held_until = time.monotonic() + lease_s
     while not over.wait(LOOK_S):
         since_s += LOOK_S
         now = progress.to_json()
         if now == told and since_s < every_s:
             continue
+        asked_at = time.monotonic()
         try:
             progress.cancel_asked = attempt.renew(lease_s, now) or progress.cancel_asked
-            told, since_s = now, 0.0
+            told, since_s, held_until = now, 0.0, asked_at + lease_s
         except LostLease:
             progress.lease_lost = True
             return
         except Exception as error:  # the database is away: the lease runs on, and the next beat tries again
             logger.warning("could not renew the lease: %s", error)
+            if time.monotonic() >= held_until:
+                # Somebody else may have the job by now. Whoever comes back to the database finds out.
+                progress.lease_lost = True
+                return

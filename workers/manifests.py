@@ -1,23 +1,29 @@
 """The manifest of a snapshot: what lies on the host beside the layers, so that the tree is known without any database.
 
-A manifest is a reference: the layers it names stay as they are for as long as its state is not `deleting`.
+A manifest is a reference: the layers it names stay as they are for as long as its state is not `deleting`. It lies in
+every home that a volume of the snapshot has, so that no volume can be taken away with what protects the others; the
+copy with the highest revision counts.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Images, Source
 from stillframe.errors import HypervisorFailed
+from stillframe.names import snapshot_folder
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """`state`: ready or deleting. `definition` is the VM's own, with secrets; its disks are not to be believed."""
+    """`state`: ready or deleting. `folder` holds memory and NVRAM.
+
+    `definition` is the VM's own, with secrets; which images it names is not to be believed.
+    """
 
     id: UUID
     vm: UUID
@@ -33,10 +39,12 @@ class Manifest:
     vm_state: str
     definition: str
     memory: bool = False
-    nvram: bool = False
+    #: Where the VM has its UEFI variable store; None if it has none, or none was there to be kept.
+    nvram: str | None = None
     consistency: str | None = None
     #: name, display_name, description, tags, created_at: for people, and to rebuild rows from.
     words: dict[str, Any] = field(default_factory=dict)
+    revision: int = 1
 
     @property
     def memory_path(self) -> str:
@@ -50,7 +58,18 @@ class Manifest:
 
     def deleting(self) -> "Manifest":
         """The same, once it is no reference any more."""
-        return replace(self, state="deleting")
+        return replace(self, state="deleting", revision=self.revision + 1)
+
+    def repointed(self, old: str, new: Source) -> "Manifest":
+        """The same, with one layer's data found in another."""
+        volumes = {target: new if layer.path == old else layer for target, layer in self.volumes.items()}
+        return replace(self, volumes=volumes, revision=self.revision + 1)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Every folder that has a copy of this manifest, its own first."""
+        others = {snapshot_folder(home, self.id) for home in self.homes.values()} - {self.folder}
+        return (self.folder, *sorted(others))
 
 
 def note_of(snapshot: UUID | None) -> str:
@@ -74,10 +93,10 @@ def nvram_in(folder: str) -> str:
 
 
 def write(images: Images, manifest: Manifest) -> None:
-    """Puts a manifest on disk, whole and durable."""
+    """Puts a manifest on disk, each copy whole and durable."""
     values = asdict(manifest) | {"schema": SCHEMA, "id": str(manifest.id), "vm": str(manifest.vm)}
-    del values["folder"]
-    images.write_text(path_in(manifest.folder), json.dumps(values, ensure_ascii=False, indent=1))
+    for folder in manifest.folders:
+        images.write_text(path_in(folder), json.dumps(values, ensure_ascii=False, indent=1))
 
 
 def read(images: Images, folder: str) -> Manifest | None:
@@ -90,23 +109,26 @@ def read(images: Images, folder: str) -> Manifest | None:
     if text is None:
         return None
     try:
-        return _from_json(folder, json.loads(text))
+        return _from_json(json.loads(text))
     except (ValueError, KeyError, TypeError) as error:
         raise HypervisorFailed(
             detail=f"{path_in(folder)} is no manifest of this version: {error!r}"
         ) from error
 
 
-def _from_json(folder: str, values: dict[str, Any]) -> Manifest:
+def _from_json(values: dict[str, Any]) -> Manifest:
     if values.pop("schema") != SCHEMA:
         raise ValueError("another schema")
     values["volumes"] = {target: Source(**source) for target, source in values["volumes"].items()}
-    return Manifest(**values | {"id": UUID(values["id"]), "vm": UUID(values["vm"]), "folder": folder})
+    return Manifest(**values | {"id": UUID(values["id"]), "vm": UUID(values["vm"])})
 
 
-def in_homes(images: Images, homes: Iterable[str]) -> Iterator[Manifest]:
-    """Every snapshot of a VM that lies in its homes."""
-    for home in homes:
-        for path in images.listing(home):
-            if path.endswith(".snapshot") and (manifest := read(images, path)):
-                yield manifest
+def find(images: Images, homes: Iterable[str], folders: Iterable[str] = ()) -> tuple[Manifest, ...]:
+    """Every snapshot of a VM that lies in these homes or has one of these folders, each by its newest copy."""
+    places = {path for home in homes for path in images.listing(home) if path.endswith(".snapshot")}
+    newest: dict[UUID, Manifest] = {}
+    for folder in sorted(places | set(folders)):
+        manifest = read(images, folder)
+        if manifest and (manifest.id not in newest or newest[manifest.id].revision < manifest.revision):
+            newest[manifest.id] = manifest
+    return tuple(newest[id_] for id_ in sorted(newest))

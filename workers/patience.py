@@ -26,7 +26,7 @@ def patiently(act: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
         except LostRace:
             if not tried:
                 raise
-            return None
+            return None  # the commit whose answer was lost
         except DatabaseAway as error:
             if time.monotonic() > until:
                 raise

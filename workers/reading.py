@@ -1,11 +1,13 @@
 """Reading the truth of one VM off its host: its volumes, the tree of its layers, and why a volume is left out."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
-from stillframe.errors import StillframeError
+from stillframe.errors import ManifestMissing, StillframeError, VmDrifted
 from stillframe.layers import Layer, Tree
 from stillframe.names import TARGET, home_of, is_in_home
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
@@ -14,21 +16,25 @@ from workers import manifests
 logger = logging.getLogger(__name__)
 
 SNAPSHOT_FORMATS = {"raw", "qcow2"}
+#: As `names.layer_path` makes them; any other file in a home is not ours.
+_LAYER_NAME = re.compile(r"[a-z][a-z0-9]*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.qcow2")
 
 
 def why_not(volume: VolumeFacts) -> str | None:
     """Why a disk is left out of snapshots, or None if it is a volume like any other."""
-    if volume.device != "disk":
-        return f"it is a {volume.device}"
-    if volume.read_only:
-        return "it is read-only"
-    if volume.shared:
-        return "it is shared with other VMs"
-    if volume.storage not in {"file", "block"}:
-        return f"its storage is {volume.storage}, not a file or block device"
-    if volume.format not in SNAPSHOT_FORMATS:
-        return f"its format is {volume.format}, not raw or qcow2"
-    return None if TARGET.fullmatch(volume.target) else f"its target {volume.target!r} is not supported"
+    reasons = (
+        (volume.device != "disk", f"it is a {volume.device}"),
+        (volume.read_only, "it is read-only"),
+        (volume.shared, "it is shared with other VMs"),
+        (volume.encrypted, "it is encrypted"),
+        (
+            volume.storage not in {"file", "block"},
+            f"its storage is {volume.storage}, not a file or block device",
+        ),
+        (volume.format not in SNAPSHOT_FORMATS, f"its format is {volume.format}, not raw or qcow2"),
+        (not TARGET.fullmatch(volume.target), f"its target {volume.target!r} is not supported"),
+    )
+    return next((words for holds, words in reasons if holds), None)
 
 
 def usable(vm: VmFacts) -> tuple[VolumeFacts, ...]:
@@ -41,7 +47,7 @@ def own_image(chain: tuple[ImageFacts, ...], vm: VmFacts) -> ImageFacts:
     return next((image for image in chain if not is_in_home(image.path, vm.uuid)), chain[-1])
 
 
-def home_for(images: Images, vm: VmFacts, volume: VolumeFacts, block_layers_folder: str) -> str:
+def home_for(vm: VmFacts, volume: VolumeFacts, block_layers_folder: str) -> str:
     """The folder for this volume's layers: beside its own image, or the configured one for a block device."""
     if is_in_home(volume.path, vm.uuid):
         return volume.path.rsplit("/", 1)[0]
@@ -50,42 +56,105 @@ def home_for(images: Images, vm: VmFacts, volume: VolumeFacts, block_layers_fold
     return home_of(volume.path, vm.uuid)
 
 
-def read_tree(images: Images, vm: VmFacts, block_layers_folder: str) -> Tree:
-    """The layers of all volumes, from the images' own headers, and the snapshots, from their manifests.
+@dataclass(frozen=True)
+class Reader:
+    """Reads trees on one host. `known` are the snapshots that must have a manifest: their folders by id."""
 
-    Raises HypervisorFailed if a chain has a hole.
+    images: Images
+    block_layers_folder: str
+    known: Mapping[UUID, str]
+
+    def tree(self, vm: VmFacts) -> Tree:
+        """The layers of all volumes, from the images' own headers, and the snapshots, from their manifests.
+
+        Raises HypervisorFailed if a chain has a hole or a manifest cannot be understood, ManifestMissing if a known
+        snapshot has none: what that one needs could not be told from what nobody needs.
+        """
+        own_images, layers = self._chains(vm)
+        names = _Names(self.images, layers)
+        self._add_strays(vm, names, layers)
+        found = self.manifests(vm)
+        for id_, folder in self.known.items():
+            if id_ not in {manifest.id for manifest in found}:
+                raise ManifestMissing(snapshot=id_, vm=vm.name, folder=folder)
+        tree = Tree(
+            layers=layers,
+            heads={volume.target: volume.path for volume in usable(vm)},
+            frozen={
+                manifest.id: {target: names.of(source.path) for target, source in manifest.volumes.items()}
+                for manifest in found
+                if manifest.state != "deleting"
+            },
+        )
+        return replace(tree, pinned=_pinned(tree, own_images, vm))
+
+    def manifests(self, vm: VmFacts) -> tuple[manifests.Manifest, ...]:
+        """Every snapshot of this VM that lies on the host."""
+        return manifests.find(self.images, self.homes(vm), self.known.values())
+
+    def homes(self, vm: VmFacts) -> list[str]:
+        """The folders that hold layers and snapshots of this VM now."""
+        return sorted({home_for(vm, volume, self.block_layers_folder) for volume in usable(vm)})
+
+    def _chains(self, vm: VmFacts) -> tuple[set[str], dict[str, Layer]]:
+        layers: dict[str, Layer] = {}
+        own_images: set[str] = set()
+        for volume in usable(vm):
+            chain = self.images.chain(volume.path, volume.format)
+            own = own_image(chain, vm)
+            own_images.add(own.path)
+            for image in chain[: chain.index(own) + 1]:
+                layers[image.path] = _layer(image, volume.target, own.path)
+        return own_images, layers
+
+    def _add_strays(self, vm: VmFacts, names: "_Names", layers: dict[str, Layer]) -> None:
+        """Layers in the VM's homes that no volume stands on now: frozen ones of other branches, and what is left over."""
+        for home in self.homes(vm):
+            for path in self.images.listing(home):
+                if not path.endswith(".qcow2") or names.of(path) in layers:
+                    continue
+                if image := self.images.facts(path, "qcow2"):
+                    target = path.rsplit("/", 1)[1].split("-", 1)[0]
+                    layer = _layer(image, target, None)
+                    layers[path] = replace(layer, backing=layer.backing and names.of(layer.backing))
+                    names.add(path)
+
+
+class _Names:
+    """One name for each file, however many links and mounts lead to it: the first that was met."""
+
+    def __init__(self, images: Images, paths: Mapping[str, Layer]) -> None:
+        self._images = images
+        self._by_identity: dict[str, str] = {}
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: str) -> None:
+        if identity := self._images.identity(path):
+            self._by_identity.setdefault(identity, path)
+
+    def of(self, path: str) -> str:
+        return self._by_identity.get(self._images.identity(path) or "", path)
+
+
+def _pinned(tree: Tree, own_images: set[str], vm: VmFacts) -> frozenset[str]:
+    """What must stay as it is: volumes that were detached (somebody may attach them again, here or elsewhere), and
+    whatever a file stands on that lies in a home but has not a name of ours.
     """
-    layers: dict[str, Layer] = {}
-    pinned: set[str] = set()
-    own_images: set[str] = set()
-    homes = {home_for(images, vm, volume, block_layers_folder) for volume in usable(vm)}
-    for volume in usable(vm):
-        chain = images.chain(volume.path, volume.format)
-        own = own_image(chain, vm)
-        own_images.add(own.path)
-        for image in chain[: chain.index(own) + 1]:
-            layers[image.path] = _layer(image, volume.target, own.path)
-            if image is not own and not is_in_home(image.path, vm.uuid):
-                pinned |= {image.path, image.backing or image.path}
-    for path in _files(images, homes, ".qcow2"):
-        if path not in layers and (stray := images.facts(path, "qcow2")):
-            layers[path] = _layer(stray, path.rsplit("/", 1)[1].split("-", 1)[0], None)
-    tree = Tree(
-        layers=layers,
-        heads={volume.target: volume.path for volume in usable(vm)},
-        frozen={
-            manifest.id: {target: source.path for target, source in manifest.volumes.items()}
-            for manifest in manifests.in_homes(images, sorted(homes))
-            if manifest.state != "deleting"
-        },
-    )
-    # A volume that was detached keeps its layers: somebody may attach it again, here or elsewhere.
-    detached = {path for path in layers if tree.line(path)[-1] not in own_images}
-    return replace(tree, pinned=frozenset(pinned | detached))
+    pinned = {path for path in tree.layers if tree.line(path)[-1] not in own_images}
+    for path in tree.layers:
+        if is_in_home(path, vm.uuid) and not _LAYER_NAME.fullmatch(path.rsplit("/", 1)[1]):
+            pinned |= set(tree.line(path))
+    return frozenset(pinned)
 
 
-def _files(images: Images, homes: Iterable[str], ending: str) -> list[str]:
-    return [path for home in sorted(homes) for path in images.listing(home) if path.endswith(ending)]
+def check_heads(tree: Tree, vm: VmFacts) -> None:
+    """A head is frozen by no snapshot and nothing stands on it; raises VmDrifted if somebody changed that."""
+    for target, path in tree.heads.items():
+        if snapshots := tree.snapshots_at(path):
+            raise VmDrifted(vm=vm.name, target=target, path=path, why=f"snapshot {snapshots[0]} froze")
+        if children := tree.children(path):
+            raise VmDrifted(vm=vm.name, target=target, path=path, why=f"{children[0]} stands on")
 
 
 def _layer(image: ImageFacts, target: str, own: str | None) -> Layer:
@@ -102,7 +171,7 @@ def _layer(image: ImageFacts, target: str, own: str | None) -> Layer:
 def read_vm(images: Images, vm: VmFacts, block_layers_folder: str) -> VmSeen:
     """A VM as it is at this moment. Without a tree if the images of its volumes cannot be read."""
     try:
-        tree = read_tree(images, vm, block_layers_folder) if usable(vm) else None
+        tree = Reader(images, block_layers_folder, {}).tree(vm) if usable(vm) else None
     except (StillframeError, OSError) as error:
         # The VM itself is still worth reporting; a job that needs the tree will meet the same and say so.
         logger.warning("the layers of VM %s cannot be read: %s", vm.name, error)
@@ -113,12 +182,12 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str) -> VmSeen:
         state=vm.state,
         reason=vm.reason,
         memory_bytes=vm.memory_bytes,
-        volumes=tuple(_volume(images, volume, tree) for volume in vm.volumes),
+        volumes=tuple(_volume(volume, tree) for volume in vm.volumes),
         tree=tree,
     )
 
 
-def _volume(images: Images, volume: VolumeFacts, tree: Tree | None) -> VolumeSeen:
+def _volume(volume: VolumeFacts, tree: Tree | None) -> VolumeSeen:
     head = tree.layers.get(volume.path) if tree else None
     return VolumeSeen(
         target=volume.target,

@@ -9,12 +9,13 @@ from uuid import UUID
 from hypervisor.port import Host
 from models.attempt import Attempt
 from models.journal import Journal
-from stillframe.errors import HostLost, LostLease, StillframeError
+from stillframe.errors import HostLost, LostLease, LostRace, StillframeError, VmHeld
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
 from stillframe.states import HELD, StepState
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
+from workers.hold import hold
 from workers.lease import heartbeat
 from workers.operations import PLANS
 from workers.patience import patiently
@@ -23,6 +24,9 @@ from workers.reading import read_vm
 from workers.steps import Work
 
 logger = logging.getLogger(__name__)
+
+#: Seconds to wait for a process that still acts on the VM: one that was fenced is gone by then.
+HOLD_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,17 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
         return None
     progress = Progress()
     try:
-        with heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s):
+        with (
+            heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s),
+            hold(settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S),
+        ):
             host = hands.host()
             patiently(lambda: _carry_on(attempt, host, progress, settings))
-    except LostLease:
-        logger.warning("job %s: another worker has it now", job_id)
+    except VmHeld as error:
+        _wait_for(attempt, error)
+        return None
+    except (LostLease, LostRace) as error:
+        logger.warning("job %s: %s", job_id, error)
         return None
     except HostLost as error:
         logger.error(
@@ -60,6 +70,13 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
         return None
     hands.call_next(attempt.vm_id)
     return attempt
+
+
+def _wait_for(attempt: Attempt, error: VmHeld) -> None:
+    """A job that has not begun goes back into the line; one taken over stays as it is until its lease lapses again."""
+    logger.warning("job %s: %s", attempt.job_id, error)
+    if not attempt.steps:
+        attempt.requeue(error.to_json())
 
 
 def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> None:
@@ -86,6 +103,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         folder=attempt.folder,
         outputs={name: step.output for name, step in attempt.steps.items() if step.state == StepState.DONE},
         pulse=progress,
+        known=attempt.known,
         block_layers_folder=settings.block_layers_folder,
     )
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from hypervisor.port import Host, Images, Pulse, Vm
 from stillframe.operations import Operation
+from workers.reading import Reader
 
 Output = dict[str, Any]
 
@@ -42,11 +43,18 @@ class Work:
     #: Tells how far a long call is; raises Cancelled when a cancel was asked for.
     pulse: Pulse
     block_layers_folder: str
+    #: The VM's other snapshots that rows know of, with their folders: each must have its manifest.
+    known: Mapping[UUID, str]
 
     @property
     def images(self) -> Images:
         """The host's files."""
         return self.host.images
+
+    @property
+    def reader(self) -> Reader:
+        """How the VM's layers and manifests are read."""
+        return Reader(self.images, self.block_layers_folder, self.known)
 
 
 Act = Callable[[Work], Output]

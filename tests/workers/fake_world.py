@@ -1,6 +1,5 @@
 """One VM on the fake machine, and a way to carry operations on it as a worker would, dying where a test wants."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,7 @@ from workers import manifests
 from workers.carry import End, Ending, Standing, carry
 from workers.operations import PLANS
 from workers.progress import Progress
-from workers.reading import read_tree
+from workers.reading import Reader
 from workers.steps import Output, Work
 
 BLOCK_FOLDER = "/images"
@@ -106,9 +105,12 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     journal: MemoryJournal = field(init=False)
     outputs: dict[str, Output] = field(default_factory=dict)
+    #: What rows would say of the VM's other snapshots.
+    known: dict[UUID, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.world.machine.mortality)
+        self.known = self.world.known(self.snapshot)
 
     def run(self) -> Ending:
         """One attempt, from where the journal stands."""
@@ -127,6 +129,7 @@ class Job:
             outputs=dict(self.journal.outputs),
             pulse=self.progress,
             block_layers_folder=BLOCK_FOLDER,
+            known=self.known,
         )
         self.outputs = work.outputs
         return carry(PLANS[self.operation.kind], work, self.journal, self.journal.standing(), self.progress)
@@ -181,13 +184,17 @@ class World:
         """Where the snapshot lies, as its row would say."""
         return next((one.folder for one in self.manifests() if one.id == snapshot), None)
 
-    def manifests(self) -> Iterator[manifests.Manifest]:
+    def manifests(self) -> tuple[manifests.Manifest, ...]:
         """All that lie on the machine."""
-        return manifests.in_homes(self.host.images, [f"/images/vm1/stillframe/{self.guest.uuid}"])
+        return manifests.find(self.host.images, [f"/images/vm1/stillframe/{self.guest.uuid}"])
 
     def tree(self) -> Tree:
         """The layers as they are."""
-        return read_tree(self.host.images, self.facts(), BLOCK_FOLDER)
+        return Reader(self.host.images, BLOCK_FOLDER, {}).tree(self.facts())
+
+    def known(self, but: UUID) -> dict[UUID, str]:
+        """What rows would say of the other snapshots: which are whole, and where."""
+        return {one.id: one.folder for one in self.manifests() if one.id != but and one.state == "ready"}
 
     def facts(self) -> Any:
         """The VM as it is."""

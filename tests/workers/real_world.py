@@ -13,11 +13,10 @@ from stillframe.layers import Tree
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 from stillframe.states import VmState
 from tests.workers.fake_world import MemoryJournal, Mortality
-from workers import manifests
 from workers.carry import End, Ending, carry
 from workers.operations import PLANS
 from workers.progress import Progress
-from workers.reading import home_for, read_tree, usable
+from workers.reading import Reader
 from workers.steps import Work
 
 BLOCK_FOLDER = "/var/lib/libvirt/images"
@@ -68,6 +67,7 @@ class RealWorld:
             outputs={},
             pulse=Progress(),
             block_layers_folder=BLOCK_FOLDER,
+            known={one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot},
         )
         ending = carry(PLANS[operation.kind], work, journal, journal.standing(), Progress())
         self.outputs = work.outputs
@@ -122,13 +122,16 @@ class RealWorld:
 
     def tree(self) -> Tree:
         """The layers as they are on the host."""
-        return read_tree(self.host.images, self.facts(), BLOCK_FOLDER)
+        return self.reader.tree(self.facts())
+
+    @property
+    def reader(self) -> Reader:
+        """Reads this host."""
+        return Reader(self.host.images, BLOCK_FOLDER, {})
 
     def folder(self, snapshot: UUID) -> str | None:
         """Where a snapshot lies."""
-        facts = self.facts()
-        homes = {home_for(self.host.images, facts, volume, BLOCK_FOLDER) for volume in usable(facts)}
-        found = manifests.in_homes(self.host.images, sorted(homes))
+        found = self.reader.manifests(self.facts())
         return next((one.folder for one in found if one.id == snapshot), None)
 
     def check(self, *names: str) -> None:

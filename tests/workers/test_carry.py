@@ -51,6 +51,7 @@ class Stage:
             outputs=dict(self.journal.outputs),
             pulse=self.progress,
             block_layers_folder="/",
+            known={},
         )
         return carry(plan, work, self.journal, standing or self.journal.standing(), self.progress)
 

@@ -27,6 +27,14 @@ def _branch(world: World) -> None:
     world.guest.tick()
 
 
+def _fork_above(world: World) -> None:
+    for name in ("s1", "s2", "s3"):
+        world.guest.tick()
+        assert world.create(name, "hot").to_the_end().end is End.SUCCEEDED
+    assert world.revert("s2").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+
+
 def _create(kind: str, state: VmState = VmState.RUNNING, **words: Any) -> Film:
     def film(world: World) -> Job:
         world.guest.tick()
@@ -69,6 +77,7 @@ FILMS: dict[str, Film] = {
     "delete the oldest, off": _after(_two_snapshots, lambda world: world.delete("s1"), off=True),
     "delete the newest, off": _after(_two_snapshots, lambda world: world.delete("s2"), off=True),
     "delete a fork": _after(_branch, lambda world: world.delete("s1")),
+    "delete below a fork": _after(_fork_above, lambda world: world.delete("s1")),
     "delete a dead branch": _after(_branch, lambda world: world.delete("s2")),
     "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),

@@ -18,12 +18,13 @@ from stillframe.errors import (
 )
 from stillframe.names import layer_path, snapshot_folder
 from stillframe.operations import CreateSnapshot
+from stillframe.rules import ALIVE
 from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import ON, merge
+from workers.operations.collecting import merge, unlink
 from workers.operations.turns import wait_for_turn
-from workers.reading import home_for, usable, why_not
+from workers.reading import check_heads, home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
 
 #: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
@@ -36,11 +37,12 @@ def check_vm(work: Work) -> Output:
     _check_state(facts, _type(work))
     _check_quiet(work, facts)
     volumes: dict[str, dict[str, Any]] = {}
+    check_heads(work.reader.tree(facts), facts)
     for volume in usable(facts):
         image = work.images.chain(volume.path, volume.format)[0]
         if image.internal_snapshots:
             raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(image.internal_snapshots))
-        home = home_for(work.images, facts, volume, work.block_layers_folder)
+        home = home_for(facts, volume, work.block_layers_folder)
         volumes[volume.target] = {
             "path": volume.path,
             "format": volume.format,
@@ -54,8 +56,14 @@ def check_vm(work: Work) -> Output:
     folder = snapshot_folder(next(iter(volumes.values()))["home"], work.snapshot)
     if _type(work) == SnapshotType.MEMORY:
         _check_room_for_memory(work, facts, folder)
-    left_out = {volume.target: why for volume in facts.volumes if (why := why_not(volume))}
-    return {"volumes": volumes, "folder": folder, "vm_state": facts.state, "left_out": left_out}
+    return {
+        "volumes": volumes,
+        "folder": folder,
+        "vm_state": facts.state,
+        "nvram": facts.nvram,
+        "frozen": work.vm.is_frozen() if _wants_freeze(work, facts.state) else None,
+        "left_out": {volume.target: why for volume in facts.volumes if (why := why_not(volume))},
+    }
 
 
 def make_layers(work: Work) -> Output:
@@ -72,17 +80,16 @@ def drop_layers(work: Work) -> None:
     """Removes them again: the VM does not use them."""
     if "check_vm" not in work.outputs:
         return
-    for layer in _layers(work).values():
-        work.images.remove(layer.path)
-    work.images.remove(work.outputs["check_vm"]["folder"])
+    unlink(work, [layer.path for layer in _layers(work).values()])
+    for folder in _folders(work):
+        work.images.remove(folder)
 
 
 def cut(work: Work) -> Output:
     """The instant itself. After an error it looks whether the cut happened all the same."""
     if _may_be_going_on(work):
         wait_for_turn(work)
-    if work.attempt > 1 and work.vm.is_frozen():
-        work.vm.thaw()  # the freeze of an attempt that died
+    _thaw(work)
     facts = None
     try:
         if not _is_cut(work):
@@ -94,6 +101,7 @@ def cut(work: Work) -> Output:
     finally:
         _wake(work)
     if facts is None:
+        _thaw(work)
         # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
         work.vm.define(work.vm.definition(), _layers(work))
     return _cut_output(work, facts)
@@ -104,23 +112,20 @@ def put_back(work: Work) -> None:
     if _may_be_going_on(work):
         wait_for_turn(work)
         _wake(work)
-    if not _is_cut(work):
-        return
-    for target, source in _frozen(work).items():
-        layer = _layers(work)[target].path
-        if work.vm.facts().state in ON:
-            merge(work, target, layer, source, [])
-        else:
-            work.images.commit(layer, source.path, work.pulse)
-            work.vm.define(work.vm.definition(), {target: source})
+    _thaw(work)
+    if _is_cut(work):
+        for target, source in _frozen(work).items():
+            merge(work, target, _layers(work)[target].path, source, [])
 
 
 def keep_snapshot(work: Work) -> Output:
     """Copies the NVRAM and writes the manifest: from now on the snapshot is a reference to its layers."""
-    nvram = work.vm.facts().nvram
-    if nvram and work.images.exists(nvram):
+    nvram = work.outputs["check_vm"]["nvram"]
+    if nvram and not work.images.exists(nvram):
+        nvram = None  # a VM with UEFI that never ran has none yet
+    if nvram:
         work.images.copy(nvram, manifests.nvram_in(work.outputs["check_vm"]["folder"]))
-    manifest = _manifest(work, nvram=nvram is not None)
+    manifest = _manifest(work, nvram)
     manifests.write(work.images, manifest)
     work.vm.note(manifests.note_of(work.snapshot))
     return {
@@ -143,12 +148,12 @@ CREATE_SNAPSHOT = Plan(
 def _type(work: Work) -> SnapshotType:
     kind = cast(CreateSnapshot, work.operation).type
     if kind is None:
-        return SnapshotType.HOT if work.vm.facts().state in ON else SnapshotType.COLD
+        return SnapshotType.HOT if work.vm.facts().state in ALIVE else SnapshotType.COLD
     return SnapshotType(kind)
 
 
 def _check_state(facts: VmFacts, kind: SnapshotType) -> None:
-    on = facts.state in ON
+    on = facts.state in ALIVE
     if kind == SnapshotType.COLD and on:
         raise ColdNeedsStopped(vm=facts.name, state=facts.state)
     if kind == SnapshotType.HOT and not on:
@@ -163,7 +168,7 @@ def _check_quiet(work: Work, facts: VmFacts) -> None:
     if facts.managed_save:
         raise ManagedSavePresent(vm=facts.name)
     for volume in usable(facts):
-        if facts.state in ON and (job := work.vm.block_job(volume.target)):
+        if facts.state in ALIVE and (job := work.vm.block_job(volume.target)):
             raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
 
 
@@ -189,7 +194,12 @@ def _memory(work: Work) -> str | None:
     return manifests.memory_in(work.outputs["check_vm"]["folder"])
 
 
-def _manifest(work: Work, *, nvram: bool) -> Manifest:
+def _folders(work: Work) -> set[str]:
+    seen = work.outputs["check_vm"]
+    return {snapshot_folder(volume["home"], work.snapshot) for volume in seen["volumes"].values()}
+
+
+def _manifest(work: Work, nvram: str | None) -> Manifest:
     seen = work.outputs["check_vm"]
     return Manifest(
         id=work.snapshot,
@@ -214,7 +224,7 @@ def _vm_state(work: Work) -> VmState:
 
 
 def _type_of(vm_state: str) -> SnapshotType:
-    return SnapshotType.HOT if VmState(vm_state) in ON else SnapshotType.COLD
+    return SnapshotType.HOT if VmState(vm_state) in ALIVE else SnapshotType.COLD
 
 
 def _may_be_going_on(work: Work) -> bool:
@@ -235,9 +245,9 @@ def _is_cut(work: Work) -> bool:
 def _cut_as_wished(work: Work) -> CutFacts:
     layers, memory = _layers(work), _memory(work)
     quiesce = cast(CreateSnapshot, work.operation).quiesce
-    if memory or quiesce == "never" or _vm_state(work) != VmState.RUNNING:
+    if not _wants_freeze(work, _vm_state(work)):
         return work.vm.cut(layers, memory, False, work.pulse)
-    frozen = work.vm.is_frozen()
+    frozen = work.outputs["check_vm"]["frozen"]
     if frozen:
         # Whoever froze the filesystems has made them consistent already, and will thaw them.
         done = work.vm.cut(layers, None, False, work.pulse)
@@ -247,11 +257,25 @@ def _cut_as_wished(work: Work) -> CutFacts:
             raise AgentUnresponsive(vm=work.vm.facts().name, detail="no answer to guest-fsfreeze-status")
         return work.vm.cut(layers, None, True, work.pulse)
     except AgentUnresponsive:
-        if work.vm.is_frozen():
-            work.vm.thaw()
+        _thaw(work)
         if quiesce == "require":
             raise
         return work.vm.cut(layers, None, False, work.pulse)
+
+
+def _wants_freeze(work: Work, state: VmState) -> bool:
+    operation = cast(CreateSnapshot, work.operation)
+    return operation.type != "memory" and operation.quiesce != "never" and state == VmState.RUNNING
+
+
+def _thaw(work: Work) -> None:
+    """Ends a freeze of ours that outlived the call it was for: libvirtd, or a worker, died in between.
+
+    Who had frozen the guest before the job began will thaw it.
+    """
+    ours = _wants_freeze(work, _vm_state(work)) and not work.outputs["check_vm"]["frozen"]
+    if ours and work.vm.is_frozen():
+        work.vm.thaw()
 
 
 def _wake(work: Work) -> None:
@@ -273,7 +297,7 @@ def _cut_output(work: Work, facts: CutFacts | None) -> dict[str, Any]:
     kind = Consistency.CRASH
     if _memory(work):
         kind = Consistency.MEMORY
-    elif _vm_state(work) not in ON:
+    elif _vm_state(work) not in ALIVE:
         kind = Consistency.STOPPED
     # Cut by an attempt that did not live to tell how: the least that is certain is recorded, and no figures.
     return {"consistency": kind, "pause_ms": None, "freeze_ms": None}

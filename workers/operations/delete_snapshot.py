@@ -1,38 +1,38 @@
 """Delete: drop the reference, then give back every layer that nothing else needs."""
 
-from stillframe.errors import VmTransient
+from stillframe.errors import VmGone
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import COLLECT
+from workers.operations.collecting import COLLECT, check_vm
 from workers.steps import Output, Plan, Step, Work
 
 
 def check_snapshot(work: Work) -> Output:
     """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted."""
-    if work.folder is not None:
-        facts = work.vm.facts()
-        if not facts.persistent:
-            raise VmTransient(vm=facts.name)
-    manifest = _manifest(work)
-    return {"folder": work.folder if manifest else None}
+    if work.folder is None:
+        return {"gone": []}
+    _, tree = check_vm(work)
+    return {"gone": sorted(tree.frozen.get(work.snapshot, {}).values())}
 
 
 def drop_reference(work: Work) -> Output:
     """From here on the snapshot cannot be had again: its layers may be written into."""
-    if manifest := _manifest(work):
+    manifest = _manifest(work)
+    if manifest and manifest.state != "deleting":
         manifests.write(work.images, manifest.deleting())
     return {}
 
 
 def remove_folder(work: Work) -> Output:
-    """Memory, NVRAM, definition and, last of all its traces, the manifest."""
-    if not work.folder:
-        return {"freed_bytes": 0}
-    freed = sum(work.images.size_bytes(path) for path in work.images.listing(work.folder))
-    for path in work.images.listing(work.folder):
-        if path != manifests.path_in(work.folder):
+    """Memory, NVRAM and, last of all its traces, the manifest and its copies."""
+    manifest = _manifest(work)
+    folders = manifest.folders if manifest else (work.folder,) if work.folder else ()
+    freed = 0
+    for folder in reversed(folders):
+        files = [path for path in work.images.listing(folder) if path != manifests.path_in(folder)]
+        freed += sum(work.images.size_bytes(path) for path in files)
+        for path in (*files, folder):
             work.images.remove(path)
-    work.images.remove(work.folder)
     return {"freed_bytes": freed}
 
 
@@ -46,4 +46,11 @@ DELETE_SNAPSHOT = Plan(
 
 
 def _manifest(work: Work) -> Manifest | None:
-    return manifests.read(work.images, work.folder) if work.folder else None
+    if work.folder is None:
+        return None
+    try:
+        found = work.reader.manifests(work.vm.facts())
+    except VmGone:
+        found = ()
+    by_id = {manifest.id: manifest for manifest in found}
+    return by_id.get(work.snapshot) or manifests.read(work.images, work.folder)

@@ -3,85 +3,88 @@
 from typing import cast
 
 from hypervisor.port import Source
-from stillframe.errors import AfterNotForMemory, HypervisorFailed, SnapshotDamaged, VmTransient
+from stillframe.errors import AfterNotForMemory, HypervisorFailed, SnapshotDamaged
 from stillframe.names import layer_path
 from stillframe.operations import RevertSnapshot
+from stillframe.rules import ALIVE
 from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import COLLECT, ON
-from workers.operations.turns import wait_for_turn
+from workers.operations.collecting import COLLECT, check_vm
 from workers.steps import Output, Plan, Step, Work
 
 
 def check_snapshot(work: Work) -> Output:
-    """Sees that the snapshot is whole before anything is touched, and decides how the VM shall be afterwards."""
+    """Sees that all the VM will need is there before anything is touched, and decides how it shall be afterwards."""
+    facts, tree = check_vm(work)
     manifest = whole_manifest(work)
-    facts = work.vm.facts()
-    if not facts.persistent:
-        raise VmTransient(vm=facts.name)
     after = cast(RevertSnapshot, work.operation).after
     if manifest.memory and after != "keep":
         raise AfterNotForMemory(after=after)
-    if manifest.memory:
-        _check_memory(work, manifest)
+    _check_files(work, manifest)
     heads = {target: layer_path(home, target, work.job) for target, home in manifest.homes.items()}
     wanted = {"keep": facts.state, "start": VmState.RUNNING, "stop": VmState.OFF}[after]
-    return {"folder": manifest.folder, "heads": heads, "found": facts.state, "wanted": wanted}
+    return {
+        "folder": manifest.folder,
+        "heads": heads,
+        "gone": sorted(tree.heads.values()),
+        "found": facts.state,
+        "wanted": wanted,
+        "definition": f"{manifest.homes[min(manifest.homes)]}/{work.job}.before.xml",
+    }
 
 
 def make_heads(work: Work) -> Output:
-    """New empty layers, which nobody uses yet."""
+    """New empty layers, which nobody uses yet, and the present definition, to go back to."""
     manifest = _manifest(work)
     for target, path in work.outputs["check_snapshot"]["heads"].items():
         work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
+    work.images.write_text(work.outputs["check_snapshot"]["definition"], work.vm.definition())
     return {}
 
 
 def drop_heads(work: Work) -> None:
     """Removes them."""
-    for path in work.outputs.get("check_snapshot", {}).get("heads", {}).values():
-        work.images.remove(path)
-
-
-def stop_vm(work: Work) -> Output:
-    """Its present state is given up: that is what a revert is."""
-    work.vm.stop()
-    return {}
-
-
-def start_again(work: Work) -> None:
-    """Its disks are untouched so far: it boots from where it was stopped."""
-    if VmState(work.outputs["check_snapshot"]["found"]) in ON:
-        work.vm.start()
+    if found := work.outputs.get("check_snapshot"):
+        for path in (*found["heads"].values(), found["definition"]):
+            work.images.remove(path)
 
 
 def switch_definition(work: Work) -> Output:
-    """From here on there is only forward: the definition and the NVRAM are those of the snapshot."""
+    """The definition is the snapshot's. A VM that runs goes on as it is: so far nothing is given up."""
+    work.vm.define(_manifest(work).definition, _sources(work))
+    return {}
+
+
+def switch_back(work: Work) -> None:
+    """The definition is what it was."""
+    if before := work.images.read_text(work.outputs["check_snapshot"]["definition"]):
+        work.vm.define(before, {})
+
+
+def stop_vm(work: Work) -> Output:
+    """The present state is given up: that is what a revert is. From here on there is only forward."""
+    work.vm.stop()
     manifest = _manifest(work)
-    nvram = work.vm.facts().nvram
-    if manifest.nvram and nvram:
-        work.images.copy(manifest.nvram_path, nvram)
-    work.vm.define(manifest.definition, _sources(work))
+    if manifest.nvram:
+        work.images.copy(manifest.nvram_path, manifest.nvram)
     return {}
 
 
 def bring_back(work: Work) -> Output:
     """Restores the RAM, or boots, or leaves the VM off, as asked."""
     manifest = _manifest(work)
-    wait_for_turn(work)
+    found = work.outputs["check_snapshot"]
     state = work.vm.facts().state
-    if state in ON:
-        if manifest.memory:
-            work.vm.set_clock()  # of who restored it is not known whether he lived to do it
-        return {"state": state}
-    if manifest.memory:
+    if state not in ALIVE and manifest.memory:
         # A restore that was cut short may have let QEMU write: RAM fits only layers nothing was written to.
-        make_heads(work)
+        for target, path in found["heads"].items():
+            work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
         work.vm.restore(manifest.memory_path, _sources(work))
         work.vm.set_clock()
-    elif VmState(work.outputs["check_snapshot"]["wanted"]) in ON:
-        work.vm.start(paused=work.outputs["check_snapshot"]["wanted"] == VmState.PAUSED)
+    elif state not in ALIVE and VmState(found["wanted"]) in ALIVE:
+        work.vm.start(paused=found["wanted"] == VmState.PAUSED)
+    work.images.remove(found["definition"])
     return {"state": work.vm.facts().state}
 
 
@@ -89,8 +92,8 @@ REVERT_SNAPSHOT = Plan(
     "revert_snapshot",
     Step("check_snapshot", check_snapshot),
     Step("make_heads", make_heads, undo=drop_heads),
-    Step("stop_vm", stop_vm, undo=start_again),
-    Step("switch_definition", switch_definition, final=True),
+    Step("switch_definition", switch_definition, undo=switch_back),
+    Step("stop_vm", stop_vm, final=True),
     Step("bring_back", bring_back, final=True),
     *COLLECT,
 )
@@ -98,7 +101,8 @@ REVERT_SNAPSHOT = Plan(
 
 def whole_manifest(work: Work) -> Manifest:
     """The snapshot's manifest, with every layer it names there and readable; raises SnapshotDamaged."""
-    manifest = manifests.read(work.images, work.folder) if work.folder else None
+    found = {manifest.id: manifest for manifest in work.reader.manifests(work.vm.facts())}
+    manifest = found.get(work.snapshot) or (manifests.read(work.images, work.folder) if work.folder else None)
     if manifest is None:
         raise SnapshotDamaged(snapshot=work.snapshot, missing="its manifest is gone")
     for target, source in manifest.volumes.items():
@@ -109,11 +113,20 @@ def whole_manifest(work: Work) -> Manifest:
     return manifest
 
 
-def _check_memory(work: Work, manifest: Manifest) -> None:
-    try:
-        work.vm.saved_definition(manifest.memory_path)
-    except HypervisorFailed as error:
-        raise SnapshotDamaged(snapshot=_name(manifest), missing=f"its memory file: {error}") from error
+def _check_files(work: Work, manifest: Manifest) -> None:
+    """Whatever would keep the VM from coming back is found while it still runs."""
+    if manifest.memory:
+        try:
+            work.vm.saved_definition(manifest.memory_path)
+        except HypervisorFailed as error:
+            raise SnapshotDamaged(snapshot=_name(manifest), missing=f"its memory file: {error}") from error
+    if manifest.nvram and not work.images.exists(manifest.nvram_path):
+        raise SnapshotDamaged(snapshot=_name(manifest), missing="its copy of the NVRAM is gone")
+    for disk in work.vm.disks_of(manifest.definition):
+        local = disk.storage in {"file", "block"} and disk.path
+        if disk.target not in manifest.volumes and local and not work.images.exists(disk.path):
+            missing = f"the VM had {disk.path} in {disk.target} ({disk.device}), and that file is gone"
+            raise SnapshotDamaged(snapshot=_name(manifest), missing=missing)
 
 
 def _manifest(work: Work) -> Manifest:

@@ -1,0 +1,70 @@
+"""The heartbeat, and what stops a worker that is not sure of its lease."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from stillframe.errors import LostLease, VmHeld
+from workers.hold import hold
+from workers.lease import heartbeat
+from workers.progress import Progress
+
+
+class Database:
+    """Answers renewals as it is told to."""
+
+    def __init__(self, answer: Callable[[], bool]) -> None:
+        self._answer = answer
+        self.asked = threading.Event()
+
+    def renew(self, lease_s: float, progress: dict[str, Any] | None) -> bool:
+        self.asked.set()
+        return self._answer()
+
+
+def _away() -> bool:
+    raise OSError("the database does not answer")
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    stop = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        stop.wait(0.01)
+    raise AssertionError("it did not come true in 10 s")
+
+
+def test_who_cannot_renew_stops() -> None:
+    """A worker that could not renew for as long as its lease lasts acts no more: another may have the job."""
+    progress = Progress()
+    with heartbeat(Database(_away), progress, lease_s=0.2, every_s=0.1):
+        _wait_until(lambda: progress.lease_lost)
+    with pytest.raises(LostLease):
+        progress(1, 2)
+
+
+def test_a_cancel_reaches_the_step() -> None:
+    """What a renewal answers is what the next pulse raises."""
+    progress = Progress()
+    with heartbeat(Database(lambda: True), progress, lease_s=30, every_s=0.1):
+        _wait_until(lambda: progress.cancel_asked)
+
+
+def test_one_process_at_a_time_acts_on_a_vm(tmp_path: Path) -> None:
+    """A VM that is held is not held twice, and is free again when the holder lets go or dies."""
+    vm = uuid4()
+    with hold(str(tmp_path), vm, "web", 0.0), pytest.raises(VmHeld), hold(str(tmp_path), vm, "web", 0.1):
+        pass
+    child = os.fork()
+    if child == 0:
+        with hold(str(tmp_path), vm, "web", 0.0):
+            os._exit(0)
+    os.waitpid(child, 0)
+    with hold(str(tmp_path), vm, "web", 0.0):
+        pass

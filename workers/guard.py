@@ -1,0 +1,51 @@
+"""Before a file is removed or written into: is it really nobody else's? Asked each time, of the host as it is then.
+
+A plan may be old when it is carried out, and another VM, a clone or a person may have taken up an image meanwhile. What
+is still needed stays, and the job says so; a file too many can be removed later, a file too few cannot be brought back.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from hypervisor.port import VmFacts
+from stillframe.errors import StillframeError
+from stillframe.layers import Tree
+from workers.steps import Work
+
+
+def needed_by(work: Work, paths: Iterable[str], tree: Tree, *, own_too: bool) -> str | None:
+    """Who needs one of these images: another VM on this host or another image in their folders; None if nobody.
+
+    `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that.
+    """
+    identities = {identity for path in paths if (identity := work.images.identity(path))}
+    for vm in work.host.vms():
+        if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm)):
+            return f"VM {vm.name}"
+    return next(_clones(work, paths, identities, tree), None)
+
+
+def _under(work: Work, vm: VmFacts) -> Iterator[str]:
+    """The identity of every image that a VM's definitions lead to."""
+    formats = {volume.path: volume.format for volume in vm.volumes}
+    for named in vm.images:
+        yield work.images.identity(named) or named
+        try:
+            for image in work.images.chain(named, formats.get(named)):
+                yield work.images.identity(image.path) or image.path
+        except (StillframeError, OSError):
+            continue  # its chain has a hole, so far as it leads it is counted
+
+
+def _clones(work: Work, paths: Iterable[str], identities: set[str], tree: Tree) -> Iterator[str]:
+    """Images beside these that stand on one of them and belong to no tree of ours: clones somebody made."""
+    known = {work.images.identity(path) for path in tree.layers}
+    for folder in sorted({path.rsplit("/", 1)[0] for path in paths}):
+        for path in work.images.listing(folder):
+            if not path.endswith((".qcow2", ".img")) or work.images.identity(path) in known:
+                continue
+            try:
+                image = work.images.facts(path, "qcow2")
+            except StillframeError:
+                continue  # not a qcow2 image: it stands on nothing
+            if image and image.backing and work.images.identity(image.backing) in identities:
+                yield path
