@@ -259,7 +259,10 @@ class SnapshotNotReady(Refused):
     """Snapshot "{snapshot}" is {state}, not ready."""
 
     code = "snapshot.not_ready"
-    remedy = "Wait until it is ready; `stillframe job list --vm VM` shows what it is waiting for."
+    remedy = (
+        "Wait until it is ready; `stillframe job list --vm VM` shows what it is waiting for. "
+        "One in error can only be deleted."
+    )
 
 
 class SnapshotDamaged(Refused):

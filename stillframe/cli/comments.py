@@ -12,6 +12,8 @@ def add(client: Client, asked: Namespace) -> int:
     said = client.add_comment(refs.snapshot_id(client, asked.snapshot), asked.text)
     if asked.output == "json":
         show.data(said)
+    else:
+        show.note("Added.")
     return 0
 
 

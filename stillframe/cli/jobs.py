@@ -12,7 +12,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     """`job list`."""
     snapshot = refs.snapshot_id(client, asked.snapshot) if asked.snapshot else None
     found = items(
-        *(client, client.jobs, asked),
+        *(client, client.jobs, asked, "newest"),
         vm=asked.vm,
         state=asked.state,
         kind=asked.kind,
@@ -77,6 +77,7 @@ def show_one(client: Client, asked: Namespace) -> int:
     ]
     show.table(("STEP", "STATE", "STARTED", "TOOK"), rows, "No step has begun.")
     if one["error"]:
+        print()
         show.problem(one["error"], asked.output)
     return 0
 

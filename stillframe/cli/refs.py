@@ -15,7 +15,7 @@ class Ambiguous(Invalid):
     """ "{text}" could be any of: {candidates}."""
 
     code = "cli.ambiguous"
-    remedy = "Give the whole id, or VM/NAME for a snapshot."
+    remedy = "Give an id, of which the last 6 characters do, or VM/NAME for a snapshot."
 
 
 def snapshot_id(client: Client, text: str) -> str:
@@ -31,7 +31,7 @@ def snapshot_id(client: Client, text: str) -> str:
         fits = _ending(found, name)
     if not fits:
         raise SnapshotNotFound(snapshot=text)
-    return _only(text, fits, lambda one: f"{one['vm']['name']}/{one['name']} ({one['id']})")
+    return _only(text, fits, lambda one: f"{one['vm']['name']}/{one['name']} ({one['state']}, {one['id']})")
 
 
 def volume_id(client: Client, text: str) -> str:

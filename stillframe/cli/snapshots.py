@@ -34,6 +34,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         client,
         client.snapshots,
         asked,
+        which="newest" if asked.sort == "-created_at" else "first",
         vm=asked.vm,
         state=asked.state,
         type=asked.type,
@@ -88,6 +89,7 @@ def show_one(client: Client, asked: Namespace) -> int:
     ]
     show.table(("ACTION", "ALLOWED", "WHY NOT"), can, "")
     if one["error"]:
+        print()
         show.problem(one["error"], asked.output)
     return 0
 
@@ -99,8 +101,13 @@ def tree(client: Client, asked: Namespace) -> int:
     if asked.output == "json":
         show.data(found)
         return 0
-    for line in drawn(vm, found):
+    grown = [one for one in found if one["state"] != "error" or one["volumes"]]
+    for line in drawn(vm, grown):
         print(line)
+    if failed := len(found) - len(grown):
+        show.note(
+            f"Left out: {failed} that failed (stillframe snapshot list --vm {vm['name']} --state error)."
+        )
     return 0
 
 
@@ -169,9 +176,9 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("Created", show.time(one["created_at"])),
         ("Ready", one["ready_at"] and show.time(one["ready_at"])),
         ("Size", show.size(one["size_bytes"])),
-        ("Memory", show.size(one["memory_bytes"]) if one["type"] == "memory" else None),
+        ("Memory", show.size(one["memory_bytes"]) if one["memory_bytes"] else None),
         ("VM paused", None if one["pause_ms"] is None else f"{one['pause_ms']:g} ms"),
-        ("Frozen", None if one["freeze_ms"] is None else f"{one['freeze_ms']:g} ms"),
+        ("Frozen", f"{one['freeze_ms']:g} ms" if one["freeze_ms"] else None),
         ("Tags", ", ".join(one["tags"])),
         ("Description", one["description"]),
     ]

@@ -9,7 +9,7 @@ from stillframe.client import Client
 
 def show_list(client: Client, asked: Namespace) -> int:
     """`volume list`."""
-    found = items(client, client.volumes, asked, vm=asked.vm, state=asked.state)
+    found = items(client, client.volumes, asked, "newest", vm=asked.vm, state=asked.state)
     if asked.output == "json":
         show.data(found)
         return 0

@@ -120,7 +120,7 @@ def test_an_ambiguous_word_names_the_candidates(cli: Cli, world: World, name: st
 def test_the_stack_of_the_folder_is_found(api: Api, cli: Cli, stack: Path, world: World, name: str) -> None:
     """Without variables, var/stack.env of the folder or one above says where the API is; a change names it first."""
     world.vm(name)
-    looked, changed = cli("vm", "show", name), cli("snapshot", "create", name)
+    looked, changed = cli("vm", "list", "-q", name), cli("snapshot", "create", name)
 
     assert (looked.code, looked.err) == (0, "")
     assert changed.err.splitlines()[0] == f"API {api.url} ({stack})"

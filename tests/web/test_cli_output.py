@@ -13,10 +13,12 @@ import pytest
 from models.journal import Journal
 from models.moves import Told, tell
 from models.session import transaction
+from models.snapshot import Snapshot
+from models.vm import Vm
 from stillframe.cli import show
 from stillframe.client import Client
 from stillframe.events import EventType, Level
-from stillframe.states import SnapshotType
+from stillframe.states import SnapshotState, SnapshotType
 from tests.web.conftest import Api, Cli
 from tests.web.test_cli import ending
 from tests.world import World
@@ -118,11 +120,14 @@ def test_waiting_without_a_terminal_says_little(
     assert len(said.err.splitlines()) <= 1
 
 
-def test_what_does_not_apply_is_left_out(cli: Cli, world: World, name: str) -> None:
+def test_what_does_not_apply_is_left_out(api: Api, cli: Cli, world: World, name: str) -> None:
     """A hot snapshot has no memory, and a state without a known reason has none."""
     vm = world.vm(name)
-    world.snapshot(vm, "hot")
-    world.snapshot(vm, "memory", type_=SnapshotType.MEMORY)
+    hot, memory = world.snapshot(vm, "hot"), world.snapshot(vm, "memory", type_=SnapshotType.MEMORY)
+    with transaction(api.engine) as session:
+        session.get_one(Vm, vm).reason = "unknown"
+        session.get_one(Snapshot, hot).memory_bytes = 0
+        session.get_one(Snapshot, memory).memory_bytes = 1 << 20
 
     assert "Memory" not in cli("snapshot", "show", f"{name}/hot").out
     assert "Memory" in cli("snapshot", "show", f"{name}/memory").out
@@ -193,3 +198,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(api: Api, world: World, name:
         assert "Traceback" not in ended.stdout + ended.stderr
         assert "Exception" not in ended.stdout + ended.stderr
         assert ended.stderr.strip() in {"0", "2"}
+
+
+def test_the_tree_leaves_out_what_never_grew(cli: Cli, world: World, name: str) -> None:
+    """A snapshot that failed has no place in it; how many there are, and where they are seen, is said beside it."""
+    vm = world.vm(name)
+    world.snapshot(vm, "good")
+    world.snapshot(vm, "bad", state=SnapshotState.ERROR, targets=())
+    said = cli("snapshot", "tree", name)
+
+    assert "good" in said.out
+    assert "bad" not in said.out
+    assert said.err.startswith("Left out: 1 that failed")
