@@ -1,7 +1,7 @@
-"""`python -m models upgrade|check|key`: the database of the settings from the command line.
+"""`python -m models upgrade|check|key [read_only]`: the database of the settings from the command line.
 
 `upgrade` applies the missing migrations; `check` says whether any is missing; `key` makes an API key of the first
-administrator and prints it, this once.
+administrator and prints it, this once; `key read_only` one that may look at everything and change nothing.
 """
 
 import sys
@@ -12,19 +12,26 @@ from models.session import make_engine, transaction
 from models.upgrade import is_current, upgrade
 from stillframe.settings import Settings
 
-USAGE = "usage: python -m models upgrade | check | key"
+USAGE = "usage: python -m models upgrade | check | key [read_only]"
+
+KEYS = {
+    ("key",): (Role.ROOT, "first administrator"),
+    ("key", "read_only"): (Role.READ_ONLY, "reader"),
+}
+KNOWN = (["upgrade"], ["check"], *map(list, KEYS))
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when the database is (now) current, 1 when `check` finds it is not, 2 on wrong usage."""
     settings = Settings.from_env()
-    if arguments not in (["upgrade"], ["check"], ["key"]) or not settings.database_url:
+    if arguments not in KNOWN or not settings.database_url:
         sys.stderr.write((USAGE if settings.database_url else "STILLFRAME_DATABASE_URL is not set") + "\n")
         return 2
     engine = make_engine(settings.database_url)
-    if arguments == ["key"]:
+    if arguments[0] == "key":
+        role, name = KEYS[tuple(arguments)]
         with transaction(engine) as session:
-            key, _ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "first administrator")
+            key, _ = make_key(session, ADMIN_ACCOUNT, role, name)
         sys.stdout.write(f"{key}\n")
         return 0
     if arguments == ["upgrade"]:

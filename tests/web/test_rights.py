@@ -1,11 +1,15 @@
 """What a key may do."""
 
+import os
+import subprocess
+import sys
+
 import httpx
 import pytest
 
 from models.account import ADMIN_ACCOUNT, Role
 from models.job import Job
-from models.keys import make_key
+from models.keys import make_key, verify_key
 from models.session import transaction
 from models.snapshot import Snapshot
 from tests.web.conftest import Api, Cli
@@ -56,3 +60,18 @@ def test_the_command_line_words_it(
     said = cli("snapshot", "create", name)
     assert (said.code, said.out) == (5, "")
     assert "look at everything and change nothing" in said.err
+
+
+def test_a_key_is_made_by_command(api: Api) -> None:
+    """`python -m models key` makes one that may do everything, `key read_only` one that changes nothing."""
+    url = api.engine.url.render_as_string(hide_password=False)
+
+    def models(*words: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"STILLFRAME_DATABASE_URL": url}
+        command = [sys.executable, "-m", "models", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    for words, role in ((("key",), Role.ROOT), (("key", "read_only"), Role.READ_ONLY)):
+        with transaction(api.engine) as session:
+            assert verify_key(session, models(*words).stdout.strip()).role is role
+    assert models("key", "write_only").returncode == 2

@@ -32,7 +32,7 @@ def list_volumes(
     state: Annotated[Sequence[VolumeSnapshotState], Query()] = (),
     q: Filter = None,
 ) -> Any:
-    """Volume snapshots, newest first; `q` is a part of the name or an id's end."""
+    """Volume snapshots, newest first; `q` is a part of the name or an id's end. Nothing deletes one yet."""
     of = snapshot_id(snapshot) if snapshot is not None else None
     filters = rows.Filters(vm=vm, snapshot=of, states=tuple(state), q=q)
     with house.reads.connect() as connection:
