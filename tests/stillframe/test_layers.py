@@ -11,7 +11,7 @@ from tests.stillframe.layer_world import World
 
 def collected(world: World) -> list[Unlink | Merge]:
     """Collects, checking after every single act that nobody sees a difference."""
-    acts = collect(world.tree())
+    acts = collect(world.tree(), world.tree().layers)
     before = world.reads()
     for act in acts:
         if isinstance(act, Merge):
@@ -23,7 +23,7 @@ def collected(world: World) -> list[Unlink | Merge]:
 
         assert world.reads() == before
 
-    assert collect(world.tree()) == ()
+    assert collect(world.tree(), world.tree().layers) == ()
     return list(acts)
 
 
