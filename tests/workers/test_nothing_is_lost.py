@@ -357,6 +357,7 @@ def test_a_revert_whose_other_disk_is_missing_is_refused_before_the_vm_is_stoppe
 
 
 def test_a_manifest_that_cannot_be_read_is_met_before_the_reference_is_dropped() -> None:
+    """What would stop the collection stops the delete before it has begun; the snapshot stays."""
     world = World()
     for name in ("s1", "s2"):
         world.guest.tick()
