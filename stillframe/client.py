@@ -153,7 +153,7 @@ class Client:
         return self._ask("GET", f"/v1/jobs/{_part(job_id)}", params=wait, timeout=wait_s + 30)
 
     def events(self, **filters: Any) -> Json:
-        """One page of events, oldest first."""
+        """One page of events, newest first; with `after`, an event's id, oldest first from there."""
         return self._list("/v1/events", filters)
 
     def every(self, page: Callable[..., Json], **filters: Any) -> Iterator[Json]:
