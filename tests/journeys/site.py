@@ -1,7 +1,6 @@
 """A whole Stillframe that runs: its real programs on a lab of its own, asked over HTTP and hurt by signals."""
 
 import itertools
-import json
 import os
 import signal
 import time
@@ -9,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import UUID
 
 import httpx
 from redis import Redis
@@ -136,10 +134,11 @@ class Site:
         )
 
     @staticmethod
-    def qemu_imgs(guest: Guest) -> list[int]:
-        """The pids of all qemu-img that work on this guest's images."""
+    def qemu_imgs(guest: Guest, verb: str = "") -> list[int]:
+        """The pids of all qemu-img that work on this guest's images, or of those that do one thing."""
         folder = os.fsencode(guest.folder)
-        return [pid for pid in everybody() if program(pid) == "qemu-img" and folder in _command_line(pid)]
+        found = {pid: _command_line(pid) for pid in everybody() if program(pid) == "qemu-img"}
+        return [pid for pid, words in found.items() if folder in words and verb.encode() in words]
 
     # --- jobs -------------------------------------------------------------------------------------
 
@@ -289,34 +288,3 @@ def _all_below(pid: int) -> list[int]:
     """The children of a process, theirs, and so on."""
     found = children(pid)
     return found + [deeper for child in found for deeper in _all_below(child)]
-
-
-def message(name: str, **body: Any) -> str:
-    """A message as Celery puts it into Redis."""
-    import base64
-
-    content = base64.b64encode(json.dumps([[], body, {}]).encode()).decode()
-    id_ = str(UUID(int=next(_numbers)))
-    return json.dumps(
-        {
-            "body": content,
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {
-                "lang": "py",
-                "task": name,
-                "id": id_,
-                "root_id": id_,
-                "argsrepr": "",
-                "kwargsrepr": "",
-            },
-            "properties": {
-                "correlation_id": id_,
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "host"},
-                "priority": 0,
-                "body_encoding": "base64",
-                "delivery_tag": id_,
-            },
-        }
-    )

@@ -15,6 +15,7 @@ from tasks.broker import Broker
 from tasks.messages import Envelope, wake
 from tests.journeys.site import Json, Site, stopped, until
 from tests.journeys.witness import Witness
+from workers.operations import CREATE_SNAPSHOT
 
 Made = Callable[..., Witness]
 
@@ -113,7 +114,7 @@ def test_a_message_delivered_again_runs_nothing_again(site: Site, witness: Made,
     after = site.succeeded(vm.ask("hot"))
     broker.close()
     assert job["attempt"] == after["attempt"] == 1
-    steps = ["check_vm", "make_layers", "cut", "keep_snapshot"]
+    steps = [part.name for part in CREATE_SNAPSHOT.parts]
     assert site.story(job) == [
         "job.queued",
         "job.started",

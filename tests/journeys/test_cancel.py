@@ -58,7 +58,7 @@ def test_a_copy_in_the_middle(site: Site, witness: Made, measured: Measured) -> 
     shot = vm.take("hot")
     job = site.client.extract_volume(shot.id, "vda", name=f"{vm.name}-copy")
     path = Path(site.wait_step(job, "copy_volume")["steps"][0]["output"]["path"])
-    (copying,) = until(lambda: site.qemu_imgs(vm.guest), 20, "qemu-img", 0.001)
+    (copying,) = until(lambda: site.qemu_imgs(vm.guest, "convert"), 20, "qemu-img convert", 0.001)
     with stopped(copying):
         assert site.job(job)["phase"] == "copy_volume"
         took = cancelled(site, job)

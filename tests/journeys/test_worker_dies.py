@@ -253,7 +253,7 @@ def test_offline_merge_half_done(site: Site, witness: Made, death: Death) -> Non
     vm.write()
     vm.power_off()
     job = site.client.delete_snapshot(doomed.id)
-    (merging,) = until(lambda: site.qemu_imgs(vm.guest), 30, "qemu-img", 0.001)
+    (merging,) = until(lambda: site.qemu_imgs(vm.guest, "commit"), 30, "qemu-img commit", 0.001)
     with stopped(merging):
         death.strikes(job)
         assert site.qemu_imgs(vm.guest) == []
