@@ -67,6 +67,13 @@ class Connection:
                     raise HostLost(detail=str(in_our_words(error)), uri=self.uri) from error
             time.sleep(_RETRY_S)
 
+    def abandon(self) -> None:
+        """Leaves the connection to a call that does not end, and opens another for the next.
+
+        A daemon takes five calls at once on one connection; and a call beside one that waits may be sent seconds late.
+        """
+        self._main = None
+
     def close(self) -> None:
         """Closes what this process opened; twice is fine."""
         opened = (self._main, self._second) if self._pid == os.getpid() else ()

@@ -8,15 +8,22 @@ from contextlib import contextmanager
 from typing import Literal
 from uuid import UUID
 
-from hypervisor import xml
+from hypervisor import fake_cut, xml
 from hypervisor.fake_images import FakeImages
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_vm import FakeVm
-from hypervisor.fake_world import World
+from hypervisor.fake_world import FakeVmRow, World
 from hypervisor.port import HostFacts, VmFacts
-from stillframe.errors import HostLost
+from stillframe.errors import HostLost, HypervisorFailed
 
 __all__ = ["FakeHost", "FakeMachine"]
+
+
+def _look_at(world: World, row: FakeVmRow) -> VmFacts:
+    try:
+        return fake_cut.facts_of(world, row)
+    except HypervisorFailed as failed:
+        return fake_cut.little_of(row, failed.detail)
 
 
 class FakeHost:
@@ -38,7 +45,7 @@ class FakeHost:
     def vms(self) -> tuple[VmFacts, ...]:
         """All VMs."""
         with self.connected() as world:
-            return tuple(self.vm(UUID(uuid)).facts() for uuid in world.vms)
+            return tuple(_look_at(world, row) for row in world.vms.values())
 
     def vm(self, uuid: UUID) -> FakeVm:
         """A handle."""

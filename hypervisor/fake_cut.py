@@ -29,7 +29,7 @@ def check(
         if target in row.jobs:
             raise VmBusy(vm=name, detail=f"disk {target!r} already in active block job")
         image = world.files.get(layer.path)
-        if image is None or image.backing != heads[target]:
+        if image is None or world.real(image.backing or "") != world.real(heads[target]):
             raise HypervisorFailed(detail=f"{layer.path} is not a layer on {heads[target]}")
     if quiesce and row.is_on:
         if row.agent != "answers" or row.state != VmState.RUNNING:
@@ -79,6 +79,8 @@ def cut(
 
 def facts_of(world: World, row: FakeVmRow) -> VmFacts:
     """A VM as it is."""
+    if row.unreadable:
+        raise HypervisorFailed(detail=row.unreadable)
     return VmFacts(
         uuid=UUID(row.uuid),
         name=xml.name_of(row.definition),
@@ -92,6 +94,20 @@ def facts_of(world: World, row: FakeVmRow) -> VmFacts:
         foreign_snapshots=tuple(row.foreign_snapshots),
         note=xml.note_of(row.present),
         images=_images(world, row),
+    )
+
+
+def little_of(row: FakeVmRow, why: str) -> VmFacts:
+    """A VM that cannot be looked at."""
+    return VmFacts(
+        uuid=UUID(row.uuid),
+        name=xml.name_of(row.definition),
+        state=row.state,
+        reason="unreadable",
+        persistent=row.persistent,
+        memory_bytes=0,
+        volumes=(),
+        unreadable=why,
     )
 
 

@@ -87,6 +87,8 @@ class FakeVmRow:
     foreign_snapshots: list[str] = field(default_factory=list)
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     clock_is_set: bool = True
+    #: Why its definition cannot be read, if a test wants that.
+    unreadable: str | None = None
 
     @property
     def is_on(self) -> bool:

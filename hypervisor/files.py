@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE = 0o600
 #: Others may pass through to a file they were given, and list nothing.
@@ -147,6 +148,23 @@ def free_bytes(path: str) -> int:
         path = os.path.dirname(path)
     storage = os.statvfs(path)
     return storage.f_bavail * storage.f_frsize
+
+
+def open_image(path: str) -> BinaryIO:
+    """Opens a file or a block device to read. Raises OSError for anything else: a pipe would be waited for, for ever."""
+    _check_image(os.stat(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        _check_image(os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")
+
+
+def _check_image(looks: os.stat_result) -> None:
+    if not (stat.S_ISREG(looks.st_mode) or stat.S_ISBLK(looks.st_mode)):
+        raise OSError(errno.EINVAL, "it is neither a file nor a block device")
 
 
 def identity(path: str) -> str | None:

@@ -3,12 +3,14 @@
 import os
 import stat
 
+from hypervisor.files import open_image
 from hypervisor.port import ImageFacts
 from hypervisor.qcow2 import MAGIC, read_header
 from stillframe.errors import HypervisorFailed
 
 #: Deeper than QEMU itself goes; a chain that is longer goes round in a circle.
 _DEEPEST = 200
+_SECTOR = 512
 
 
 def facts(path: str, declared: str | None = None) -> ImageFacts:
@@ -16,12 +18,13 @@ def facts(path: str, declared: str | None = None) -> ImageFacts:
     try:
         size_bytes = _allocated(path)
         if declared == "raw" or (declared is None and not _is_qcow2(path)):
-            return ImageFacts(path, "raw", _length(path), size_bytes)
+            return ImageFacts(path, "raw", _whole_sectors(_length(path)), size_bytes)
         if declared not in (None, "qcow2"):
             raise HypervisorFailed(detail=f"{path} has the format {declared}, not raw or qcow2")
         header = read_header(path)
-    except OSError as error:
-        raise HypervisorFailed(detail=f"cannot read {path}: {error.strerror}", path=path) from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise HypervisorFailed(detail=f"cannot read {path!r}: {why}", path=path) from error
     return ImageFacts(
         path=path,
         format="qcow2",
@@ -52,13 +55,18 @@ def look(path: str, declared: str) -> ImageFacts | None:
         return None
 
 
+def _whole_sectors(length: int) -> int:
+    # As QEMU does: the guest sees the last sector whole, and a layer that is shorter would cut it off.
+    return -(-length // _SECTOR) * _SECTOR
+
+
 def _is_qcow2(path: str) -> bool:
-    with open(path, "rb") as image:
+    with open_image(path) as image:
         return image.read(len(MAGIC)) == MAGIC
 
 
 def _length(path: str) -> int:
-    with open(path, "rb") as image:
+    with open_image(path) as image:
         return image.seek(0, os.SEEK_END)
 
 

@@ -13,11 +13,12 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import files, xml
+from hypervisor import files, headers, xml
 from hypervisor.connection import Connection
-from hypervisor.libvirt_facts import is_on, state_of
-from hypervisor.long_call import LongCall
+from hypervisor.libvirt_facts import describe, is_on, state_of
+from hypervisor.long_call import Aside, LongCall
 from hypervisor.port import CutFacts, Pulse, Source
+from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import in_our_words
 from stillframe.errors import AgentUnresponsive, Cancelled, HypervisorFailed, MemoryNeedsRunning, VmBusy
 from stillframe.states import Consistency, VmState
@@ -33,6 +34,9 @@ _MEMORY = _ALWAYS | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_LIVE
 
 SECRETS = libvirt.VIR_DOMAIN_XML_SECURE
 PERSISTENT = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
+
+#: How long a question that was asked aside may still be under way when the cut has ended. Seconds.
+_LAST_WORD_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,14 @@ class Cut:
         if not is_on(self.domain):
             if self.memory:
                 raise MemoryNeedsRunning(vm=self.domain.name(), state=VmState.OFF)
+            present = describe(self.domain, 0)
+            self._check_layers(present)
             settle(self.domain, self.layers)
+            # Somebody may have started it on the old images, or defined it anew, in these milliseconds.
+            self._look_again(self.domain.XMLDesc(PERSISTENT), self.domain.XMLDesc(0))
             return CutFacts(Consistency.STOPPED, 0, 0)
-        live = self.domain.XMLDesc(0)
+        live = describe(self.domain, 0)
+        self._check_layers(live)
         if self.quiesce:
             self._prepare_agent(agent_timeout_s)
         if self.memory:
@@ -62,6 +71,7 @@ class Cut:
         with self.connection.hear().pauses_of(UUID(self.domain.UUIDString())) as pauses:
             took_ms = self._call(xml.snapshot_request(live, self.layers, self.memory))
             pause_ms = pauses.ms()
+        self._look_again(self.domain.XMLDesc(0))
         settle(self.domain, self.layers)
         if self.memory:
             files.sync(self.memory)
@@ -69,6 +79,28 @@ class Cut:
         if self.quiesce:
             return CutFacts(Consistency.FILESYSTEM, pause_ms, took_ms)
         return CutFacts(Consistency.CRASH, pause_ms, 0)
+
+    def _check_layers(self, present: str) -> None:
+        """Each layer is taken as it is: one that stands on another image would make two chains of one."""
+        heads = {volume.target: volume.path for volume in xml.volumes_of(present)}
+        for target, layer in self.layers.items():
+            if target not in heads:
+                raise HypervisorFailed(detail=f"the VM has no disk {target}")
+            below = headers.facts(layer.path, layer.format).backing
+            if below is None or not _is_same(below, heads[target]):
+                raise HypervisorFailed(
+                    detail=f"{layer.path} is a layer on {below}, and {target} writes to {heads[target]}"
+                )
+
+    def _look_again(self, *definitions: str) -> None:
+        for definition in definitions:
+            heads = {volume.target: volume.path for volume in xml.volumes_of(definition)}
+            for target, layer in self.layers.items():
+                if heads.get(target) != layer.path:
+                    raise HypervisorFailed(
+                        detail=f"somebody else changed the VM during the cut: {target} writes to {heads.get(target)}, "
+                        f"not to {layer.path}"
+                    )
 
     def _prepare_agent(self, timeout_s: int) -> None:
         state, _ = state_of(self.domain)
@@ -82,7 +114,8 @@ class Cut:
         call = LongCall(lambda: self.domain.snapshotCreateXML(request, flags))
         started = time.monotonic()
         try:
-            call.run(watch)
+            with watch:
+                call.run(watch)
         except libvirt.libvirtError as error:
             self._explain(error, watch)
             raise
@@ -94,12 +127,11 @@ class Cut:
 
     def _explain(self, error: libvirt.libvirtError, watch: "_Watch") -> None:
         ours = in_our_words(error, self.domain.name())
-        if isinstance(ours, Cancelled | VmBusy) and self.memory:
+        aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED
+        if (aborted or isinstance(ours, VmBusy)) and self.memory:
             files.remove(self.memory)
-        if isinstance(ours, Cancelled):
-            if watch.raised is not None:
-                raise watch.raised from error
-            raise HypervisorFailed(detail=f"somebody else aborted it: {ours.context['detail']}") from error
+        if aborted and watch.raised is not None:
+            raise watch.raised from error
         # The thaw after a cut that worked can fail as well, and its error is all that libvirt tells.
         if isinstance(ours, AgentUnresponsive) and self._is_cut():
             raise HypervisorFailed(
@@ -112,7 +144,10 @@ class Cut:
 
 
 class _Watch:
-    """Tells how far a cut is, over the second connection, and aborts it when the pulse raises."""
+    """Tells how far a cut is, over the second connection, and aborts it when the pulse raises.
+
+    libvirt is asked aside: while QEMU is busy it answers late, and the pulse must go on.
+    """
 
     def __init__(self, connection: Connection, domain: Any, pulse: Pulse, memory: str | None) -> None:
         self.raised: Exception | None = None
@@ -121,31 +156,48 @@ class _Watch:
         self._pulse = pulse
         self._memory = memory
         self._seen = (0, 0)
+        self._aside = Aside()
+        self._over = False
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._aside.wait(_LAST_WORD_S)
 
     def __call__(self) -> None:
         if self._memory:
             files.begin_writing_out(self._memory)
         if self.raised is None:
             try:
-                self._pulse(*self._progress())
+                self._pulse(*self._seen)
             except Exception as raised:
                 self.raised = raised
-        if self.raised is not None and self._memory:
-            # Again and again: an abort before QEMU has begun, or after the RAM is written, is not heard.
-            with suppress(libvirt.libvirtError):
-                self._domain().abortJob()
-
-    def _progress(self) -> tuple[int, int]:
         if self._memory:
-            with suppress(libvirt.libvirtError):
-                stats = self._domain().jobStats()
-                # Not data_total: RAM that the guest changes meanwhile is written once more.
-                done = stats.get("data_processed", 0)
-                self._seen = (done, done + stats.get("data_remaining", 0))
-        return self._seen
+            self._aside.do(self._look if self.raised is None else self._abort)
+
+    def _look(self) -> None:
+        with suppress(libvirt.libvirtError):
+            stats = self._domain().jobStats()
+            # Not data_total: RAM that the guest changes meanwhile is written once more.
+            done = stats.get("data_processed", 0)
+            self._seen = (done, done + stats.get("data_remaining", 0))
+
+    def _abort(self) -> None:
+        # Again and again: an abort before QEMU has begun, or after the RAM is written, is not heard.
+        with suppress(libvirt.libvirtError):
+            domain = self._domain()
+            if not self._over:
+                domain.abortJob()
 
     def _domain(self) -> Any:
         return self._connection.second().lookupByUUID(self._uuid)
+
+
+def _is_same(one: str, other: str) -> bool:
+    identity = QemuImages().identity
+    return one == other or (identity(one) is not None and identity(one) == identity(other))
 
 
 def settle(domain: Any, sources: Mapping[str, Source]) -> None:
@@ -154,5 +206,7 @@ def settle(domain: Any, sources: Mapping[str, Source]) -> None:
     After a cut or a pivot libvirt does write the new head into it, but with the whole <backingStore> of that moment,
     which it believes at the next boot: a layer that was merged while the VM was off would be missed, and no boot.
     """
+    if not domain.isPersistent():
+        return  # to define it would make it persistent
     definition = domain.XMLDesc(PERSISTENT)
     domain.connect().defineXML(xml.with_sources(definition, sources))

@@ -10,6 +10,7 @@ import libvirt
 from hypervisor import xml
 from hypervisor.headers import look
 from hypervisor.port import VmFacts, VolumeFacts
+from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
 
 _STATES = {
@@ -47,14 +48,53 @@ def state_of(domain: Any) -> tuple[VmState, str]:
     return state, _REASONS.get(number, {}).get(reason, "unknown")
 
 
+def describe(domain: Any, flags: int) -> str:
+    """A definition in which volumes of storage pools are the files or devices that they are, as far as libvirt knows."""
+    return with_pool_paths(domain.connect(), domain.XMLDesc(flags))
+
+
+def with_pool_paths(connection: Any, definition: str) -> str:
+    """The same for a definition that is known already."""
+
+    def path_of(pool: str, volume: str) -> str | None:
+        try:
+            return str(connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).path())
+        except libvirt.libvirtError:
+            return None  # the pool is gone or not started
+
+    return xml.with_pool_paths(definition, path_of)
+
+
 def is_on(domain: Any) -> bool:
     """Whether there is a QEMU of it."""
     return bool(domain.isActive())
 
 
 def facts_of(domain: Any) -> VmFacts:
-    """All that is known of a VM. Raises libvirtError."""
-    definition = domain.XMLDesc(0)
+    """All that is known of a VM. Raises libvirtError, and HypervisorFailed if its definition makes no sense."""
+    try:
+        return _facts_of(domain)
+    except (ValueError, LookupError, SyntaxError) as error:  # ElementTree's ParseError is a SyntaxError
+        raise HypervisorFailed(detail=f"cannot understand the definition: {error!r}") from error
+
+
+def little_of(domain: Any, why: str) -> VmFacts:
+    """What can still be told of a VM that cannot be looked at. Raises libvirtError if it is not even known."""
+    state, _ = state_of(domain)
+    return VmFacts(
+        uuid=UUID(domain.UUIDString()),
+        name=domain.name(),
+        state=state,
+        reason="unreadable",
+        persistent=bool(domain.isPersistent()),
+        memory_bytes=0,
+        volumes=(),
+        unreadable=why,
+    )
+
+
+def _facts_of(domain: Any) -> VmFacts:
+    definition = describe(domain, 0)
     state, reason = state_of(domain)
     managed_save = bool(domain.hasManagedSaveImage(0))
     return VmFacts(
@@ -82,8 +122,9 @@ def _seen(volume: VolumeFacts) -> VolumeFacts:
 
 
 def _images(domain: Any, definition: str, managed_save: bool) -> tuple[str, ...]:
-    definitions = [definition, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
+    definitions = [definition, describe(domain, libvirt.VIR_DOMAIN_XML_INACTIVE)]
     if managed_save:
         with suppress(libvirt.libvirtError):  # a damaged one names nothing
-            definitions.append(domain.managedSaveGetXMLDesc(0))
+            saved = domain.managedSaveGetXMLDesc(0)
+            definitions.append(with_pool_paths(domain.connect(), saved))
     return tuple(dict.fromkeys(path for one in definitions for path in xml.images_of(one)))

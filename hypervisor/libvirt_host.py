@@ -3,18 +3,19 @@
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 from uuid import UUID
 
 import libvirt
 
 from hypervisor.connection import Connection
-from hypervisor.libvirt_facts import facts_of
+from hypervisor.libvirt_facts import facts_of, little_of
 from hypervisor.libvirt_vm import LibvirtVm
 from hypervisor.port import HostFacts, Images, VmFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
-from stillframe.errors import StillframeError, VmGone
+from stillframe.errors import HostLost, StillframeError, VmGone
 
 Changed = Callable[[UUID, Literal["changed", "gone"]], None]
 
@@ -45,16 +46,13 @@ class LibvirtHost:
             )
 
     def vms(self) -> tuple[VmFacts, ...]:
-        """All VMs; one that goes away meanwhile is left out."""
+        """All VMs; one that goes away meanwhile is left out, and one that cannot be looked at says why."""
         with translated(host=self.name):
             domains = self.connection.main().listAllDomains(0)
         found = []
         for domain in domains:
-            try:
-                with translated(vm=domain.name(), host=self.name):
-                    found.append(facts_of(domain))
-            except VmGone:
-                continue
+            with suppress(VmGone), translated(vm=domain.name(), host=self.name):
+                found.append(self._look_at(domain))
         return tuple(found)
 
     def vm(self, uuid: UUID) -> LibvirtVm:
@@ -88,6 +86,15 @@ class LibvirtHost:
         """Closes all that is open."""
         self._heard.put(None)
         self.connection.close()
+
+    def _look_at(self, domain: Any) -> VmFacts:
+        try:
+            with translated(vm=domain.name(), host=self.name):
+                return facts_of(domain)
+        except (HostLost, VmGone):
+            raise
+        except StillframeError as error:
+            return little_of(domain, error.detail)
 
     def _lookup(self, name: str) -> Any:
         connection = self.connection.main()

@@ -1,7 +1,7 @@
 """One VM on libvirt. Its cut is in `libvirt_cut.py`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,8 @@ import libvirt
 from hypervisor import xml
 from hypervisor.connection import Connection
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
-from hypervisor.libvirt_facts import facts_of, is_on, state_of
-from hypervisor.long_call import LongCall
+from hypervisor.libvirt_facts import describe, facts_of, is_on, state_of, with_pool_paths
+from hypervisor.long_call import LongCall, Result
 from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
@@ -28,8 +28,14 @@ _JOB_KINDS = {
     libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP: "backup",
 }
 _HEAD = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+_PIVOT = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
 #: Without it libvirt brings back the RAM of a managed save, which belongs to other images.
 _BOOT = libvirt.VIR_DOMAIN_START_FORCE_BOOT
+
+#: Keepalive ends calls to a daemon that hangs; these end calls for which the daemon waits, on a QEMU that hangs.
+LIMIT_S = 120.0
+#: Much RAM to be allocated and pinned takes minutes.
+BOOT_LIMIT_S = 600.0
 
 
 class LibvirtVm:
@@ -50,13 +56,13 @@ class LibvirtVm:
     def definition(self) -> str:
         """The persistent definition, with secrets."""
         with self._domain() as domain:
-            return str(domain.XMLDesc(PERSISTENT))
+            return describe(domain, PERSISTENT)
 
     def running_definition(self) -> str:
         """What a save image would hold."""
         with self._domain() as domain:
-            return str(
-                domain.XMLDesc(SECRETS | libvirt.VIR_DOMAIN_XML_MIGRATABLE if is_on(domain) else PERSISTENT)
+            return describe(
+                domain, SECRETS | libvirt.VIR_DOMAIN_XML_MIGRATABLE if is_on(domain) else PERSISTENT
             )
 
     def disks_of(self, definition: str) -> tuple[VolumeFacts, ...]:
@@ -74,7 +80,7 @@ class LibvirtVm:
         """Power off."""
         with self._domain() as domain:
             try:
-                domain.destroyFlags(0)
+                self._within(LIMIT_S, "stop it", lambda: domain.destroyFlags(0))
             except libvirt.libvirtError:
                 if is_on(domain):
                     raise
@@ -85,7 +91,8 @@ class LibvirtVm:
             if is_on(domain):
                 return
             try:
-                domain.createWithFlags(_BOOT | (libvirt.VIR_DOMAIN_START_PAUSED if paused else 0))
+                flags = _BOOT | (libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+                self._within(BOOT_LIMIT_S, "start it", lambda: domain.createWithFlags(flags))
             except libvirt.libvirtError:
                 if not is_on(domain):
                     raise
@@ -94,7 +101,7 @@ class LibvirtVm:
         """Lets it run."""
         with self._domain() as domain:
             if state_of(domain)[0] != VmState.RUNNING:
-                domain.resume()
+                self._within(LIMIT_S, "resume it", domain.resume)
 
     def define(self, definition: str, sources: Mapping[str, Source]) -> None:
         """Another persistent definition, on these images."""
@@ -104,7 +111,8 @@ class LibvirtVm:
     def saved_definition(self, memory: str) -> str:
         """The definition in a memory file."""
         with translated(vm=self._name, host=self._host):
-            definition = str(self._connection.main().saveImageGetXMLDesc(memory, SECRETS))
+            connection = self._connection.main()
+            definition = with_pool_paths(connection, connection.saveImageGetXMLDesc(memory, SECRETS))
         if not is_whole(memory):
             raise HypervisorFailed(
                 detail=f"{memory} is cut short: the end of the RAM is missing", path=memory
@@ -134,7 +142,7 @@ class LibvirtVm:
         """The job on a volume."""
         with self._domain() as domain:
             try:
-                said = domain.blockJobInfo(target, 0)
+                said = self._within(LIMIT_S, "look at a block job", lambda: domain.blockJobInfo(target, 0))
             except libvirt.libvirtError:
                 if is_on(domain):
                     raise
@@ -142,35 +150,37 @@ class LibvirtVm:
             if not said:
                 return None
             # All bytes moved is not enough: until libvirt has heard of it from QEMU, a pivot is an error.
-            into, ready = xml.mirror_of(domain.XMLDesc(0), target) or (None, False)
+            into, ready = xml.mirror_of(describe(domain, 0), target) or (None, False)
             kind = _JOB_KINDS.get(said["type"], "unknown")
             return BlockJob(kind, said["cur"], said["end"], ready, into)
 
     def start_commit(self, target: str, top: str, base: str) -> None:
         """Begins to merge."""
         with self._domain() as domain:
-            is_head = xml.chain_of(domain.XMLDesc(0), target)[:1] == (top,)
-            if is_head:
-                domain.blockCommit(target, base, None, 0, _HEAD)
-            else:
-                domain.blockCommit(target, base, top, 0, 0)
+            is_head = xml.chain_of(describe(domain, 0), target)[:1] == (top,)
+            words = (None, 0, _HEAD) if is_head else (top, 0, 0)
+            self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
 
     def pivot(self, target: str) -> None:
         """Ends a ready merge of the head."""
         with self._domain() as domain:
-            domain.blockJobAbort(target, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
+            self._within(LIMIT_S, "pivot", lambda: domain.blockJobAbort(target, _PIVOT))
             settle(domain, {})
 
     def abort_block_job(self, target: str) -> None:
         """Ends a merge; the chain stays."""
         with self._domain() as domain:
-            if domain.blockJobInfo(target, 0):
-                domain.blockJobAbort(target, 0)
+
+            def abort() -> None:
+                if domain.blockJobInfo(target, 0):
+                    domain.blockJobAbort(target, 0)
+
+            self._within(LIMIT_S, "abort a block job", abort)
 
     def live_chain(self, target: str) -> tuple[str, ...]:
         """A volume's images, head first."""
         with self._domain() as domain:
-            definition = domain.XMLDesc(0)
+            definition = describe(domain, 0)
             on = is_on(domain)
         if on:
             return xml.chain_of(definition, target)
@@ -188,7 +198,7 @@ class LibvirtVm:
                 domain.agentSetResponseTimeout(self._agent_timeout_s, 0)
                 # A frozen agent refuses all but a few commands, and says why. Asking guest-fsfreeze-status
                 # itself would need a raw agent command, which marks the VM as tainted.
-                domain.getTime()
+                self._within(LIMIT_S, "ask the guest's agent", domain.getTime)
         except AgentUnresponsive as error:
             return True if "frozen state" in error.context["detail"] else None
         except HypervisorFailed:
@@ -198,13 +208,16 @@ class LibvirtVm:
     def thaw(self) -> None:
         """Thaws."""
         with self._domain() as domain:
-            domain.fsThaw()
+            if is_on(domain):
+                domain.agentSetResponseTimeout(self._agent_timeout_s, 0)
+            self._within(LIMIT_S, "thaw", domain.fsThaw)
 
     def set_clock(self) -> None:
         """Best effort."""
         now = time.time()
         with suppress(AgentUnresponsive, HypervisorFailed), self._domain() as domain:
-            domain.setTime({"seconds": int(now), "nseconds": int(now % 1 * 1e9)}, 0)
+            at = {"seconds": int(now), "nseconds": int(now % 1 * 1e9)}
+            self._within(LIMIT_S, "set the clock", lambda: domain.setTime(at, 0))
 
     def note(self, text: str) -> None:
         """Keeps a text, live and persistent."""
@@ -214,6 +227,9 @@ class LibvirtVm:
                 where |= libvirt.VIR_DOMAIN_AFFECT_LIVE
             element = libvirt.VIR_DOMAIN_METADATA_ELEMENT
             domain.setMetadata(element, xml.note_element(text), xml.NOTE_PREFIX, xml.NOTE_URI, where)
+
+    def _within(self, limit_s: float, what: str, call: Callable[[], Result]) -> Result:
+        return LongCall(call).within(limit_s, what, self._connection.abandon)
 
     @contextmanager
     def _domain(self) -> Iterator[Any]:

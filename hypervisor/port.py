@@ -86,6 +86,8 @@ class VmFacts:
     #: Every image it may open: of all its disks, as its live and its persistent definition and that of its managed save
     #: name them, with what they say lies below and what a block job writes to. What lies below may be told in part only.
     images: tuple[str, ...] = ()
+    #: Why it could not be looked at, if so: then its images and volumes are not known, and it may use any.
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ class Vm(Protocol):
         short pause). `quiesce` freezes the guest's filesystems for the cut and thaws them: not together with `memory`.
         A paused VM stays paused; for a VM that is off only its definition changes.
         Raises AgentUnresponsive (nothing cut), Cancelled (nothing cut), VmBusy (nothing cut).
-        After HypervisorFailed or HostLost it may have happened all the same: compare `facts()`.
+        After HypervisorFailed or HostLost it may have happened all the same, to some volumes or to all: compare `facts()`.
+        HypervisorFailed also when somebody else changed the VM meanwhile, so that not every volume is on its layer at the end.
         """
 
     def stop(self) -> None:
@@ -269,7 +272,8 @@ class Host(Protocol):
 
     def facts(self) -> HostFacts: ...
 
-    def vms(self) -> tuple[VmFacts, ...]: ...
+    def vms(self) -> tuple[VmFacts, ...]:
+        """All VMs. One that cannot be looked at hides no other: it says why (`unreadable`)."""
 
     def vm(self, uuid: UUID) -> Vm:
         """A handle; it need not exist (any more): asking it raises VmGone."""

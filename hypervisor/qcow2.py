@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from hypervisor.files import open_image
 from stillframe.errors import HypervisorFailed
 
 MAGIC = b"QFI\xfb"
@@ -21,9 +22,11 @@ _SNAPSHOT = struct.Struct(">QIHHIIQII")
 _CLUSTER_BITS = 16
 _CLUSTER = 1 << _CLUSTER_BITS
 _REFCOUNT_ORDER = 4
-#: Far above what QEMU writes; a header that says more is not one.
-_LONGEST_NAME = 4096
+#: What QEMU allows; a header that says more is not one.
+_SMALLEST_CLUSTER, _LARGEST_CLUSTER = 9, 21
+_MOST_BYTES = 1 << 62
 _MOST_SNAPSHOTS = 65536
+_LONGEST_TABLE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,38 @@ class Header:
 
 
 def read_header(path: str) -> Header:
-    """Raises HypervisorFailed if the file is not a qcow2 image, OSError if it cannot be read."""
-    with open(path, "rb") as image:
+    """Raises HypervisorFailed if the file is not a whole qcow2 image, OSError if it cannot be read."""
+    with open_image(path) as image:
         fixed = image.read(_FIXED.size)
         if len(fixed) < _FIXED.size or fixed[:4] != MAGIC:
-            raise HypervisorFailed(detail=f"{path} is not a qcow2 image")
-        (_, version, name_at, name_length, _, size, crypt, *_, snapshots, table_at) = _FIXED.unpack(fixed)
-        if name_length > _LONGEST_NAME or snapshots > _MOST_SNAPSHOTS:
-            raise HypervisorFailed(detail=f"{path} has a damaged qcow2 header")
-        backing = _at(image, name_at, name_length).decode() if name_at else None
-        return Header(
-            virtual_bytes=size,
-            backing=backing and os.path.join(os.path.dirname(path), backing),
-            backing_format=_backing_format(image, version, name_at) if backing else None,
-            internal_snapshots=tuple(_names(image, snapshots, table_at)),
-            encrypted=crypt != 0,
-        )
+            raise HypervisorFailed(detail=f"{path} is not a qcow2 image", path=path)
+        try:
+            return _header(image, path, fixed)
+        except (ValueError, OverflowError, struct.error) as error:
+            raise HypervisorFailed(detail=f"{path} has a damaged qcow2 header: {error}", path=path) from error
+
+
+def _header(image: BinaryIO, path: str, fixed: bytes) -> Header:
+    (_, version, name_at, name_length, cluster_bits, size, crypt, *_, snapshots, table_at) = _FIXED.unpack(
+        fixed
+    )
+    if version not in (2, 3) or not _SMALLEST_CLUSTER <= cluster_bits <= _LARGEST_CLUSTER:
+        raise ValueError(f"version {version}, clusters of 2^{cluster_bits} bytes")
+    if size > _MOST_BYTES or snapshots > _MOST_SNAPSHOTS:
+        raise ValueError(f"{size} bytes, {snapshots} snapshots")
+    # As QEMU has it; so nobody reads far to find where the extensions end.
+    if name_at and name_at + name_length > 1 << cluster_bits:
+        raise ValueError("the name of its backing image does not lie in the first cluster")
+    backing = _at(image, name_at, name_length).decode() if name_at else None
+    if backing and "\0" in backing:
+        raise ValueError("the name of its backing image has a NUL in it")
+    return Header(
+        virtual_bytes=size,
+        backing=backing and os.path.join(os.path.dirname(path), backing),
+        backing_format=_backing_format(image, version, name_at) if backing else None,
+        internal_snapshots=tuple(_names(image, snapshots, table_at)),
+        encrypted=crypt != 0,
+    )
 
 
 def write_empty(image: BinaryIO, virtual_bytes: int, backing: str, backing_format: str) -> None:
@@ -106,8 +125,11 @@ def _backing_format(image: BinaryIO, version: int, end: int) -> str | None:
 
 
 def _names(image: BinaryIO, count: int, at: int) -> list[str]:
-    names = []
+    names: list[str] = []
+    begin = at
     for _ in range(count):
+        if at - begin > _LONGEST_TABLE:
+            raise ValueError("its table of snapshots has no end")
         (_, _, id_length, name_length, *_, extra) = _SNAPSHOT.unpack(_at(image, at, _SNAPSHOT.size))
         name_at = at + _SNAPSHOT.size + extra + id_length
         names.append(_at(image, name_at, name_length).decode(errors="replace"))
@@ -117,7 +139,10 @@ def _names(image: BinaryIO, count: int, at: int) -> list[str]:
 
 def _at(image: BinaryIO, offset: int, length: int) -> bytes:
     image.seek(offset)
-    return image.read(length)
+    found = image.read(length)
+    if len(found) < length:
+        raise ValueError(f"{length} bytes at {offset} are past its end")
+    return found
 
 
 def _padded(length: int) -> int:

@@ -44,6 +44,7 @@ class QemuImages:
         """A standalone sparse qcow2 image of what `source` reads as."""
         total = self._required_bytes(source)
         with files.beside(path) as part:
+            files.make_empty(part)  # qemu-img would make it for all to read
             told = _in_bytes(pulse, total)
             told(0.0)
 
@@ -52,7 +53,6 @@ class QemuImages:
                 _qemu_img("convert", "-p", *_FAST, *caching, *what, tell=told)
 
             _direct_if_possible(convert)
-            os.chmod(part, files.PRIVATE)
             told(1.0)
 
     def commit(self, top: str, base: str, pulse: Pulse) -> None:

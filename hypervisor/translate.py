@@ -7,7 +7,6 @@ import libvirt
 
 from stillframe.errors import (
     AgentUnresponsive,
-    Cancelled,
     HostLost,
     HypervisorFailed,
     StillframeError,
@@ -51,7 +50,7 @@ def in_our_words(error: libvirt.libvirtError, vm: object = "", host: str = "") -
     if code in _BUSY:
         return VmBusy(vm=vm, detail=said, **evidence)
     if code == libvirt.VIR_ERR_OPERATION_ABORTED:
-        return Cancelled(detail=said, **evidence)
+        return HypervisorFailed(detail=f"somebody else aborted it: {said}", **evidence)
     if code in _AGENT or any(words in said for words in _AGENT_WORDS):
         return AgentUnresponsive(vm=vm, detail=said, **evidence)
     return HypervisorFailed(detail=said, **evidence)

@@ -5,7 +5,7 @@ on purpose: <backingStore> and <mirror>, which describe a moment and would be wr
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 
 from hypervisor.port import Source, VolumeFacts
@@ -89,6 +89,23 @@ def images_of(definition: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in map(_path, sources) if path.startswith("/")))
 
 
+def with_pool_paths(definition: str, path_of: Callable[[str, str], str | None]) -> str:
+    """The definition with each volume of a storage pool as the file or device that `path_of(pool, volume)` says it is."""
+    if "volume=" not in definition:
+        return definition
+    root = _parse(definition)
+    for _, disk in _disks(root):
+        for image in disk.iter():
+            source = image.find("source")
+            if source is None or source.get("volume") is None:
+                continue
+            path = path_of(source.get("pool", ""), source.get("volume", ""))
+            if path is not None and path.startswith("/"):
+                image.set("type", _type(path))
+                _point(source, path)
+    return _text(root)
+
+
 def mirror_of(definition: str, target: str) -> tuple[str, bool] | None:
     """Where a block job of the live definition mirrors a volume to, and whether it only waits for its pivot."""
     disk = dict(_disks(_parse(definition))).get(target)
@@ -167,7 +184,7 @@ def _volume(disk: ET.Element) -> VolumeFacts:
     storage = disk.get("type", "file")
     return VolumeFacts(
         target="" if target is None else target.get("dev", ""),
-        storage=storage if storage in ("file", "block", "network") else "other",
+        storage=storage if storage in ("file", "block", "network", "volume") else "other",
         path=_path(disk.find("source")),
         format="raw" if driver is None else driver.get("type", "raw"),
         device=disk.get("device", "disk"),
@@ -194,9 +211,24 @@ def _put(disk: ET.Element, image: Source) -> None:
     if source is None:
         source = ET.Element("source")
         disk.insert(1, source)
+    if _path(source) != image.path:
+        _forget(disk, source)
+    _point(source, image.path)
+
+
+def _point(source: ET.Element, path: str) -> None:
     for attribute in _WHERE:
         source.attrib.pop(attribute, None)
-    source.set(_attribute(image.path), image.path)
+    source.set(_attribute(path), path)
+
+
+def _forget(disk: ET.Element, source: ET.Element) -> None:
+    """Drops what was true of the image that was there: its keys, the slice of it that is the disk, how it is reached."""
+    for element in disk.findall("encryption"):
+        disk.remove(element)
+    for element in list(source):
+        if element.tag != "seclabel":  # how whatever is there shall be labelled
+            source.remove(element)
 
 
 def _type(path: str) -> str:

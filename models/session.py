@@ -10,12 +10,25 @@ from sqlalchemy.orm import Session
 # A table's foreign keys need the other tables known, whoever asks first.
 import models.tables  # noqa: F401
 
+#: Ours take milliseconds; what waits for a lock for a minute waits for somebody who is not coming.
+STATEMENT_TIMEOUT_S = 60
+
 #: What a call raises when Postgres is away, or went away in the middle: whether it was committed is then not known.
 DatabaseAway = OperationalError
 
 
-def make_engine(database_url: str, *, pool_size: int = 5, name: str = "stillframe") -> Engine:
-    """A lazy pool of connections; nothing is opened before the first use. `name` is what Postgres shows of it."""
+def make_engine(
+    database_url: str,
+    *,
+    pool_size: int = 5,
+    name: str = "stillframe",
+    statement_timeout_s: int = STATEMENT_TIMEOUT_S,
+) -> Engine:
+    """A lazy pool of connections; nothing is opened before the first use. `name` is what Postgres shows of it.
+
+    No statement takes longer than `statement_timeout_s` (0: as long as it likes, as a migration may), and a connection
+    whose other end is gone without a word is given up after about half a minute.
+    """
     return create_engine(
         database_url,
         pool_size=pool_size,
@@ -25,8 +38,12 @@ def make_engine(database_url: str, *, pool_size: int = 5, name: str = "stillfram
         connect_args={
             "application_name": name,
             "connect_timeout": 5,
-            "options": "-c timezone=UTC",
-            "keepalives_idle": 30,
+            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_s}s",
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            # Keepalives are not sent while something that was sent waits for its receipt. Milliseconds.
+            "tcp_user_timeout": 30_000,
         },
     )
 

@@ -238,7 +238,7 @@ class RealGuestOnStage:
         self._guest.domain.fsFreeze()
 
     def crash(self) -> None:
-        os.kill(self._pid(), signal.SIGKILL)
+        os.kill(self.pid(), signal.SIGKILL)
 
     def managed_save(self) -> None:
         self._guest.domain.managedSave(0)
@@ -253,7 +253,8 @@ class RealGuestOnStage:
     def undefine(self) -> None:
         self._guest.domain.undefineFlags(0)
 
-    def _pid(self) -> int:
+    def pid(self) -> int:
+        """Its QEMU."""
         for folder in Path("/proc").glob("[0-9]*"):
             words = (folder / "cmdline").read_bytes().split(b"\0") if (folder / "cmdline").exists() else []
             if str(self.uuid).encode() in words and b"qemu" in words[0]:

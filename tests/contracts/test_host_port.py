@@ -200,6 +200,21 @@ def test_cut_tells_how_far_it_is(play_with: PlayWith) -> None:
     assert max(later - sooner for sooner, later in pairwise(listen.times)) < 0.5
 
 
+def test_layer_on_something_else_is_refused(play: Play) -> None:
+    """A layer that does not stand on the present head is refused before anything is cut, on and off."""
+    heads = play.heads()
+    astray = play.layers(on=play.layers())
+    for targets in (("vda",), ("vda", "vdb")):
+        with pytest.raises(HypervisorFailed, match=r"is (not )?a layer on"):
+            play.vm.cut({target: astray[target] for target in targets}, None, False, quiet)
+    with pytest.raises(HypervisorFailed):
+        play.vm.cut({"vdz": astray["vda"]}, None, False, quiet)
+    play.vm.stop()
+    with pytest.raises(HypervisorFailed, match=r"is (not )?a layer on"):
+        play.vm.cut(astray, None, False, quiet)
+    assert play.heads() == heads
+
+
 def test_vm_with_a_block_job_is_busy(play_with: PlayWith) -> None:
     """While a volume is being merged a cut is refused as busy and nothing is cut."""
     play = play_with()

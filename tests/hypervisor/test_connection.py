@@ -8,11 +8,11 @@ from uuid import uuid4
 import libvirt
 import pytest
 
+from hypervisor import libvirt_facts
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.translate import in_our_words
 from stillframe.errors import (
     AgentUnresponsive,
-    Cancelled,
     HostLost,
     HypervisorFailed,
     StillframeError,
@@ -36,7 +36,7 @@ def failed(code: int, domain: int = libvirt.VIR_FROM_QEMU, said: str = "words") 
         (failed(libvirt.VIR_ERR_NO_DOMAIN), VmGone),
         (failed(libvirt.VIR_ERR_OPERATION_TIMEOUT), VmBusy),
         (failed(libvirt.VIR_ERR_BLOCK_COPY_ACTIVE), VmBusy),
-        (failed(libvirt.VIR_ERR_OPERATION_ABORTED), Cancelled),
+        (failed(libvirt.VIR_ERR_OPERATION_ABORTED), HypervisorFailed),
         (failed(libvirt.VIR_ERR_AGENT_UNRESPONSIVE), AgentUnresponsive),
         (
             failed(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, said="QEMU guest agent is not configured"),
@@ -80,6 +80,38 @@ def test_vms_are_found_through_any_driver() -> None:
     assert vm.facts().state is VmState.OFF
     host.close()
     host.close()
+
+
+def test_vm_that_cannot_be_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VM that cannot be looked at is in the list with what is known of it and why; a lost connection hides nothing."""
+    host = LibvirtHost(TEST_DRIVER, "h1")
+    other = "<domain type='test'><name>other</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+    defined = host.connection.main().defineXML(other)
+    real = libvirt_facts.xml.memory_bytes_of
+    try:
+        for error in (KeyError("unit"), ValueError("no number"), failed(libvirt.VIR_ERR_OPERATION_TIMEOUT)):
+
+            def memory_bytes_of(definition: str, error: Exception = error) -> int:
+                if "<name>other<" in definition:
+                    raise error
+                return real(definition)
+
+            monkeypatch.setattr("hypervisor.xml.memory_bytes_of", memory_bytes_of)
+            found = {vm.name: vm for vm in host.vms()}
+            assert found["test"].unreadable is None
+            assert found["other"].unreadable
+            assert (found["other"].state, found["other"].reason) == (VmState.OFF, "unreadable")
+            with pytest.raises((HypervisorFailed, VmBusy)):
+                host.find("other")
+        monkeypatch.setattr(
+            "hypervisor.xml.memory_bytes_of",
+            lambda _: (_ for _ in ()).throw(failed(libvirt.VIR_ERR_NO_CONNECT)),
+        )
+        with pytest.raises(HostLost):
+            host.vms()
+    finally:
+        defined.undefine()
+        host.close()
 
 
 def in_a_child(code: str) -> str:

@@ -84,6 +84,32 @@ def test_state_in_a_folder_is_shared(tmp_path: Path) -> None:
     assert FakeHost(ours).vm(guest.uuid).block_job("vda") is not None
 
 
+def test_vm_that_cannot_be_read_hides_no_other() -> None:
+    """A VM whose definition cannot be read is told as such among the others."""
+    machine = FakeMachine()
+    broken, whole = machine.create_vm("broken"), machine.create_vm("whole")
+    broken.change(unreadable="cannot understand the definition")
+    found = {vm.uuid: vm for vm in FakeHost(machine).vms()}
+    assert found[broken.uuid].unreadable is not None
+    assert (found[broken.uuid].name, found[broken.uuid].volumes) == ("broken", ())
+    assert found[whole.uuid].unreadable is None
+    with pytest.raises(HypervisorFailed):
+        FakeHost(machine).vm(broken.uuid).facts()
+
+
+def test_aliases_reach_over_processes(tmp_path: Path) -> None:
+    """Another name of a folder leads to the same files, for reading, writing and removing, wherever it is asked."""
+    FakeMachine(tmp_path).alias("/link", "/images")
+    images, others = FakeHost(FakeMachine(tmp_path)).images, FakeHost(FakeMachine(tmp_path)).images
+    images.write_text("/link/a/text", "text")
+    assert others.read_text("/images/a/text") == "text"
+    assert others.listing("/link") == ("/link/a",)
+    assert others.identity("/link/a/text") == others.identity("/images/a/text") == "/images/a/text"
+    others.rename("/link/a", "/link/b")
+    others.remove("/link/b")
+    assert not images.exists("/images/b")
+
+
 def test_many_hands_at_once(tmp_path: Path) -> None:
     """Threads with connections of their own lose nothing of each other's work."""
     machine = FakeMachine(tmp_path)

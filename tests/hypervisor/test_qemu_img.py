@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -51,6 +52,22 @@ def test_copy_is_sparse_and_tells_its_bytes(image: Source, tmp_path: Path) -> No
         == 0
     )
     assert os.stat(tmp_path / "copies").st_mode & 0o777 == 0o711
+
+
+def test_copy_is_private_while_it_is_made(image: Source, tmp_path: Path) -> None:
+    """What is copied can at no time be read by others, whatever mask the worker has."""
+    copy = tmp_path / "copies" / "copy.qcow2"
+    modes: set[int] = set()
+
+    def look(_done: int, _total: int) -> None:
+        modes.update(stat.S_IMODE(path.stat().st_mode) for path in copy.parent.glob("copy*"))
+
+    before = os.umask(0)
+    try:
+        QemuImages().convert(image, str(copy), look)
+    finally:
+        os.umask(before)
+    assert modes | {stat.S_IMODE(copy.stat().st_mode)} == {0o600}
 
 
 def test_failed_copy_leaves_what_was_there(image: Source, tmp_path: Path) -> None:

@@ -92,6 +92,27 @@ def test_new_sources_change_nothing_else() -> None:
     assert xml.name_of(swapped) == "web"
 
 
+def test_new_image_inherits_nothing_that_described_the_old() -> None:
+    """Keys, slices and ways to reach an image go with it, and stay when the image stays."""
+    described = (
+        "<domain><devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+        "<source file='/i/own.qcow2'><seclabel model='dac' relabel='no'/>"
+        "<encryption format='luks'><secret type='passphrase' uuid='u'/></encryption>"
+        "<slices><slice type='storage' offset='1' size='2'/></slices><reservations managed='yes'/></source>"
+        "<target dev='vda' bus='virtio'/><encryption format='qcow'/></disk></devices></domain>"
+    )
+    kept = ET.fromstring(xml.with_sources(described, {"vda": Source("/i/own.qcow2", "qcow2")}))
+    assert [element.tag for element in kept.iterfind("devices/disk/source/*")] == [
+        "seclabel", "encryption", "slices", "reservations",
+    ]  # fmt: skip
+    assert xml.volumes_of(described)[0].encrypted
+    after = xml.with_sources(described, {"vda": Source("/i/layer.qcow2", "qcow2")})
+    swapped = ET.fromstring(after)
+    assert [element.tag for element in swapped.iterfind("devices/disk/source/*")] == ["seclabel"]
+    assert swapped.find("devices/disk/encryption") is None
+    assert not xml.volumes_of(after)[0].encrypted
+
+
 def test_block_device_comes_back_as_one() -> None:
     """A volume that goes back from a layer to its device is a block disk again."""
     there = xml.with_sources(DEFINITION, {"vdb": Source("/l/vdb.qcow2", "qcow2")})

@@ -1,0 +1,146 @@
+"""What can go wrong on a real libvirt only: others that act in between, a QEMU that hangs, pools, images that lie."""
+
+import os
+import signal
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from hypervisor import libvirt_cut, libvirt_vm
+from hypervisor.port import Source
+from lab import Lab
+from stillframe.errors import HypervisorFailed
+from stillframe.states import VmState
+from tests.contracts.stages import Play, RealGuestOnStage, RealStage, quiet, wait_until
+
+pytestmark = pytest.mark.qemu
+
+
+@pytest.fixture
+def real(libvirt_lab: Lab) -> Iterator[RealStage]:
+    """The real stage."""
+    stage = RealStage(libvirt_lab)
+    try:
+        yield stage
+    finally:
+        stage.close()
+
+
+def test_vm_started_during_a_cold_cut_is_noticed(real: RealStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VM that was started on its old images just before its definition changed is not called cut."""
+    play = Play(real, real.guest("qcow2", on=False))
+    heads = play.heads()
+    settle = libvirt_cut.settle
+
+    def late(domain: Any, sources: Mapping[str, Source]) -> None:
+        domain.create()
+        settle(domain, sources)
+
+    monkeypatch.setattr(libvirt_cut, "settle", late)
+    with pytest.raises(HypervisorFailed, match="somebody else changed"):
+        play.vm.cut(play.layers(), None, False, quiet)
+    assert play.heads() == heads
+
+
+def test_vm_defined_anew_during_a_cold_cut_is_noticed(
+    real: RealStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VM that was given its old definition again right after its cut is not called cut."""
+    play = Play(real, real.guest("qcow2", "raw", on=False))
+    settle, old = libvirt_cut.settle, play.vm.definition()
+
+    def undone(domain: Any, sources: Mapping[str, Source]) -> None:
+        settle(domain, sources)
+        domain.connect().defineXML(old)
+
+    monkeypatch.setattr(libvirt_cut, "settle", undone)
+    with pytest.raises(HypervisorFailed, match="somebody else changed"):
+        play.vm.cut(play.layers(), None, False, quiet)
+
+
+def test_hung_qemu_holds_nobody(real: RealStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A QEMU that stands still ends a call after its time; the list of VMs is there meanwhile, and so is the power cord."""
+    play = Play(real, real.guest("qcow2"))
+    base = play.heads()["vda"]
+    head = play.cut_hot()["vda"]
+    assert isinstance(play.guest, RealGuestOnStage)
+    pid = play.guest.pid()
+    monkeypatch.setattr(libvirt_vm, "LIMIT_S", 1.0)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(HypervisorFailed, match="still works on it"):
+            play.vm.start_commit("vda", head.path, base.path)
+        assert play.vm.facts().uuid in {vm.uuid for vm in play.host.vms()}
+        assert time.monotonic() - began < 3
+        monkeypatch.setattr(libvirt_vm, "LIMIT_S", 60.0)
+        play.vm.stop()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: play.vm.facts().state is not VmState.RUNNING)
+
+
+def test_volume_of_a_pool_is_the_file_it_is(real: RealStage) -> None:
+    """A disk named by pool and volume is told by its path, cut and merged back; without the pool it says what it is."""
+    play = Play(real, real.guest("qcow2", "raw", on=False))
+    own = play.heads()
+    folder = own["vda"].path.rsplit("/", 1)[0]
+    connection = real.lab.guest(play.guest.name).domain.connect()
+    pool = connection.storagePoolCreateXML(
+        f"<pool type='dir'><name>images</name><target><path>{folder}</path></target></pool>"
+    )
+    try:
+        definition = play.vm.definition()
+        for image in own.values():
+            name = image.path.rsplit("/", 1)[1]
+            definition = definition.replace(
+                f"<source file='{image.path}'/>", f"<source pool='images' volume='{name}'/>"
+            )
+        definition = definition.replace("disk type='file'", "disk type='volume'")
+        connection.defineXML(definition)
+        assert play.heads() == own
+        assert {one.storage for one in play.vm.facts().volumes} == {"file"}
+        play.vm.start()
+        assert play.heads() == own
+        play.guest.tick()
+        layers = play.cut_hot()
+        assert play.vm.live_chain("vda") == (layers["vda"].path, own["vda"].path)
+        assert set(play.vm.facts().images) == {image.path for image in (*own.values(), *layers.values())}
+        play.vm.start_commit("vda", layers["vda"].path, own["vda"].path)
+        wait_until(lambda: (job := play.vm.block_job("vda")) and job.ready)
+        job = play.vm.block_job("vda")
+        assert job is not None
+        assert job.into == own["vda"].path
+        play.vm.pivot("vda")
+        assert play.heads() == {"vda": own["vda"], "vdb": layers["vdb"]}
+        play.guest.tick()
+        play.vm.stop()
+        connection.defineXML(definition)
+    finally:
+        pool.destroy()
+    assert {(one.storage, one.path) for one in play.vm.facts().volumes} == {("volume", "")}
+
+
+def test_image_that_lies_hides_no_vm(real: RealStage) -> None:
+    """A VM with an image whose header makes no sense is told with the rest of what it has, and no other VM is missing."""
+    play, other = Play(real, real.guest("qcow2", on=False)), real.guest("qcow2", on=False)
+    folder = Path(play.heads()["vda"].path).parent
+    head = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 72, 4, 16, 1 << 20, 0, 0, 0, 0, 0, 0, 0)
+    (folder / "lies.qcow2").write_bytes(head + b"\xff\xfe\xfd\xfc")
+    os.mkfifo(folder / "pipe")
+    for target, name in (("vdy", "lies.qcow2"), ("vdz", "pipe")):
+        real.lab.guest(play.guest.name).domain.attachDeviceFlags(
+            f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{folder}/{name}'/>"
+            f"<target dev='{target}' bus='virtio'/></disk>",
+            libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+        )
+    found = {vm.uuid: vm for vm in play.host.vms()}
+    assert [one.virtual_bytes for one in found[play.guest.uuid].volumes] == [64 << 20, 0, 0]
+    assert other.uuid in found
