@@ -195,6 +195,33 @@ class Site:
         at = until(found, 60, f"event {event}", every_s=0.02)[0]["at"]
         return datetime.fromisoformat(at).timestamp()
 
+    @contextmanager
+    def nobody_begins(self, step: str) -> Iterator[Callable[[], bool]]:
+        """Within the block no job can write down that it begins this step; gives whether one waits to do so.
+
+        What waited is lost at the end, as if it had never been sent.
+        """
+        waiting = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'"
+        with self.engine.connect() as holder:
+            holder.execute(text("SELECT pg_advisory_lock(1)"))
+            holder.commit()
+            self.sql(
+                "CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END'"
+            )
+            self.sql(
+                "CREATE TRIGGER wait_here BEFORE INSERT ON step FOR EACH ROW"
+                f" WHEN (NEW.name = '{step}') EXECUTE FUNCTION wait_here()"
+            )
+            try:
+                yield lambda: bool(self.sql(f"SELECT 1 {waiting}"))
+            finally:
+                self.sql(f"SELECT pg_terminate_backend(pid, 5000) {waiting}")
+                self.sql("DROP TRIGGER wait_here ON step")
+                self.sql("DROP FUNCTION wait_here")
+                holder.execute(text("SELECT pg_advisory_unlock(1)"))
+                holder.commit()
+
     # --- harm -------------------------------------------------------------------------------------
 
     def worker_pid(self) -> int:
