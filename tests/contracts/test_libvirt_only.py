@@ -64,6 +64,19 @@ def test_vm_defined_anew_during_a_cold_cut_is_noticed(
         play.vm.cut(play.layers(), None, False, quiet)
 
 
+def test_hot_cut_of_some_volumes_only_is_noticed(real: RealStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut after which one of the volumes is not on its layer, whoever did that, is not called one."""
+    play = Play(real, real.guest("qcow2", "raw", agent=False))
+    request = libvirt_cut.xml.snapshot_request
+
+    def half(live: str, layers: Mapping[str, Source], memory: str | None) -> str:
+        return request(live, {"vda": layers["vda"]}, memory)
+
+    monkeypatch.setattr("hypervisor.xml.snapshot_request", half)
+    with pytest.raises(HypervisorFailed, match="somebody else changed.* vdb writes to"):
+        play.vm.cut(play.layers(), None, False, quiet)
+
+
 def test_hung_qemu_holds_nobody(real: RealStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A QEMU that stands still ends a call after its time; the list of VMs is there meanwhile, and so is the power cord."""
     play = Play(real, real.guest("qcow2"))
