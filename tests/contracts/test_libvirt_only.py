@@ -73,7 +73,7 @@ def test_hot_cut_of_some_volumes_only_is_noticed(real: RealStage, monkeypatch: p
         return request(live, {"vda": layers["vda"]}, memory)
 
     monkeypatch.setattr("hypervisor.xml.snapshot_request", half)
-    with pytest.raises(HypervisorFailed, match="somebody else changed.* vdb writes to"):
+    with pytest.raises(HypervisorFailed, match=r"somebody else changed.* vdb writes to"):
         play.vm.cut(play.layers(), None, False, quiet)
 
 
