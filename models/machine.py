@@ -191,8 +191,10 @@ def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
 
 
 def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> Json:
-    """The rows of a VM's volumes; returns which came, went, or changed their file."""
+    """The rows of a VM's volumes; returns which came, went, or changed their file. Nothing if they could not be read."""
     changes: Json = {}
+    if vm.volumes is None:
+        return changes
     for seen in vm.volumes:
         row = known.pop(seen.target, None)
         if row is None:

@@ -32,7 +32,8 @@ class VmSeen:
     state: VmState
     reason: str
     memory_bytes: int
-    volumes: tuple[VolumeSeen, ...]
+    #: None if they could not be read: what was known of them stays.
+    volumes: tuple[VolumeSeen, ...] | None
     tree: Tree | None = None
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
-from tasks.producer import Producer
 
 from models.journal import Journal
 from stillframe.settings import Settings
+from tasks.producer import Producer
 from web.keys import Keys
 from web.waiting import Bell
 

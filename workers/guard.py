@@ -19,6 +19,8 @@ def needed_by(work: Work, paths: Iterable[str], tree: Tree, *, own_too: bool) ->
     """
     identities = {identity for path in paths if (identity := work.images.identity(path))}
     for vm in work.host.vms():
+        if vm.unreadable:
+            return f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}"
         if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm)):
             return f"VM {vm.name}"
     return next(_clones(work, paths, identities, tree), None)

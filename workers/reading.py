@@ -182,7 +182,7 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str) -> VmSeen:
         state=vm.state,
         reason=vm.reason,
         memory_bytes=vm.memory_bytes,
-        volumes=tuple(_volume(volume, tree) for volume in vm.volumes),
+        volumes=None if vm.unreadable else tuple(_volume(volume, tree) for volume in vm.volumes),
         tree=tree,
     )
 

@@ -9,6 +9,7 @@ from stillframe.settings import Settings
 
 
 def _apply(connection: Connection) -> None:
+    connection.exec_driver_sql("SET statement_timeout = 0")  # an index on a large table takes what it takes
     context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()

@@ -412,3 +412,16 @@ def test_an_undo_done_half_while_off_does_not_bring_old_data_back() -> None:
     world.guest.shut_down()
     ending = job.run()
     assert world.guest.read("note") == "new", ending.end
+
+
+def test_a_vm_that_cannot_be_read_may_need_anything() -> None:
+    """While one VM of the host cannot be read nothing is unlinked or merged: it may stand on it."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.machine.create_vm("strange").change(unreadable="its definition is broken")
+    layers = {path for path in world.files() if path.endswith(".qcow2")}
+
+    ok(world.delete("s1").to_the_end())
+
+    assert {path for path in world.files() if path.endswith(".qcow2")} == layers
