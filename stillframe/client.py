@@ -149,7 +149,7 @@ class Client:
 
     def job(self, job_id: str, wait_s: float = 0) -> Json:
         """A job; with `wait_s` (at most 60) the answer comes once it has ended or the time is over."""
-        wait = {"wait": f"{wait_s:g}s"} if wait_s else {}
+        wait = {"wait": f"{wait_s:.3f}s"} if wait_s >= 0.001 else {}
         return self._ask("GET", f"/v1/jobs/{_part(job_id)}", params=wait, timeout=wait_s + 30)
 
     def events(self, **filters: Any) -> Json:

@@ -46,7 +46,7 @@ class Checksums:
             return False
         try:
             self._sum(found)
-        except (OSError, StillframeError) as error:
+        except (OSError, ValueError, StillframeError) as error:
             logger.warning("%s cannot be summed up: %s", found.path, error)
             self._given_up.add(found.id)
         return True

@@ -181,3 +181,10 @@ def test_readiness_follows_the_database(http: httpx.Client, api: Api) -> None:
     assert (down.status_code, down.json()["code"]) == (503, "database.unavailable")
     assert listing.json()["code"] == "database.unavailable"
     assert http.get("/readyz").status_code == 200
+
+
+def test_any_patience_can_be_waited_for(client: Client, world: World, name: str) -> None:
+    """A wait that is no round number of seconds is a wait like any other, and ends when it is over."""
+    job = world.job(world.vm(name))
+    assert client.job(str(job), wait_s=0.29973123)["state"] == "queued"
+    assert client.wait(str(job), timeout_s=0.1 + 1e-7)["state"] == "queued"
