@@ -117,7 +117,11 @@ def _commit(work: Work, target: str, top: str, base: Source, between: list[str])
     chain = _chain(work, target)
     if on and top in chain:
         _commit_live(work, target, top, base.path)
-    elif not _already_merged(base.path, chain, on):
+    elif _already_merged(base.path, chain, on):
+        if chain[0] == base.path:
+            # Who pivoted may not have lived to put libvirt's own words right, which name layers that are gone by now.
+            work.vm.define(work.vm.definition(), {target: base})
+    else:
         tree = work.reader.tree(work.vm.facts())
         if not tree.is_idle(base.path) or tree.line(top)[: len(between) + 2] != (
             top,
