@@ -35,10 +35,11 @@ down: ## stops what was started
 demo: setup ## the stack and a tour through every operation on a real guest
 	@$(BIN)/python -m lab.demo
 
-test: setup ## all tests, on real Postgres, Redis, libvirt and guests; T=path for some
-	@$(BIN)/python -m pytest -n $(PROCESSES) $(T)
+test: setup ## the tests, on real Postgres, Redis, libvirt and guests; T=path for some
+	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow" $(T)
 
-check: lint types layers test ## what CI runs
+check: lint types layers ## what CI runs: style, types, import rules, all tests with the slow ones
+	@$(BIN)/python -m pytest -n $(PROCESSES) tests
 
 lint: setup ## style
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

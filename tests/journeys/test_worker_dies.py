@@ -12,7 +12,6 @@ from tests.journeys.site import Json, Site, slow, stopped, until
 from tests.journeys.witness import Shot, Witness
 
 #: The child that carries the job, alone; or the worker with all that belongs to it, which is then started again.
-DEATHS = ["child", "worker"]
 Measured = Callable[[str, float], None]
 Made = Callable[..., Witness]
 
@@ -49,7 +48,8 @@ class Death:
         self.measured(f"{what} ({job['kind']})", again - self.since)
 
 
-@pytest.fixture(params=DEATHS)
+# A child killed alone is found by the keeper's sign, seconds later: the slower half of the same promise.
+@pytest.fixture(params=[pytest.param("child", marks=pytest.mark.slow), "worker"])
 def death(request: pytest.FixtureRequest, site: Site, measured: Measured) -> Death:
     return Death(site, request.param, measured)
 

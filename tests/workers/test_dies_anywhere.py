@@ -111,7 +111,13 @@ def _picture(world: World) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("volumes", VOLUMES.values(), ids=VOLUMES.keys())
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        pytest.param(VOLUMES["1 volume"], id="1 volume"),
+        pytest.param(VOLUMES["3 volumes"], id="3 volumes", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict[str, str]) -> None:
     """Whatever the point of death, the next attempt brings data, tree, VM state and files to the same end."""

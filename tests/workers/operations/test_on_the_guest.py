@@ -15,11 +15,14 @@ from tests.workers.real_world import RealWorld
 
 pytestmark = pytest.mark.qemu
 
-DISKS = {"1 disk": ("qcow2",), "3 disks": ("raw", "qcow2", "qcow2")}
+DISKS = [
+    pytest.param(("qcow2",), id="1 disk", marks=pytest.mark.slow),
+    pytest.param(("raw", "qcow2", "qcow2"), id="3 disks"),
+]
 _numbers = count()
 
 
-@pytest.fixture(params=DISKS.values(), ids=DISKS.keys())
+@pytest.fixture(params=DISKS)
 def world(request: pytest.FixtureRequest, machine: Lab, host: LibvirtHost) -> Iterator[RealWorld]:
     """A ticking guest of the test's own."""
     guest = machine.create_guest(f"ops-{next(_numbers)}", request.param)
