@@ -65,11 +65,12 @@ class Cut:
         self._check_layers(live)
         if self.quiesce:
             self._prepare_agent(agent_timeout_s)
+        ram_bytes = xml.memory_bytes_of(live) if self.memory else 0
         if self.memory:
-            self.pulse(0, xml.memory_bytes_of(live))
+            self.pulse(0, ram_bytes)
             files.make_empty(self.memory)
         with self.connection.hear().pauses_of(UUID(self.domain.UUIDString())) as pauses:
-            took_ms = self._call(xml.snapshot_request(live, self.layers, self.memory))
+            took_ms = self._call(xml.snapshot_request(live, self.layers, self.memory), ram_bytes)
             pause_ms = pauses.ms()
         self._look_again(self.domain.XMLDesc(0))
         settle(self.domain, self.layers)
@@ -108,9 +109,9 @@ class Cut:
             raise AgentUnresponsive(vm=self.domain.name(), detail=f"the VM is {state}, and so is its agent")
         self.domain.agentSetResponseTimeout(timeout_s, 0)
 
-    def _call(self, request: str) -> int:
+    def _call(self, request: str, ram_bytes: int) -> int:
         flags = _MEMORY if self.memory else _QUIESCED if self.quiesce else _DISK_ONLY
-        watch = _Watch(self.connection, self.domain, self.pulse, self.memory)
+        watch = _Watch(self.connection, self.domain, self.pulse, self.memory, ram_bytes)
         call = LongCall(lambda: self.domain.snapshotCreateXML(request, flags))
         started = time.monotonic()
         try:
@@ -149,13 +150,15 @@ class _Watch:
     libvirt is asked aside: while QEMU is busy it answers late, and the pulse must go on.
     """
 
-    def __init__(self, connection: Connection, domain: Any, pulse: Pulse, memory: str | None) -> None:
+    def __init__(
+        self, connection: Connection, domain: Any, pulse: Pulse, memory: str | None, ram_bytes: int
+    ) -> None:
         self.raised: Exception | None = None
         self._connection = connection
         self._uuid = domain.UUID()
         self._pulse = pulse
         self._memory = memory
-        self._seen = (0, 0)
+        self._seen = (0, ram_bytes)
         self._aside = Aside()
         self._over = False
 
@@ -180,9 +183,9 @@ class _Watch:
     def _look(self) -> None:
         with suppress(libvirt.libvirtError):
             stats = self._domain().jobStats()
-            # Not data_total: RAM that the guest changes meanwhile is written once more.
-            done = stats.get("data_processed", 0)
-            self._seen = (done, done + stats.get("data_remaining", 0))
+            if done := stats.get("data_processed"):  # before QEMU has begun there is nothing in it
+                # Not data_total: RAM that the guest changes meanwhile is written once more.
+                self._seen = (done, done + stats.get("data_remaining", 0))
 
     def _abort(self) -> None:
         # Again and again: an abort before QEMU has begun, or after the RAM is written, is not heard.

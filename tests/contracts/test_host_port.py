@@ -1,5 +1,6 @@
 """What every hypervisor promises of the cut and the way back, proved by what guests wrote."""
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -194,10 +195,14 @@ def test_cut_tells_how_far_it_is(play_with: PlayWith) -> None:
     """A long cut tells at least every half second how many bytes of RAM are saved of how many."""
     play = play_with("qcow2", memory_mib=768, ballast_mib=512)
     listen = Stop(at=1_000_000)
-    play.vm.cut(play.layers(), f"{play.home()}/memory", False, listen)
-    assert len(listen.heard) > 2
-    assert 0 < max(done for done, _ in listen.heard) <= max(total for _, total in listen.heard)
-    assert max(later - sooner for sooner, later in pairwise(listen.times)) < 0.5
+    layers = play.layers()
+    began = time.monotonic()
+    play.vm.cut(layers, f"{play.home()}/memory", False, listen)
+    ended = time.monotonic()
+    assert all(0 <= done <= total and total > 0 for done, total in listen.heard)
+    assert max(later - sooner for sooner, later in pairwise([began, *listen.times, ended])) < 0.5
+    if ended - began > 1.0:  # a quick machine is done before there is anything to tell
+        assert max(done for done, _ in listen.heard) > 0
 
 
 def test_layer_on_something_else_is_refused(play: Play) -> None:
