@@ -179,7 +179,7 @@ def test_cut_leaves_other_disks_alone(play: Play) -> None:
 
 def test_cancelled_memory_cut_cuts_nothing(play_with: PlayWith) -> None:
     """A cancel while RAM is written ends the cut: the VM runs on its old heads and no memory file is left."""
-    play = play_with("qcow2", memory_mib=768, ballast_mib=512)
+    play = play_with("qcow2", memory_mib=1792, ballast_mib=1400)  # long enough to be met in the middle
     heads, memory = play.heads(), f"{play.home()}/memory"
     layers = play.layers()
     stop = Stop(at=2)

@@ -60,7 +60,8 @@ def test_a_flushed_broker_loses_no_job(site: Site, witness: Made) -> None:
     site.seen(other)
     site.stack.stop("worker", signal.SIGKILL)
     jobs = [vm.ask("hot"), site.client.create_snapshot(other.name)]
-    until(lambda: site.queued_messages() == 2, 10, "both messages")
+    # Both were sent when the requests were answered; Redis may have given one to the worker it did not know to be dead.
+    until(lambda: site.queued_messages() >= 1, 10, "a message")
     with site.redis() as redis:
         redis.flushall()
     site.start_worker()

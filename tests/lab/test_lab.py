@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import Lab, LabError
-from lab.daemon import began_at, children
+from lab.daemon import began_at, children, wait_gone
 
 pytestmark = pytest.mark.qemu
 
@@ -73,9 +73,11 @@ def test_it_starts_after_everything_was_killed(other: Lab) -> None:
     guest = other.create_guest("again")
     before = guest.wait_tick()
     other.postgres.sql("CREATE TABLE kept AS SELECT 7 AS n", "stillframe")
-    for pid in [*other.machine.members(), *filter(None, other.status().values())]:
+    everybody = [*other.machine.members(), *filter(None, other.status().values())]
+    for pid in everybody:
         if began_at(pid):
             os.kill(pid, signal.SIGKILL)
+    wait_gone(everybody)
 
     other.start()
 
