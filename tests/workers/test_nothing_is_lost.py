@@ -5,7 +5,7 @@ import re
 from hypervisor import fake_vm, xml
 from hypervisor.fake_world import FakeFile
 from hypervisor.port import BlockJob, Source
-from stillframe.errors import Cancelled, HostLost
+from stillframe.errors import Cancelled, HostLost, VmBusy
 from stillframe.states import VmState
 from tests.workers.fake_world import Death, World, ok
 from workers.carry import End
@@ -425,3 +425,18 @@ def test_a_vm_that_cannot_be_read_may_need_anything() -> None:
     ok(world.delete("s1").to_the_end())
 
     assert {path for path in world.files() if path.endswith(".qcow2")} == layers
+
+
+def test_a_restore_that_goes_on_without_its_worker_is_waited_for() -> None:
+    """Libvirt goes on with a restore whose worker died: the next attempt waits for its end before it does anything."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "memory").to_the_end())
+    job = world.revert("s1")
+    die_at(world, job, "after finish of stop_vm")
+    world.machine.calls.clear()
+    world.machine.fail_next("note", VmBusy(vm="vm1", detail="a restore goes on"))
+
+    ok(job.run())
+
+    assert world.machine.calls.index("note") < world.machine.calls.index("restore")

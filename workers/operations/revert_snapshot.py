@@ -11,6 +11,7 @@ from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import COLLECT, check_vm
+from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Plan, Step, Work
 
 
@@ -75,8 +76,11 @@ def bring_back(work: Work) -> Output:
     """Restores the RAM, or boots, or leaves the VM off, as asked."""
     manifest = _manifest(work)
     found = work.outputs["check_snapshot"]
+    wait_for_turn(work)
     state = work.vm.facts().state
-    if state not in ALIVE and manifest.memory:
+    if state in ALIVE and manifest.memory:
+        work.vm.set_clock()  # whoever restored it may not have lived to do it
+    elif state not in ALIVE and manifest.memory:
         # A restore that was cut short may have let QEMU write: RAM fits only layers nothing was written to.
         for target, path in found["heads"].items():
             work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
