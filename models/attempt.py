@@ -34,18 +34,25 @@ _TOLD = """
     FROM mine
 """
 
+#: A cancel that was asked for before is not too late: the point of no return is not passed then. One commit decides.
+_PASSED = """
+    no_return_at = CASE WHEN :no_return AND cancel_requested_at IS NULL
+        THEN coalesce(no_return_at, now()) ELSE no_return_at END
+"""
+_CANCELLED = "cancel_requested_at IS NOT NULL AND no_return_at IS NULL AS cancelled"
+
 _START = f"""
 WITH mine AS (
-    UPDATE job SET phase = :step
+    UPDATE job SET phase = :step, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id
+    RETURNING id, vm_id, snapshot_id, host_id, {_CANCELLED}
 ), written AS (
     INSERT INTO step (job_id, seq, name, state, attempt)
     SELECT id, :seq, :step, 'started', :attempt FROM mine
     ON CONFLICT (job_id, name) DO UPDATE
         SET state = 'started', attempt = :attempt, started_at = now(), finished_at = NULL
 ), told AS ({_TOLD})
-SELECT id FROM mine
+SELECT cancelled FROM mine
 """  # noqa: S608
 
 _FINISH = f"""
@@ -59,9 +66,9 @@ SELECT id FROM mine
 #: Outcome of one step and intent of the next in one commit: half the waits for the disk.
 _NEXT = f"""
 WITH mine AS (
-    UPDATE job SET phase = :next
+    UPDATE job SET phase = :next, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id
+    RETURNING id, vm_id, snapshot_id, host_id, {_CANCELLED}
 ), written AS (
     UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
     FROM mine WHERE step.job_id = mine.id AND step.name = :step
@@ -77,7 +84,7 @@ WITH mine AS (
     FROM mine, (VALUES (1, :type, :step), (2, :next_type, :next)) AS one (place, type, step)
     ORDER BY one.place
 )
-SELECT id FROM mine
+SELECT cancelled FROM mine
 """  # noqa: S608
 
 _UNDONE = f"""
@@ -144,28 +151,36 @@ class Attempt:
     error: Json | None
     #: The folders of the VM's other snapshots that are or were whole, by their ids.
     known: dict[UUID, str] = field(default_factory=dict)
+    #: Whether the point of no return was passed by an attempt before this one.
+    no_return: bool = False
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 
-    def start(self, step: str) -> None:
-        """Write the intent of a step, before the machine is touched."""
+    def start(self, step: str, no_return: bool = False) -> bool:
+        """Write the intent of a step, before the machine is touched.
+
+        With `no_return` no cancel is accepted from here on, unless one was: then returns True, and nothing is passed.
+        """
         seq = list(self.steps).index(step) if step in self.steps else len(self.steps)
-        self._once(_START, step=step, seq=seq, type=EventType.STEP_STARTED.value)
+        cancelled = self._once(
+            _START, step=step, seq=seq, type=EventType.STEP_STARTED.value, no_return=no_return
+        )
         before = self.steps.get(step)
         self.steps[step] = StepRecord(StepState.STARTED, before.output if before else {})
+        return bool(cancelled)
 
-    def finish(self, step: str, output: Json, then: str | None) -> None:
+    def finish(self, step: str, output: Json, then: str | None, no_return: bool = False) -> bool:
         """Write what a step has reached, after the machine was touched, and the intent of the one after it.
 
         With none after it, it is written together with the job's end: a worker that dies in between does the last
-        step once more, and that looks before it acts.
+        step once more, and that looks before it acts. Returns what `start` does.
         """
         if then is None:
             self.steps[step] = StepRecord(StepState.DONE, output)
             self._last = {"step": step, "output": output, "type": EventType.STEP_FINISHED.value}
-            return
+            return False
         seq = list(self.steps).index(then) if then in self.steps else len(self.steps)
-        self._once(
+        cancelled = self._once(
             _NEXT,
             step=step,
             output=output,
@@ -173,10 +188,12 @@ class Attempt:
             seq=seq,
             type=EventType.STEP_FINISHED.value,
             next_type=EventType.STEP_STARTED.value,
+            no_return=no_return,
         )
         self.steps[step] = StepRecord(StepState.DONE, output)
         before = self.steps.get(then)
         self.steps[then] = StepRecord(StepState.STARTED, before.output if before else {})
+        return bool(cancelled)
 
     def undone(self, step: str) -> None:
         """Write that a step's undo has run to its end."""
@@ -253,12 +270,14 @@ class Attempt:
             }
             session.execute(_typed(_FINISH, *(name for name in values if name in _TYPES)), values)
 
-    def _once(self, statement: str, **values: Any) -> None:
+    def _once(self, statement: str, **values: Any) -> Any:
         values |= {"job": self.job_id, "attempt": self.number, "actor": of_worker(self.worker)}
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             known = [name for name in values if name in _TYPES]
-            if connection.execute(_typed(statement, *known), values).one_or_none() is None:
+            row = connection.execute(_typed(statement, *known), values).one_or_none()
+            if row is None:
                 raise why_not_moved(connection, self.job_id, self.number, HELD)
+            return row[0]
 
 
 def _typed(statement: str, *names: str) -> Any:

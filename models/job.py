@@ -45,6 +45,7 @@ class Job(Base):
             postgresql_where=text(f"published_at IS NULL AND state IN ({quoted(HELD | {JobState.QUEUED})})"),
         ),
         Index("ix_job_lease", "lease_until", postgresql_where=text(f"state IN ({quoted(HELD)})")),
+        Index("ix_job_expiry", "expires_at", postgresql_where=text("state = 'queued'")),
         Index("ix_job_created", text("created_at DESC"), text("id DESC")),
         Index("ix_job_state", "state", text("created_at DESC"), text("id DESC")),
         Index("ix_job_vm", "vm_id", text("created_at DESC"), text("id DESC")),
@@ -85,6 +86,14 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[Json | None]
+    #: Not begun by then, it expires.
+    expires_at: Mapped[datetime | None]
+    #: Since when it can only go forward: neither a cancel nor a rollback is possible any more.
+    no_return_at: Mapped[datetime | None]
+    #: How many workers died holding it, since it was begun or a person resumed it.
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: What a person decided when it was stuck: action, actor, at, note. Read by the worker that takes it up.
+    recovery: Mapped[Json | None]
 
 
 class Step(Base):

@@ -168,6 +168,7 @@ class Journal:
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, snapshot),
+            no_return=job.no_return_at is not None,
         )
 
     def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
@@ -209,6 +210,7 @@ _FOR_CLAIM = select(
     Job.snapshot_id,
     Job.volume_snapshot_id,
     Job.error,
+    Job.no_return_at,
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(BLOCKED, Boolean).label("blocked"),

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Json, quoted, words
 from models.ids import new_id
-from stillframe.states import Consistency, SnapshotState, SnapshotType, VolumeSnapshotState
+from stillframe.states import Consistency, SnapshotOrigin, SnapshotState, SnapshotType, VolumeSnapshotState
 
 #: A snapshot in one of these has no claim on its name.
 NAMELESS = frozenset({SnapshotState.DELETED, SnapshotState.ERROR})
@@ -24,7 +24,7 @@ class Snapshot(Base):
             "vm_id",
             "name",
             unique=True,
-            postgresql_where=text(f"state NOT IN ({quoted(NAMELESS)})"),
+            postgresql_where=text(f"state NOT IN ({quoted(NAMELESS)}) AND origin = 'stillframe'"),
         ),
         Index("uq_snapshot_current", "vm_id", unique=True, postgresql_where=text("current")),
         Index("ix_snapshot_created", text("created_at DESC"), text("id DESC")),
@@ -74,6 +74,13 @@ class Snapshot(Base):
     pause_ms: Mapped[float | None]
     freeze_ms: Mapped[float | None]
     error: Mapped[Json | None]
+    origin: Mapped[SnapshotOrigin] = mapped_column(
+        words(SnapshotOrigin, "origin"),
+        default=SnapshotOrigin.STILLFRAME,
+        server_default=SnapshotOrigin.STILLFRAME.value,
+    )
+    #: Of a foreign one: its name in libvirt, kind (internal, external), and what else libvirt says.
+    foreign: Mapped[Json | None]
 
 
 class SnapshotLayer(Base):

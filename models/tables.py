@@ -3,7 +3,7 @@
 from models.account import Account, ApiKey, Domain
 from models.base import Base
 from models.event import Comment, Event
-from models.host import Host
+from models.host import Host, Rescan
 from models.job import Job, Step
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer, Vm, Volume
@@ -18,6 +18,7 @@ __all__ = [
     "Host",
     "Job",
     "Layer",
+    "Rescan",
     "Snapshot",
     "SnapshotLayer",
     "Step",

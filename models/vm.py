@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, words
+from models.base import Base, Json, words
 from models.ids import new_id
 from stillframe.states import VmState
 
@@ -32,6 +32,8 @@ class Vm(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     gone: Mapped[bool] = mapped_column(server_default="false")
+    #: What decides what can be asked of it: see `stillframe.seen.Traits`.
+    traits: Mapped[Json] = mapped_column(server_default="{}")
 
 
 class Volume(Base):
@@ -47,6 +49,11 @@ class Volume(Base):
     virtual_bytes: Mapped[int]
     size_bytes: Mapped[int]
     why_not: Mapped[str | None]
+    #: Images the VM opens for this volume, its own first one included; 0 if that is not known.
+    depth: Mapped[int] = mapped_column(server_default="0")
+    #: The folder for its layers, and the bytes that were free there.
+    home: Mapped[str | None]
+    free_bytes: Mapped[int | None]
 
 
 class Layer(Base):

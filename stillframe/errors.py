@@ -300,6 +300,58 @@ class JobNotCancellable(Refused):
     remedy = "`stillframe job show` tells how it ended."
 
 
+class PastNoReturn(Refused):
+    """Job {job} has passed its point of no return (it is at {phase}): it can only go forward."""
+
+    code = "job.past_no_return"
+    remedy = "Wait for its end (`stillframe job watch {job}`); what it did can be undone by asking for something else."
+
+
+class JobNotStuck(Refused):
+    """Job {job} is {state}, not stuck: there is nothing for a person to decide."""
+
+    code = "job.not_stuck"
+    remedy = "`stillframe job show` tells how it goes; one that runs can be cancelled."
+
+
+class JobExpired(StillframeError):
+    """The job was not begun within {start_within_s} s: {why}."""
+
+    code = "job.expired"
+    remedy = "Nothing was done. Ask again when what held it up is over, or with a longer `start_within_s`."
+
+
+class JobTimedOut(StillframeError):
+    """The job did not end within {timeout_s} s, and was stopped at {phase}."""
+
+    code = "job.timed_out"
+    remedy = "What it had done was taken back. Ask again with a longer `timeout_s`."
+
+
+class WorkersDied(StillframeError):
+    """{deaths} workers died holding this job, the last at {phase}."""
+
+    code = "job.workers_died"
+    remedy = (
+        "Look into the worker's log for why it dies (memory? a crash of libvirt's library?), then "
+        "`stillframe job recover {job} --inspect`."
+    )
+
+
+class HostDraining(Refused):
+    """Host {host} takes no new jobs: it was drained by {by} ({reason})."""
+
+    code = "host.draining"
+    remedy = "Ask again after `stillframe host undrain {host}`, or move the VM to another host."
+
+
+class RescanNotFound(NotFound):
+    """There is no rescan "{rescan}" of host {host}."""
+
+    code = "rescan.not_found"
+    remedy = "`stillframe host rescan HOST` begins one."
+
+
 # --- what the machine does not allow ---------------------------------------------------------------
 
 
@@ -374,6 +426,50 @@ class VmHeld(NotNow):
 
     code = "vm.held"
     remedy = "It is tried again when that has ended."
+
+
+class ChainTooDeep(Refused):
+    """Volume {target} of VM "{vm}" stands on {depth} layers, and {limit} are the most."""
+
+    code = "vm.chain_too_deep"
+    remedy = "Delete snapshots of this VM that are not needed any more, and ask again."
+
+
+class MemoryWithPassthrough(Refused):
+    """The memory of VM "{vm}" cannot be saved: it has devices of the host ({devices})."""
+
+    code = "vm.passthrough"
+    remedy = "Take a hot snapshot (disks only), or detach the devices first."
+
+
+class VmMigrating(NotNow):
+    """VM "{vm}" is being migrated."""
+
+    code = "vm.migrating"
+    remedy = "Ask again when it has arrived."
+
+
+class LayerHalfMerged(Refused):
+    """{path} is half merged (with {top}): alone it is neither the one nor the other."""
+
+    code = "layer.half_merged"
+    remedy = "Nothing was touched. Let the deletion that began it end (ask for it again); do not boot or copy {path} alone."
+
+
+class FreezeTooLong(Refused):
+    """The filesystems of VM "{vm}" were thawed after {budget_s} s, before its volumes were cut, and quiesce is required."""
+
+    code = "vm.freeze_too_long"
+    remedy = "Ask again at a quieter time, with a larger STILLFRAME_FREEZE_BUDGET_S, or with quiesce prefer."
+
+
+class ForeignCannot(Refused):
+    """Snapshot "{snapshot}" was made by another tool, and cannot be used for this: {why}."""
+
+    code = "snapshot.foreign"
+    remedy = (
+        "Use the tool that made it (`virsh snapshot-list --domain VM`), or take a snapshot with Stillframe."
+    )
 
 
 class ForeignInternalSnapshots(Refused):

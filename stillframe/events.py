@@ -13,6 +13,11 @@ class EventType(StrEnum):
     JOB_CANCELLED = "job.cancelled"
     JOB_STUCK = "job.stuck"
     JOB_REQUEUED = "job.requeued"
+    JOB_EXPIRED = "job.expired"
+    #: Its VM lives on another host now, and the job goes there.
+    JOB_FOLLOWED = "job.followed"
+    #: A person decided about a stuck job: resume, rollback or mark_done.
+    JOB_RECOVERED = "job.recovered"
     CANCEL_REQUESTED = "job.cancel_requested"
     STEP_STARTED = "step.started"
     STEP_FINISHED = "step.finished"
@@ -22,13 +27,30 @@ class EventType(StrEnum):
     SNAPSHOT_DELETED = "snapshot.deleted"
     SNAPSHOT_FAILED = "snapshot.failed"
     SNAPSHOT_EDITED = "snapshot.edited"
+    #: Its manifest was found on a host, and no row knew of it.
+    SNAPSHOT_ADOPTED = "snapshot.adopted"
+    #: Its row says it is whole, and nothing of it is on the host.
+    SNAPSHOT_LOST = "snapshot.lost"
     VOLUME_EXTRACTED = "volume.extracted"
     VOLUME_CHECKSUMMED = "volume.checksummed"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"
+    HOST_DRAINED = "host.drained"
+    HOST_UNDRAINED = "host.undrained"
+    HOST_RESCANNED = "host.rescanned"
     VM_SEEN = "vm.seen"
     VM_CHANGED = "vm.changed"
     VM_GONE = "vm.gone"
+    #: What a dead worker, a dead libvirtd or a full disk had left of it was put right.
+    VM_MENDED = "vm.mended"
+    #: The watchdog ended a freeze that Stillframe had begun.
+    GUEST_THAWED = "guest.thawed"
+    #: A freeze that Stillframe had begun could not be ended: an alarm.
+    GUEST_STILL_FROZEN = "guest.still_frozen"
+    #: The watchdog ended a pause that Stillframe had begun.
+    VM_RESUMED = "vm.resumed"
+    #: A pause that Stillframe had begun could not be ended: an alarm.
+    VM_STILL_PAUSED = "vm.still_paused"
 
 
 class Level(StrEnum):

@@ -9,9 +9,15 @@ After = Literal["keep", "start", "stop"]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A request for one VM. `kind` is the job's kind and, with `stillframe.` before it, its wire name."""
+    """A request for one VM. `kind` is the job's kind and, with `stillframe.` before it, its wire name.
+
+    `start_within_s` None means the service's own: not begun by then, the job expires. `timeout_s` is counted from its
+    beginning: over, the job is asked to stop as by a cancel, and fails.
+    """
 
     kind: ClassVar[str]
+    start_within_s: float | None = None
+    timeout_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The request as plain JSON values, for the job's row."""

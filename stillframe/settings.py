@@ -32,6 +32,24 @@ class Settings:
     heartbeat_s: float = _setting("Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0)
     agent_timeout_s: int = _setting("Seconds to wait for a guest agent's answer, 1 to 60.", 10)
     inventory_s: float = _setting("Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0)
+    max_deaths: int = _setting("Workers that may die holding one job before it is stuck, 1 to 100.", 5)
+    start_within_s: float = _setting(
+        "Seconds after which a queued job that nobody began expires, unless its request says otherwise.",
+        86400.0,
+    )
+    freeze_budget_s: float = _setting(
+        "Seconds after which the watchdog ends a freeze that Stillframe began, 1 to 600.", 10.0
+    )
+    pause_budget_s: float = _setting(
+        "Seconds after which the watchdog ends a pause that Stillframe began, 1 to 600.", 30.0
+    )
+    watch_folder: str = _setting(
+        "Where freezes and pauses under way are on record for the watchdog.", "/run/stillframe/watch"
+    )
+    chain_warn: int = _setting("Layers under a volume from which on a plan warns, 2 to 200.", 8)
+    chain_limit: int = _setting(
+        "Layers under a volume from which on a new snapshot is refused, 2 to 200.", 24
+    )
     lock_folder: str = _setting("Where a host's workers keep the locks of its VMs.", "/run/stillframe")
     block_layers_folder: str = _setting(
         "Where the layers of volumes that are block devices are kept.", "/var/lib/libvirt/images"

@@ -72,6 +72,21 @@ class Consistency(StrEnum):
     CRASH = "crash"
 
 
+class SnapshotOrigin(StrEnum):
+    STILLFRAME = "stillframe"
+    #: Made by another tool (virsh, virt-manager): it is shown and protected, and some can be used.
+    FOREIGN = "foreign"
+
+
+class RescanState(StrEnum):
+    """How far a look at a whole host is that a person asked for."""
+
+    ASKED = "asked"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
         {JobState.RUNNING, JobState.CANCELLED, JobState.SKIPPED, JobState.EXPIRED, JobState.FAILED}
@@ -80,7 +95,7 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
         {JobState.RUNNING, JobState.SUCCEEDED, JobState.UNDOING, JobState.STUCK, JobState.QUEUED}
     ),
     JobState.UNDOING: frozenset({JobState.UNDOING, JobState.FAILED, JobState.CANCELLED, JobState.STUCK}),
-    JobState.STUCK: frozenset({JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED}),
+    JobState.STUCK: frozenset({JobState.RUNNING, JobState.UNDOING, JobState.SUCCEEDED, JobState.FAILED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),

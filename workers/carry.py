@@ -53,6 +53,8 @@ class Standing:
     done: frozenset[str]
     undone: frozenset[str]
     error: dict[str, Any] | None = None
+    #: Whether the point of no return was passed: a cancel is not accepted any more.
+    no_return: bool = False
 
 
 class _NoWayBack(Exception):
@@ -105,8 +107,8 @@ class _Carrier:
         """What a step failed with, if one did. What the journal raises goes through: it says nothing of the machine."""
         ahead = (step for step in self.plan.steps(self.work.outputs) if step.name not in self.standing.done)
         step = next(ahead, None)
-        if step:
-            self.journal.start(step.name)  # committed before the machine is touched
+        if step and self.journal.start(step.name, no_return=step.final):  # before the machine is touched
+            self.progress.cancel_asked = True
         while step:
             self.begun.add(step.name)
             self.progress.begin(step.name)
@@ -119,14 +121,16 @@ class _Carrier:
                 return failure
             self.work.outputs[step.name] = output
             following = next(ahead, None)
-            self.journal.finish(step.name, output, then=following.name if following else None)
+            then, no_return = (following.name, following.final) if following else (None, False)
+            if self.journal.finish(step.name, output, then, no_return):
+                self.progress.cancel_asked = True
             step = following
         return None
 
     def _hear_cancel_before(self, step: Step) -> None:
-        """The last chance to cancel is before a final step is begun; one that was begun before may have acted."""
-        if not (step.final and step.name in self.standing.started):
-            self.progress.check()
+        """The last chance to cancel is before a final step is begun: the journal says which came first."""
+        self.progress.deaf = self.progress.deaf or self.standing.no_return
+        self.progress.check()
         self.progress.deaf = self.progress.deaf or step.final
 
     def _back(self) -> None:

@@ -117,6 +117,7 @@ def _standing(attempt: Attempt) -> Standing:
         done=in_state(StepState.DONE),
         undone=in_state(StepState.UNDONE),
         error=attempt.error,
+        no_return=attempt.no_return,
     )
 
 

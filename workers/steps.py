@@ -113,10 +113,14 @@ class Plan:
 class StepJournal(Protocol):
     """Where intent and outcome of each step are kept. Every intent is committed when the call returns."""
 
-    def start(self, step: str) -> None: ...
+    def start(self, step: str, no_return: bool = False) -> bool:
+        """The intent of a step. With `no_return` no cancel is accepted any more from here on, in the same commit.
 
-    def finish(self, step: str, output: Output, then: str | None) -> None:
-        """The outcome of a step together with the intent of the next, if there is one."""
+        Returns whether a cancel was accepted before: then it is not too late, and the step must not be begun.
+        """
+
+    def finish(self, step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        """The outcome of a step together with the intent of the next, if there is one; returns what `start` does."""
 
     def turn_back(self, error: dict[str, Any]) -> None: ...
 

@@ -62,19 +62,31 @@ class MemoryJournal:
     states: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     error: dict[str, Any] | None = None
+    no_return: bool = False
+    #: Set by a test: a cancel was accepted.
+    cancel_asked: bool = False
 
-    def start(self, step: str) -> None:
+    def start(self, step: str, no_return: bool = False) -> bool:
         self.mortality.pass_by(f"before start of {step}")
         self.states[step] = "started"
+        cancelled = self._passes(no_return)
         self.mortality.pass_by(f"after start of {step}")
+        return cancelled
 
-    def finish(self, step: str, output: Output, then: str | None) -> None:
+    def finish(self, step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
         self.mortality.pass_by(f"before finish of {step}")
         if then is None:  # written with the job's end, which is not part of a plan
-            return
+            return False
         self.states[step], self.outputs[step] = "done", dict(output)
         self.states[then] = "started"
+        cancelled = self._passes(no_return)
         self.mortality.pass_by(f"after finish of {step}")
+        return cancelled
+
+    def _passes(self, no_return: bool) -> bool:
+        """As the rows do it: a cancel that was accepted before keeps the point of no return from being passed."""
+        self.no_return = self.no_return or (no_return and not self.cancel_asked)
+        return self.cancel_asked and not self.no_return
 
     def turn_back(self, error: dict[str, Any]) -> None:
         self.error = error
@@ -88,7 +100,7 @@ class MemoryJournal:
         def those(state: str) -> frozenset[str]:
             return frozenset(name for name, found in self.states.items() if found == state)
 
-        return Standing(frozenset(self.states), those("done"), those("undone"), self.error)
+        return Standing(frozenset(self.states), those("done"), those("undone"), self.error, self.no_return)
 
 
 @dataclass

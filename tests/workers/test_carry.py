@@ -122,7 +122,9 @@ def test_a_cancel_is_heard_until_the_point_of_no_return(stage: Stage) -> None:
 
     late = Stage()
     late.progress.cancel_asked = True
-    begun = Standing(frozenset({"look", "make", "cut"}), frozenset({"look", "make"}), frozenset())
+    begun = Standing(
+        frozenset({"look", "make", "cut"}), frozenset({"look", "make"}), frozenset(), no_return=True
+    )
     late.journal.outputs["look"] = {"items": []}
     assert late.carry(plan(late), begun).end is End.SUCCEEDED
 
@@ -144,7 +146,7 @@ def test_a_journal_that_is_away_undoes_nothing(stage: Stage, monkeypatch: pytest
     """What could not be written down is no failure of the machine: it goes through, and the next attempt goes on."""
     finish = MemoryJournal.finish
 
-    def away(self: MemoryJournal, step: str, output: Output, then: str | None) -> None:
+    def away(self: MemoryJournal, *_: object) -> None:
         monkeypatch.setattr(MemoryJournal, "finish", finish)
         raise ConnectionError("no database")
 
