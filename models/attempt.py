@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from models import outcome
 from models.actor import of_worker
 from models.base import Json, quoted
+from models.job import Job
 from models.machine import lock_vm
 from models.moves import why_not_moved
 from models.session import transaction
@@ -153,6 +154,8 @@ class Attempt:
     known: dict[UUID, str] = field(default_factory=dict)
     #: Whether the point of no return was passed by an attempt before this one.
     no_return: bool = False
+    #: What a person decided when it was stuck, the last time: action, actor, at, note.
+    recovery: Json | None = None
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 
@@ -235,10 +238,10 @@ class Attempt:
         self.error = error
         self.state = JobState.CANCELLED if cancelled else JobState.FAILED
 
-    def stuck(self, error: Json, seen: VmSeen | None) -> None:
-        """Neither forward nor back: a person is needed, and later jobs of this VM wait."""
+    def stuck(self, error: Json, seen: VmSeen | None, found: Json | None = None) -> None:
+        """Neither forward nor back: a person is needed, and later jobs of this VM wait. `found` is how it looks now."""
         with transaction(self.engine) as session:
-            outcome.stuck(session, self._end, error, seen)
+            outcome.stuck(session, self._end, error, seen, found or {})
         self.error = error
         self.state = JobState.STUCK
 
@@ -247,6 +250,15 @@ class Attempt:
         with transaction(self.engine) as session:
             outcome.requeue(session, self._end, error)
         self.state = JobState.QUEUED
+
+    def let_go(self) -> None:
+        """Leave the job as it stands, for whoever takes it up when the lease has lapsed: nobody has died of it."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(
+                update(Job)
+                .where(Job.id == self.job_id, Job.attempt == self.number, Job.state.in_(sorted(HELD)))
+                .values(worker=None)
+            )
 
     @property
     def _end(self) -> outcome.End:

@@ -14,12 +14,20 @@ from models import outcome
 from models.actor import of_worker
 from models.attempt import Attempt, StepRecord
 from models.base import Json, quoted
+from models.event import Event
 from models.host import Host
 from models.job import UNFINISHED, Job, Step
 from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus, tell
 from models.session import transaction, violated
 from models.snapshot import Snapshot
-from stillframe.errors import Cancelled, JobNotCancellable, JobNotFound, SnapshotNotReady
+from stillframe.errors import (
+    Cancelled,
+    JobNotCancellable,
+    JobNotFound,
+    PastNoReturn,
+    SnapshotNotReady,
+    WorkersDied,
+)
 from stillframe.events import EventType, Level
 from stillframe.operations import OPERATIONS
 from stillframe.states import HELD, JobState, SnapshotState
@@ -56,17 +64,26 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def claim(self, job_id: UUID, *, worker: str, lease_s: float, host: str | None = None) -> Attempt | None:
+    def claim(
+        self,
+        job_id: UUID,
+        *,
+        worker: str,
+        lease_s: float,
+        host: str | None = None,
+        max_deaths: int | None = None,
+    ) -> Attempt | None:
         """Take up a job that is next in its VM's line, or one whose worker let its lease lapse.
 
         None: there is nothing to take up, and the message that led here can be dropped. With `host`, only a job of
-        that host is taken: its VM may have moved since the message was sent.
+        that host is taken: its VM may have moved since the message was sent. A job that more than `max_deaths` workers
+        have died of is stuck here and now, instead of being the death of this one too.
         """
         try:
             with transaction(self.engine) as session:
                 if host is not None and not _is_of(session, job_id, host):
                     return None
-                return self._claim(session, job_id, worker, lease_s)
+                return self._claim(session, job_id, worker, lease_s, max_deaths)
         except IntegrityError as error:
             if violated(error) != "uq_job_held_vm":
                 raise
@@ -95,10 +112,17 @@ class Journal:
             return list(session.scalars(text(_LAPSE)))
 
     def request_cancel(self, job_id: UUID, actor: str) -> JobState:
-        """End a job that has not begun; ask the worker of one that has. Returns the state it is in now."""
+        """End a job that has not begun; ask the worker of one that has. Returns the state it is in now.
+
+        Raises PastNoReturn for one that can only go forward. The row's lock decides which came first: a cancel that
+        was accepted is always heard (see `_PASSED` in `attempt.py`).
+        """
         with transaction(self.engine) as session:
             job = session.execute(
-                select(Job.state, Job.kind, Job.vm_id, Job.snapshot_id, Job.host_id, Job.cancel_requested_at)
+                select(
+                    *(Job.state, Job.kind, Job.phase, Job.vm_id, Job.snapshot_id, Job.host_id),
+                    *(Job.cancel_requested_at, Job.no_return_at),
+                )
                 .where(Job.id == job_id)
                 .with_for_update(key_share=True)
             ).one_or_none()
@@ -108,6 +132,8 @@ class Journal:
                 return self._cancel(session, job_id, job.kind, actor)
             if job.state not in HELD:
                 raise JobNotCancellable(job=job_id, state=job.state, ended=_ENDED[job.state])
+            if job.no_return_at is not None:
+                raise PastNoReturn(job=job_id, phase=str(job.phase).replace("_", " "))
             if job.cancel_requested_at is None:
                 session.execute(update(Job).where(Job.id == job_id).values(cancel_requested_at=func.now()))
                 asked = Told(EventType.CANCEL_REQUESTED, actor)
@@ -122,7 +148,9 @@ class Journal:
         outcome.abandon(session, job, kind, error, actor)
         return JobState.CANCELLED
 
-    def _claim(self, session: Session, job_id: UUID, worker: str, lease_s: float) -> Attempt | None:
+    def _claim(
+        self, session: Session, job_id: UUID, worker: str, lease_s: float, max_deaths: int | None
+    ) -> Attempt | None:
         job = session.execute(_FOR_CLAIM.where(Job.id == job_id)).one_or_none()
         if job is None or not (job.due if job.state is JobState.QUEUED else job.lapsed):
             return None
@@ -134,13 +162,17 @@ class Journal:
         if first and snapshot.state not in _FIT[job.kind]:
             self._refuse(session, job, snapshot)
             return None
+        deaths = job.deaths + (job.worker is not None and not first)
+        if max_deaths is not None and deaths > max_deaths:
+            _give_up(session, job, worker, deaths)
+            return None
         number = job.attempt + 1
         move_job(
             session,
             job_id,
             JobState.RUNNING if first else job.state,
             _started(job, worker, number),
-            _hold(worker, lease_s, number),
+            _hold(worker, lease_s, number) | {"deaths": deaths},
             attempt=job.attempt,
         )
         if first and job.kind in _IN_WORK:
@@ -169,6 +201,7 @@ class Journal:
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, snapshot),
             no_return=job.no_return_at is not None,
+            recovery=job.recovery,
         )
 
     def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
@@ -211,6 +244,9 @@ _FOR_CLAIM = select(
     Job.volume_snapshot_id,
     Job.error,
     Job.no_return_at,
+    Job.deaths,
+    Job.phase,
+    Job.recovery,
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(BLOCKED, Boolean).label("blocked"),
@@ -252,6 +288,26 @@ def _hold(worker: str, lease_s: float, number: int) -> Json:
         "published_at": func.coalesce(Job.published_at, func.now()),
         "started_at": func.coalesce(Job.started_at, func.now()),
     }
+
+
+def _give_up(session: Session, job: AnyRow, worker: str, deaths: int) -> None:
+    """One worker after the other died of it: a person looks before the next does."""
+    earlier = session.scalars(
+        select(Event.data["from"].astext)
+        .where(Event.job_id == job.id, Event.type == EventType.JOB_TAKEN_OVER.value)
+        .order_by(Event.id)
+    )
+    error = WorkersDied(job=job.id, deaths=deaths, phase=job.phase).to_json()
+    error["evidence"]["workers"] = [*earlier, job.worker]
+    # The number moves on: should the last of them only have been slow, it writes nothing any more.
+    outcome.give_up(
+        session,
+        job.id,
+        of_worker(worker),
+        error,
+        attempt=job.attempt,
+        values={"attempt": job.attempt + 1, "deaths": deaths, "worker": None},
+    )
 
 
 def _words(snapshot: Snapshot) -> Json:

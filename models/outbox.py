@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, bindparam, func, text, update
 from sqlalchemy.orm import Session
-from sqlalchemy.types import BigInteger, Uuid
+from sqlalchemy.types import BigInteger, Text, Uuid
 
 from models.base import quoted
 from models.job import Job
@@ -22,6 +22,7 @@ _OWED = f"""
         job.priority, job.publish_count
     FROM job JOIN host ON host.id = job.host_id LEFT JOIN snapshot ON snapshot.id = job.snapshot_id
     WHERE job.published_at IS NULL AND (job.vm_id = :vm OR :vm IS NULL)
+    AND (host.name = :host OR :host IS NULL)
     AND (job.state = 'queued' AND coalesce(job.next_attempt_at <= now(), true) AND NOT {BLOCKED}
          OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now())
     ORDER BY job.priority, job.created_at, job.id
@@ -52,9 +53,9 @@ class Owed:
     publish_count: int
 
 
-def owed(session: Session, limit: int, vm: UUID | None = None) -> list[Owed]:
-    """Messages owed, the soonest first, of all VMs or of one; their rows stay locked until the transaction ends."""
-    rows = session.execute(_typed(_OWED), {"limit": limit, "vm": vm})
+def owed(session: Session, limit: int, vm: UUID | None = None, host: str | None = None) -> list[Owed]:
+    """Messages owed, the soonest first, of all or of one VM or host; their rows stay locked until the transaction ends."""
+    rows = session.execute(_typed(_OWED), {"limit": limit, "vm": vm, "host": host})
     return [Owed(**row._mapping) for row in rows]
 
 
@@ -76,4 +77,6 @@ def forgotten(session: Session, after_s: float = 60.0) -> list[UUID]:
 
 
 def _typed(statement: str) -> TextClause:
-    return text(statement).bindparams(bindparam("vm", type_=Uuid()), bindparam("limit", type_=BigInteger()))
+    return text(statement).bindparams(
+        bindparam("vm", type_=Uuid()), bindparam("host", type_=Text()), bindparam("limit", type_=BigInteger())
+    )

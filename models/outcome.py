@@ -1,5 +1,6 @@
 """How a job ends: what its end means for the snapshot it was about, kind by kind. All of one end is one transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ _CREATED = ("consistency", "pause_ms", "freeze_ms", "memory_bytes", "folder", "t
 _EXTRACTED = ("path", "format", "virtual_bytes", "size_bytes", "sha256", "name")
 
 _LONGEST_WAIT_S = 300.0
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +62,41 @@ def fail(session: Session, end: End, error: Json, seen: VmSeen | None, *, cancel
     _record(session, end, seen)
 
 
-def stuck(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
-    """The job waits for a person; what it was about stays marked as in the middle of it."""
+def stuck(session: Session, end: End, error: Json, seen: VmSeen | None, found: Json) -> None:
+    """The job waits for a person; `found` is how the machine was found afterwards."""
     lock_vm(session, end.vm_id)
-    told = _told(EventType.JOB_STUCK, end, error, Level.ERROR)
-    values = {"error": error, "lease_until": None}
-    move_job(session, end.job_id, JobState.STUCK, told, values, attempt=end.number)
+    error = error | {"evidence": error.get("evidence", {}) | {"found": found}}
+    give_up(session, end.job_id, end.actor, error, attempt=end.number)
     _record(session, end, seen)
+
+
+def give_up(
+    session: Session,
+    job: UUID,
+    actor: str,
+    error: Json,
+    *,
+    attempt: int,
+    values: Mapping[str, Any] = _NOTHING,
+) -> None:
+    """The job waits for a person; what it was about stays marked as in the middle of it.
+
+    Its evidence keeps which way it was going (`was`), where, and, if that was back, why it had turned back.
+    """
+    before = session.execute(select(Job.state, Job.phase, Job.error).where(Job.id == job)).one()
+    steps = session.execute(select(Step.name, Step.state).where(Step.job_id == job).order_by(Step.seq))
+    evidence = error.get("evidence", {}) | {
+        "was": before.state.value,
+        "phase": before.phase,
+        "steps": {step.name: step.state.value for step in steps},
+    }
+    if before.state is JobState.UNDOING:
+        evidence["turned_back"] = before.error
+    remedy = f"`stillframe job recover {job}` shows how it stands and the ways out. {error.get('remedy', '')}"
+    error = error | {"remedy": remedy.strip(), "evidence": evidence}
+    told = Told(EventType.JOB_STUCK, actor, Level.ERROR, str(error.get("detail", "")), {"error": error})
+    values = {"error": error, "lease_until": None, **values}
+    move_job(session, job, JobState.STUCK, told, values, attempt=attempt)
 
 
 def turn_back(session: Session, end: End, error: Json) -> None:

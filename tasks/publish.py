@@ -34,10 +34,10 @@ class Publisher:
             logger.warning("a message for VM %s stays owed: %s", vm, error)
             return 0
 
-    def all_owed(self, limit: int = 5000) -> int:
-        """Publish what is owed to all hosts, in batches; raises BrokerAway when the broker does not take it."""
+    def all_owed(self, limit: int = 5000, host: str | None = None) -> int:
+        """Publish what is owed to all hosts or to one, in batches; raises BrokerAway when the broker does not take it."""
         sent = 0
-        while sent < limit and (now := self._publish(min(_AT_ONCE, limit - sent), None)):
+        while sent < limit and (now := self._publish(min(_AT_ONCE, limit - sent), host=host)):
             sent += now
         return sent
 
@@ -45,9 +45,9 @@ class Publisher:
         """Let the connection to the broker go."""
         self._broker.close()
 
-    def _publish(self, limit: int, vm: UUID | None) -> int:
+    def _publish(self, limit: int, vm: UUID | None = None, host: str | None = None) -> int:
         with transaction(self._engine) as session:
-            messages = owed(session, limit, vm)
+            messages = owed(session, limit, vm, host)
             if messages:
                 self._broker.send([wake(message) for message in messages])
                 mark_published(session, [message.job_id for message in messages])

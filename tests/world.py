@@ -1,6 +1,7 @@
 """Rows to begin with: a host, its VMs and snapshots, and questions about what is in the tables afterwards."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, func, select
@@ -9,7 +10,7 @@ from models.account import ADMIN_ACCOUNT
 from models.event import Event
 from models.host import Host
 from models.ids import new_id
-from models.job import INTERACTIVE, Job
+from models.job import INTERACTIVE, Job, Step
 from models.session import transaction
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Vm
@@ -140,6 +141,12 @@ class World:
         with transaction(self.engine) as session:
             return session.scalars(select(Job).where(Job.id == job)).one()
 
+    def steps(self, job: UUID) -> list[tuple[str, str, dict[str, Any]]]:
+        """Name, state and output of a job's steps, in order."""
+        with transaction(self.engine) as session:
+            found = session.scalars(select(Step).where(Step.job_id == job).order_by(Step.seq))
+            return [(step.name, step.state.value, step.output) for step in found]
+
     def snapshot_row(self, snapshot: UUID | None) -> Snapshot:
         """A snapshot's row as it is now."""
         with transaction(self.engine) as session:
@@ -170,6 +177,11 @@ class World:
         """How many rows a table has."""
         with transaction(self.engine) as session:
             return session.scalars(select(func.count()).select_from(table)).one()
+
+    def due_now(self, job: UUID) -> None:
+        """Let the wait of a job that was put back into the line be over."""
+        with transaction(self.engine) as session:
+            session.scalars(select(Job).where(Job.id == job)).one().next_attempt_at = None
 
     def lapse_now(self, job: UUID) -> None:
         """Let a job's lease have lapsed a moment ago."""

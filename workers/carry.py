@@ -100,7 +100,7 @@ class _Carrier:
             self._back()
         except _NoWayBack as failure:
             logger.exception("an undo failed")
-            return Ending(End.STUCK, error | {"undo": _as_error(failure.__cause__)})
+            return Ending(End.STUCK, _as_error(failure.__cause__))
         return Ending(End.CANCELLED if error["code"] == Cancelled.code else End.FAILED, error)
 
     def _forward(self) -> Exception | None:

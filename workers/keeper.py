@@ -123,7 +123,7 @@ def main() -> int:
     host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
     Checksums(engine, host.images, settings.host).begin()
     publisher = Publisher(engine, make_app(settings.broker_url))
-    Keeper(settings, engine, host, publisher.all_owed).run()
+    Keeper(settings, engine, host, lambda: publisher.all_owed(host=settings.host)).run()
     return 0
 
 

@@ -44,7 +44,11 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
     """Runs a job to its end; the attempt says how it ended. None if it was not this worker's to run to its end."""
     settings = hands.settings
     attempt = hands.journal.claim(
-        job_id, worker=identity.own(settings.host), lease_s=settings.lease_s, host=settings.host
+        job_id,
+        worker=identity.own(settings.host),
+        lease_s=settings.lease_s,
+        host=settings.host,
+        max_deaths=settings.max_deaths,
     )
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
@@ -67,6 +71,7 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
         logger.error(
             "job %s: libvirt stays away (%s); it is taken up again when its lease has lapsed", job_id, error
         )
+        attempt.let_go()
         return None
     hands.call_next(attempt.vm_id)
     return attempt
@@ -75,7 +80,9 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
 def _wait_for(attempt: Attempt, error: VmHeld) -> None:
     """A job that has not begun goes back into the line; one taken over stays as it is until its lease lapses again."""
     logger.warning("job %s: %s", attempt.job_id, error)
-    if not attempt.steps:
+    if attempt.steps:
+        attempt.let_go()
+    else:
         attempt.requeue(error.to_json())
 
 

@@ -1,5 +1,7 @@
 """Cancels, dead workers, and leases that lapse."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import func, update
 
@@ -7,7 +9,7 @@ from models.host import Host
 from models.job import Job
 from models.journal import Journal
 from models.session import transaction
-from stillframe.errors import JobNotCancellable, JobNotFound
+from stillframe.errors import JobNotCancellable, JobNotFound, PastNoReturn
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.world import World
 
@@ -56,6 +58,67 @@ def test_what_has_ended_cannot_be_cancelled(world: World, journal: Journal) -> N
         journal.request_cancel(job, "kim")
     with pytest.raises(JobNotFound):
         journal.request_cancel(world.vm("x"), "kim")
+
+
+def test_past_the_point_of_no_return_a_cancel_is_refused(world: World, journal: Journal) -> None:
+    """It says where the job is; nothing is asked of the worker, and the job goes on."""
+    attempt = journal.claim(world.job(world.vm(), "delete_snapshot"), worker="w", lease_s=30)
+    assert attempt is not None
+    assert attempt.start("drop_reference", no_return=True) is False
+    with pytest.raises(PastNoReturn, match="it is at drop reference"):
+        journal.request_cancel(attempt.job_id, "kim")
+    row = world.row(attempt.job_id)
+    assert (row.state, row.cancel_requested_at) == (JobState.RUNNING, None)
+    assert attempt.renew(30) is False
+
+
+def test_of_a_cancel_and_the_point_of_no_return_one_comes_first(world: World, journal: Journal) -> None:
+    """However close they meet, either the cancel is refused, or the worker learns of it before it begins."""
+    ends = set()
+    for turn in range(30):
+        attempt = journal.claim(world.job(world.vm(f"v{turn}")), worker="w", lease_s=30)
+        assert attempt is not None
+        attempt.start("cut")
+
+        def ask(job=attempt.job_id) -> bool:
+            try:
+                journal.request_cancel(job, "kim")
+            except PastNoReturn:
+                return False
+            return True
+
+        acts = [ask, lambda attempt=attempt: attempt.finish("cut", {}, "keep_snapshot", no_return=True)]
+        with ThreadPoolExecutor(2) as pool:
+            asking, passing = (pool.submit(act) for act in (acts if turn % 2 else acts[::-1]))
+            accepted, heard = (asking, passing) if turn % 2 else (passing, asking)
+        row = world.row(attempt.job_id)
+        assert accepted.result() is heard.result()
+        assert (row.no_return_at is None) is accepted.result()
+        assert (row.cancel_requested_at is not None) is accepted.result()
+        ends.add(accepted.result())
+    assert ends == {True, False}, "one of the two always won: this proves nothing"
+
+
+@pytest.mark.parametrize("first", ["cancel", "no return"])
+def test_who_comes_second_waits_for_the_first(world: World, journal: Journal, first: str) -> None:
+    """While one of them is not committed the other waits, and then goes by what was decided."""
+    attempt = journal.claim(world.job(world.vm()), worker="w", lease_s=30)
+    assert attempt is not None
+    decided = {"cancel_requested_at": func.now()} if first == "cancel" else {"no_return_at": func.now()}
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(world.engine) as session:
+            session.execute(update(Job).where(Job.id == attempt.job_id).values(decided))
+            if first == "cancel":
+                second = pool.submit(attempt.start, "keep_snapshot", True)
+            else:
+                second = pool.submit(journal.request_cancel, attempt.job_id, "kim")
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        if first == "cancel":
+            assert second.result(timeout=5) is True
+        else:
+            with pytest.raises(PastNoReturn):
+                second.result(timeout=5)
 
 
 def test_jobs_of_dead_workers_can_be_taken_up_at_once(world: World, journal: Journal) -> None:

@@ -164,10 +164,19 @@ def test_the_old_attempt_can_write_nothing_more(world: World, journal: Journal) 
         lambda: old.fail(error, None),
         lambda: old.stuck(error, None),
         lambda: old.requeue(error),
+        lambda: old.start("drop", no_return=True),
+        lambda: old.finish("freeze", {"x": 1}, then="drop", no_return=True),
     ):
         with pytest.raises(LostLease):
             write()
-    assert (world.row(job).lease_until, world.events(), world.snapshot_row(old.snapshot_id).state) == before
+    old.let_go()
+    old.finish("switch", {"x": 1}, then=None)
+    with pytest.raises(LostLease):
+        old.succeed({}, None)
+    row = world.row(job)
+    assert (row.lease_until, world.events(), world.snapshot_row(old.snapshot_id).state) == before
+    assert (row.worker, row.progress, row.no_return_at, row.error) == ("w2", None, None, None)
+    assert world.steps(job) == [("freeze", "started", {})]
     again = journal.claim(job, worker="w3", lease_s=1)
     assert again is None
     assert world.row(job).state is JobState.RUNNING

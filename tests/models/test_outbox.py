@@ -30,6 +30,13 @@ def test_only_the_next_of_each_vm_is_owed(world: World, engine: Engine) -> None:
     assert owed_now(engine) == [urgent, scheduled]
 
 
+def test_a_host_sends_what_is_its_own(world: World, engine: Engine) -> None:
+    """Asked for one host, what is owed to others stays owed."""
+    ours, _theirs = world.job(world.vm("a")), world.job(world.vm("b", host="h2"))
+    with transaction(engine) as session:
+        assert [message.job_id for message in owed(session, 10, host="h1")] == [ours]
+
+
 def test_what_is_sent_is_no_longer_owed(world: World, engine: Engine) -> None:
     """The mark is part of the transaction: rolled back, the message is owed as before."""
     job = world.job(world.vm())
