@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from hypervisor import xml
+from hypervisor import fake_foreign, xml
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, FakeVmRow, World
 from hypervisor.port import CutFacts, Pulse, Source, VmFacts, VolumeFacts
@@ -91,7 +91,7 @@ def facts_of(world: World, row: FakeVmRow) -> VmFacts:
         volumes=tuple(_seen(world, volume) for volume in xml.volumes_of(row.present)),
         nvram=xml.nvram_of(row.definition),
         managed_save=row.managed_save,
-        foreign_snapshots=tuple(row.foreign_snapshots),
+        foreign_snapshots=fake_foreign.seen(world, row),
         note=xml.note_of(row.present),
         images=_images(world, row),
     )

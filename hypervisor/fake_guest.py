@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from hypervisor import xml
+from hypervisor import fake_foreign, xml
 from hypervisor.fake_world import Agent, FakeFile, FakeJob, FakeVmRow, World
 from stillframe.states import VmState
 
@@ -90,6 +90,21 @@ class FakeGuest:
             row = world.vms[str(self.uuid)]
             row.saved, row.managed_save = row.live, True
         self.change(live=None, state=VmState.OFF, reason="saved", ram={}, jobs={}, frozen=False)
+
+    def take_internal(self, name: str) -> None:
+        """Somebody takes a snapshot in its images (`virsh snapshot-create-as`)."""
+        with self.machine.world() as world:
+            fake_foreign.take_internal(world, world.vms[str(self.uuid)], name)
+
+    def take_external(self, name: str) -> None:
+        """Somebody takes a snapshot of its disks (`virsh snapshot-create-as --disk-only`)."""
+        with self.machine.world() as world:
+            fake_foreign.take_external(world, world.vms[str(self.uuid)], name)
+
+    def forget_foreign(self, name: str) -> None:
+        """Somebody drops the daemon's record of a snapshot (`virsh snapshot-delete --metadata`)."""
+        with self.machine.world() as world:
+            fake_foreign.forget(world.vms[str(self.uuid)], name)
 
     def start_copy(self, path: str, target: str = "vda") -> None:
         """Somebody begins to copy a volume (`virsh blockcopy`), and does not end it."""

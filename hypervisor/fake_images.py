@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
+from hypervisor.fake_foreign import image_facts
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, World
 from hypervisor.port import ImageFacts, Pulse, Source
@@ -20,12 +21,12 @@ class FakeImages:
     def facts(self, path: str, declared: str | None = None) -> ImageFacts | None:
         """One image's header, or None if there is no such file."""
         with self._machine.world() as world:
-            return _facts(world, path) if path in world.files else None
+            return image_facts(path, world.files[path]) if path in world.files else None
 
     def chain(self, path: str, declared: str | None = None) -> tuple[ImageFacts, ...]:
         """The image and all it is backed by, top first."""
         with self._machine.world() as world, _no_holes("info"):
-            return tuple(_facts(world, layer) for layer in world.chain(path))
+            return tuple(image_facts(layer, world.files[layer]) for layer in world.chain(path))
 
     def create_layer(self, path: str, backing: Source, virtual_bytes: int) -> None:
         """An empty qcow2 layer."""
@@ -55,6 +56,22 @@ class FakeImages:
             world.files[path] = FakeFile(
                 "image", format="qcow2", virtual_bytes=virtual_bytes, content=content
             )
+
+    def convert_internal(self, source: Source, name: str, path: str, pulse: Pulse) -> None:
+        """A standalone copy of what an internal snapshot reads as; nobody is locked out meanwhile."""
+        with self._machine.begin("images.convert_internal") as world, _no_holes("convert"):
+            image = world.image(source.path)
+            if name not in image.internal:
+                raise _failed("convert", f"Failed to load snapshot: Can't find snapshot {name}")
+            made = FakeFile(
+                "image",
+                format="qcow2",
+                virtual_bytes=image.virtual_bytes,
+                content=world.reads_as(source.path, name),
+            )
+        self._work(2 * made.size_bytes, pulse)
+        with self._machine.end("images.convert_internal") as world:
+            world.files[path] = made
 
     def commit(self, top: str, base: str, pulse: Pulse) -> None:
         """Writes what lies above `base` into it."""
@@ -156,20 +173,6 @@ class FakeImages:
         }  # fmt: skip
         if world.real(path) in in_use or self._machine.being_read[world.real(path)] > 0:
             raise _failed(verb, f'Failed to get "write" lock: {path}')
-
-
-def _facts(world: World, path: str) -> ImageFacts:
-    image = world.files[path]
-    return ImageFacts(
-        path=path,
-        format=image.format,
-        virtual_bytes=image.virtual_bytes,
-        size_bytes=image.size_bytes,
-        backing=image.backing,
-        backing_format=image.backing_format,
-        internal_snapshots=tuple(image.internal_snapshots),
-        encrypted=image.encrypted,
-    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 from uuid import UUID
 
-from hypervisor import fake_cut, xml
+from hypervisor import fake_cut, fake_foreign, xml
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeJob, FakeVmRow, World
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
@@ -78,6 +78,13 @@ class FakeVm:
             self._machine.guest(self.uuid).boot(VmState.PAUSED if paused else VmState.RUNNING)
         self._machine.tell(self.uuid, "changed")
 
+    def pause(self) -> None:
+        """Lets it stand still."""
+        with self._act("pause") as (_, row):
+            if row.state == VmState.RUNNING:
+                row.state, row.reason = VmState.PAUSED, "user"
+        self._machine.tell(self.uuid, "changed")
+
     def resume(self) -> None:
         """Lets it run."""
         with self._act("resume") as (_, row):
@@ -113,6 +120,17 @@ class FakeVm:
             if file.was_paused:
                 row.state, row.reason = VmState.PAUSED, "migration"
         self._machine.tell(self.uuid, "changed")
+
+    def revert_internal(self, name: str) -> None:
+        """Back to an internal snapshot."""
+        with self._act("revert_internal") as (world, row):
+            fake_foreign.revert(world, row, name)
+        self._machine.tell(self.uuid, "changed")
+
+    def delete_internal(self, name: str) -> None:
+        """An internal snapshot less."""
+        with self._act("delete_internal") as (world, row):
+            fake_foreign.delete(world, row, name)
 
     def block_job(self, target: str) -> BlockJob | None:
         """The merge on a volume; each look finds it further on."""

@@ -16,6 +16,32 @@ _CLUSTER_BYTES = 65_536
 
 
 @dataclass
+class FakeInternal:
+    """An entry of an image's own table of snapshots: what the image held then."""
+
+    created_at: int
+    content: Content
+    memory_bytes: int = 0
+
+
+@dataclass
+class FakeForeign:
+    """What the daemon knows of a snapshot that others made; of one with RAM, the RAM too."""
+
+    name: str
+    kind: Literal["internal", "external"]
+    state: str
+    created_at: int
+    definition: str
+    #: The images it froze or lies in, by target.
+    volumes: dict[str, str]
+    parent: str | None = None
+    with_memory: bool = False
+    ram: Content = field(default_factory=dict)
+    boot_id: str = ""
+
+
+@dataclass
 class FakeFile:
     """A text, an image or a memory file."""
 
@@ -30,7 +56,7 @@ class FakeFile:
     backing_format: str | None = None
     #: What is written in this very image, not what it reads as; of a memory file, the guest's RAM.
     content: Content = field(default_factory=dict)
-    internal_snapshots: list[str] = field(default_factory=list)
+    internal: dict[str, FakeInternal] = field(default_factory=dict)
     encrypted: bool = False
     boot_id: str = ""
     was_paused: bool = False
@@ -40,7 +66,8 @@ class FakeFile:
     def size_bytes(self) -> int:
         """Bytes allocated: a cluster for each key written."""
         if self.kind == "image":
-            return _EMPTY_IMAGE_BYTES + _CLUSTER_BYTES * len(self.content)
+            kept = sum(len(one.content) for one in self.internal.values())
+            return _EMPTY_IMAGE_BYTES + _CLUSTER_BYTES * (len(self.content) + kept)
         return len(self.text.encode()) + self.ram_bytes
 
 
@@ -84,7 +111,9 @@ class FakeVmRow:
     managed_save: bool = False
     #: The definition in the managed save.
     saved: str | None = None
-    foreign_snapshots: list[str] = field(default_factory=list)
+    foreign: dict[str, FakeForeign] = field(default_factory=dict)
+    #: The name of the one that the daemon calls current.
+    foreign_current: str | None = None
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     clock_is_set: bool = True
     #: Why its definition cannot be read, if a test wants that.
@@ -99,6 +128,11 @@ class FakeVmRow:
     def present(self) -> str:
         """The definition that counts now."""
         return self.live or self.definition
+
+
+def _file(said: dict[str, Any]) -> FakeFile:
+    internal = {name: FakeInternal(**one) for name, one in said.pop("internal").items()}
+    return FakeFile(**said, internal=internal)
 
 
 def _real(aliases: Mapping[str, str], path: str) -> str:
@@ -157,9 +191,10 @@ class World:
         vms = {}
         for uuid, row in said["vms"].items():
             jobs = {target: FakeJob(**job) for target, job in row.pop("jobs").items()}
+            foreign = {name: FakeForeign(**one) for name, one in row.pop("foreign").items()}
             state = VmState(row.pop("state"))
-            vms[uuid] = FakeVmRow(**row, state=state, jobs=jobs)
-        files = _Files((path, FakeFile(**file)) for path, file in said["files"].items())
+            vms[uuid] = FakeVmRow(**row, state=state, jobs=jobs, foreign=foreign)
+        files = _Files((path, _file(file)) for path, file in said["files"].items())
         return cls(
             files=files, vms=vms, **{name: said[name] for name in ("aliases", "daemon_is_up", "lives")}
         )
@@ -197,11 +232,13 @@ class World:
             raise KeyError(path)
         return file
 
-    def reads_as(self, path: str) -> Content:
-        """What is read through an image, its backing chain included."""
+    def reads_as(self, path: str, internal: str | None = None) -> Content:
+        """What is read through an image, its backing chain included; or what its internal snapshot of that name reads as."""
         content: Content = {}
         for layer in reversed(self.chain(path)):
-            content |= self.image(layer).content
+            image = self.image(layer)
+            at_top = internal is not None and layer == path
+            content |= image.internal[internal].content if at_top and internal else image.content
         return content
 
     def pour(self, top: str, base: str) -> None:

@@ -32,7 +32,7 @@ def facts(path: str, declared: str | None = None) -> ImageFacts:
         size_bytes=size_bytes,
         backing=header.backing,
         backing_format=header.backing_format,
-        internal_snapshots=header.internal_snapshots,
+        internal=header.internal,
         encrypted=header.encrypted,
     )
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import xml
+from hypervisor import foreign, xml
 from hypervisor.headers import look
-from hypervisor.port import VmFacts, VolumeFacts
+from hypervisor.port import ForeignSnapshot, ImageFacts, VmFacts, VolumeFacts
 from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
 
@@ -97,6 +97,9 @@ def _facts_of(domain: Any) -> VmFacts:
     definition = describe(domain, 0)
     state, reason = state_of(domain)
     managed_save = bool(domain.hasManagedSaveImage(0))
+    # Read from the images' headers: libvirt's blockInfo asks QEMU, and waits for whatever that is busy with.
+    volumes = {volume: look(volume.path, volume.format) for volume in xml.volumes_of(definition)}
+    heads = {volume.target: image for volume, image in volumes.items() if image}
     return VmFacts(
         uuid=UUID(domain.UUIDString()),
         name=domain.name(),
@@ -104,18 +107,30 @@ def _facts_of(domain: Any) -> VmFacts:
         reason=reason,
         persistent=bool(domain.isPersistent()),
         memory_bytes=xml.memory_bytes_of(definition),
-        volumes=tuple(_seen(volume) for volume in xml.volumes_of(definition)),
+        volumes=tuple(_seen(volume, image) for volume, image in volumes.items()),
         nvram=xml.nvram_of(definition),
         managed_save=managed_save,
-        foreign_snapshots=tuple(sorted(domain.snapshotListNames(0))),
+        foreign_snapshots=foreign.with_tables(_records(domain), heads),
         note=xml.note_of(definition),
         images=_images(domain, definition, managed_save),
     )
 
 
-def _seen(volume: VolumeFacts) -> VolumeFacts:
-    # Read from the image's header: libvirt's blockInfo asks QEMU, and waits for whatever that is busy with.
-    image = look(volume.path, volume.format)
+def _records(domain: Any) -> tuple[ForeignSnapshot, ...]:
+    """What libvirt has on record; none of this waits for QEMU."""
+    if not domain.snapshotNum(0):
+        return ()
+    found = []
+    for snapshot in domain.listAllSnapshots(0):
+        try:
+            found.append(foreign.read(snapshot.getXMLDesc(0), bool(snapshot.isCurrent(0))))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+                raise  # else somebody deleted it just now
+    return tuple(found)
+
+
+def _seen(volume: VolumeFacts, image: ImageFacts | None) -> VolumeFacts:
     if image is None:
         return volume
     return replace(volume, virtual_bytes=image.virtual_bytes, encrypted=volume.encrypted or image.encrypted)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import xml
+from hypervisor import foreign, xml
 from hypervisor.connection import Connection
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
 from hypervisor.libvirt_facts import describe, facts_of, is_on, state_of, with_pool_paths
@@ -36,6 +36,8 @@ _BOOT = libvirt.VIR_DOMAIN_START_FORCE_BOOT
 LIMIT_S = 120.0
 #: Much RAM to be allocated and pinned takes minutes.
 BOOT_LIMIT_S = 600.0
+#: QEMU stands still while it walks the tables of images of terabytes.
+DELETE_LIMIT_S = 600.0
 
 
 class LibvirtVm:
@@ -97,6 +99,12 @@ class LibvirtVm:
                 if not is_on(domain):
                     raise
 
+    def pause(self) -> None:
+        """Lets it stand still."""
+        with self._domain() as domain:
+            if state_of(domain)[0] == VmState.RUNNING:
+                self._within(LIMIT_S, "pause it", domain.suspend)
+
     def resume(self) -> None:
         """Lets it run."""
         with self._domain() as domain:
@@ -137,6 +145,28 @@ class LibvirtVm:
             LongCall(lambda: connection.restoreFlags(memory, live, 0)).run(meanwhile)
         if raised:
             raise raised[0]
+
+    def revert_internal(self, name: str) -> None:
+        """Back to an internal snapshot, by libvirt."""
+        with self._domain() as domain:
+            snapshot = domain.snapshotLookupByName(name, 0)
+            # As long as reading the RAM takes: libvirt tells no progress of it.
+            LongCall(lambda: domain.revertToSnapshot(snapshot, 0)).run(lambda: None)
+
+    def delete_internal(self, name: str) -> None:
+        """An internal snapshot less, by libvirt, which is told of it first if it does not know it."""
+        with self._domain() as domain:
+            found = next((one for one in facts_of(domain).foreign_snapshots if one.name == name), None)
+            if found is None:
+                return
+            if found.kind != "internal":
+                raise HypervisorFailed(detail=f"snapshot {name!r} is {found.kind}, not internal")
+            if found.known_to_libvirt:
+                snapshot = domain.snapshotLookupByName(name, 0)
+            else:
+                record = foreign.record_for(found, describe(domain, PERSISTENT))
+                snapshot = domain.snapshotCreateXML(record, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+            self._within(DELETE_LIMIT_S, "delete an internal snapshot", lambda: snapshot.delete(0))
 
     def block_job(self, target: str) -> BlockJob | None:
         """The job on a volume."""

@@ -6,7 +6,7 @@ for a reason of their own, and the refusals named at each call.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -15,6 +15,17 @@ from stillframe.states import Consistency, VmState
 #: Told (bytes done, bytes to do) at least every 0.5 s of a long call; it may raise Cancelled, and then the
 #: call stops its work, puts right what it can, and lets the exception through.
 Pulse = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class InternalSnapshot:
+    """One entry of a qcow2 image's own table of snapshots."""
+
+    name: str
+    #: Seconds since 1970.
+    created_at: int
+    #: RAM that is kept in this very image; of a VM's images one has it.
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,14 @@ class ImageFacts:
     size_bytes: int
     backing: str | None = None
     backing_format: str | None = None
-    internal_snapshots: tuple[str, ...] = ()
+    internal: tuple[InternalSnapshot, ...] = ()
     #: Whether its header says that its data is encrypted.
     encrypted: bool = False
+
+    @property
+    def internal_snapshots(self) -> tuple[str, ...]:
+        """The names in its own table of snapshots."""
+        return tuple(one.name for one in self.internal)
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,30 @@ class BlockJob:
 
 
 @dataclass(frozen=True)
+class ForeignSnapshot:
+    """A snapshot of a VM that another tool made: libvirt has a record of it, or an image of the VM has it in its table."""
+
+    name: str
+    #: `internal`: in the images themselves; `external`: the images are frozen, others lie on top.
+    kind: Literal["internal", "external", "mixed"]
+    with_memory: bool
+    #: What the VM was then, in libvirt's words: running, paused, shutoff, disk-snapshot (running, disks only), ..., unknown.
+    state: str
+    #: Seconds since 1970.
+    created_at: int
+    parent: str | None = None
+    #: libvirt's mark of the snapshot that the VM's present state grew out of.
+    current: bool = False
+    #: The image each of its volumes had then, by target: internal data is in these images, external data is these images.
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    #: RAM in an image; 0 if there is none there.
+    memory_bytes: int = 0
+    #: Whether libvirt has a record of it.
+    known_to_libvirt: bool = True
+
+
+@dataclass(frozen=True)
 class VmFacts:
     uuid: UUID
     name: str
@@ -79,8 +119,8 @@ class VmFacts:
     #: The UEFI variable store, if it has one.
     nvram: str | None = None
     managed_save: bool = False
-    #: Names of libvirt's own snapshots of this VM (made by others).
-    foreign_snapshots: tuple[str, ...] = ()
+    #: Snapshots of this VM that others made, by name: those of libvirt, and what else is in the tables of its heads.
+    foreign_snapshots: tuple[ForeignSnapshot, ...] = ()
     #: The text Stillframe noted in the VM's metadata (JSON), or None.
     note: str | None = None
     #: Every image it may open: of all its disks, as its live and its persistent definition and that of its managed save
@@ -141,6 +181,13 @@ class Images(Protocol):
 
         Durable when it returns. Never force-shares: raises HypervisorFailed if something writes to `source`.
         A worker's death ends it. On any failure or cancel nothing is left at `path`.
+        """
+
+    def convert_internal(self, source: Source, name: str, path: str, pulse: Pulse) -> None:
+        """A standalone sparse qcow2 image at `path` of what `source` read as when its internal snapshot `name` was made.
+
+        Works while a VM writes to `source`: shares by force, so it is made twice, and again if the two differ. Durable
+        when it returns. Raises HypervisorFailed if there is no such snapshot. Whatever happens, nothing else is left.
         """
 
     def commit(self, top: str, base: str, pulse: Pulse) -> None:
@@ -224,6 +271,9 @@ class Vm(Protocol):
         RAM that was put aside by a managed save is thrown away, never brought back: it would not fit the images.
         """
 
+    def pause(self) -> None:
+        """Lets a running VM stand still. Nothing to do if it does, or is off."""
+
     def resume(self) -> None:
         """Lets a paused VM run."""
 
@@ -237,6 +287,19 @@ class Vm(Protocol):
         """Brings an off VM back out of a memory file, on these images. It runs or is paused as when it was saved.
 
         It cannot be cancelled: what `pulse` raises is let through when the restore has ended.
+        """
+
+    def revert_internal(self, name: str) -> None:
+        """Brings the VM back to an internal snapshot that libvirt knows: disks, RAM and definition (the note too).
+
+        It runs, is paused or is off as it was then. What its images held is lost. With an image that lacks the snapshot
+        it fails and leaves the VM off: look first. It cannot be cancelled, and goes on when whoever asked dies.
+        """
+
+    def delete_internal(self, name: str) -> None:
+        """Removes an internal snapshot from all heads, and libvirt's record of it. Nothing to do if there is neither.
+
+        The guest stands still meanwhile, running or not. Raises HypervisorFailed if it is not an internal one.
         """
 
     def block_job(self, target: str) -> BlockJob | None: ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from hypervisor.files import open_image
+from hypervisor.port import InternalSnapshot
 from stillframe.errors import HypervisorFailed
 
 MAGIC = b"QFI\xfb"
@@ -18,6 +19,7 @@ _FIXED = struct.Struct(">4sIQIIQIIQQIIQ")
 _VERSION_3 = struct.Struct(">QQQII")
 _HEADER_LENGTH = 104
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
+_LARGE_MEMORY = struct.Struct(">Q")
 #: As `qemu-img create` chooses: clusters of 64 KiB, 16 bits for each one's reference count.
 _CLUSTER_BITS = 16
 _CLUSTER = 1 << _CLUSTER_BITS
@@ -36,7 +38,7 @@ class Header:
     virtual_bytes: int
     backing: str | None
     backing_format: str | None
-    internal_snapshots: tuple[str, ...]
+    internal: tuple[InternalSnapshot, ...]
     encrypted: bool
 
 
@@ -70,7 +72,7 @@ def _header(image: BinaryIO, path: str, fixed: bytes) -> Header:
         virtual_bytes=size,
         backing=backing and os.path.join(os.path.dirname(path), backing),
         backing_format=_backing_format(image, version, name_at) if backing else None,
-        internal_snapshots=tuple(_names(image, snapshots, table_at)),
+        internal=tuple(_snapshots(image, snapshots, table_at)),
         encrypted=crypt != 0,
     )
 
@@ -124,17 +126,21 @@ def _backing_format(image: BinaryIO, version: int, end: int) -> str | None:
     return None
 
 
-def _names(image: BinaryIO, count: int, at: int) -> list[str]:
-    names: list[str] = []
+def _snapshots(image: BinaryIO, count: int, at: int) -> list[InternalSnapshot]:
+    found: list[InternalSnapshot] = []
     begin = at
     for _ in range(count):
         if at - begin > _LONGEST_TABLE:
             raise ValueError("its table of snapshots has no end")
-        (_, _, id_length, name_length, *_, extra) = _SNAPSHOT.unpack(_at(image, at, _SNAPSHOT.size))
+        fixed = _SNAPSHOT.unpack(_at(image, at, _SNAPSHOT.size))
+        (_, _, id_length, name_length, created_at, _, _, memory_bytes, extra) = fixed
+        if extra >= _LARGE_MEMORY.size:  # the field before it holds 32 bits only
+            (memory_bytes,) = _LARGE_MEMORY.unpack(_at(image, at + _SNAPSHOT.size, _LARGE_MEMORY.size))
         name_at = at + _SNAPSHOT.size + extra + id_length
-        names.append(_at(image, name_at, name_length).decode(errors="replace"))
+        name = _at(image, name_at, name_length).decode(errors="replace")
+        found.append(InternalSnapshot(name, created_at, memory_bytes))
         at = at + _padded(_SNAPSHOT.size + extra + id_length + name_length)
-    return names
+    return found
 
 
 def _at(image: BinaryIO, offset: int, length: int) -> bytes:

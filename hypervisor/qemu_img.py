@@ -1,8 +1,9 @@
 """Images and files of a real host, by `qemu-img` and the file system. Needs no VM and no libvirt.
 
 The format of an image is always said, never probed, where its bytes are read: a guest can write a qcow2
-header that names any file of the host into its raw disk. And no convert or commit ever shares by force (`-U`):
-one that ignores the locks of a running VM would copy what is being changed. Headers are read by ourselves.
+header that names any file of the host into its raw disk. And no convert or commit of a layer ever shares by force (`-U`):
+one that ignores the locks of a running VM would copy what is being changed. What an internal snapshot holds does not
+change, but QEMU does not promise that it is read rightly meanwhile: so it is read twice. Headers are read by ourselves.
 """
 
 import json
@@ -19,6 +20,8 @@ _FAST = ("-W", "-m", "8")
 _DIRECT = ("-t", "none", "-T", "none")
 #: Where the storage refuses O_DIRECT (tmpfs, some network file systems).
 _CACHED = ("-t", "writeback", "-T", "writeback")
+#: How often an internal snapshot is read twice before it is given up.
+_TRIES = 3
 
 
 class QemuImages:
@@ -44,15 +47,26 @@ class QemuImages:
         """A standalone sparse qcow2 image of what `source` reads as."""
         total = self._required_bytes(source)
         with files.beside(path) as part:
-            files.make_empty(part)  # qemu-img would make it for all to read
             told = _in_bytes(pulse, total)
             told(0.0)
+            _copy(source, part, told)
+            told(1.0)
 
-            def convert(*caching: str) -> None:
-                what = ("-f", source.format, "-O", "qcow2", source.path, part)
-                _qemu_img("convert", "-p", *_FAST, *caching, *what, tell=told)
-
-            _direct_if_possible(convert)
+    def convert_internal(self, source: Source, name: str, path: str, pulse: Pulse) -> None:
+        """A standalone sparse qcow2 image of what an internal snapshot reads as."""
+        of = ("-U", "-l", f"snapshot.name={name.replace(',', ',,')}")
+        told = _in_bytes(pulse, 2 * self._required_bytes(source, *of))
+        with files.beside(path) as part:
+            again = f"{part}.again"
+            try:
+                for left in reversed(range(_TRIES)):
+                    if _same_twice(source, of, (part, again), told, last=not left):
+                        break
+                else:
+                    detail = f"snapshot {name!r} in {source.path} reads differently each time"
+                    raise HypervisorFailed(detail=detail, path=source.path)
+            finally:
+                files.remove(again)
             told(1.0)
 
     def commit(self, top: str, base: str, pulse: Pulse) -> None:
@@ -99,8 +113,9 @@ class QemuImages:
         return files.allocated_bytes(path)
 
     def remove(self, path: str) -> None:
-        """Removes a file or folder, durably."""
-        files.remove(path)
+        """Removes a file or folder, durably, and what a copy to it that was killed has left beside it."""
+        for left in (path, f"{path}.part", f"{path}.part.again"):
+            files.remove(left)
 
     def rename(self, old: str, new: str) -> None:
         """Renames durably."""
@@ -122,8 +137,8 @@ class QemuImages:
         """What is in a folder."""
         return files.listing(folder)
 
-    def _required_bytes(self, source: Source) -> int:
-        said = _qemu_img("measure", "--output=json", "-O", "qcow2", "-f", source.format, source.path).out
+    def _required_bytes(self, source: Source, *of: str) -> int:
+        said = _qemu_img("measure", "--output=json", "-O", "qcow2", *of, "-f", source.format, source.path).out
         return int(json.loads(said)["required"])
 
 
@@ -132,6 +147,33 @@ def _qemu_img(verb: str, *rest: str, tell: Callable[[float], None] | None = None
     if ended.rc != 0:
         raise QemuImgFailed(verb=verb, rc=ended.rc, stderr=ended.err, detail=ended.err, asked=list(rest))
     return ended
+
+
+def _copy(source: Source, path: str, told: Callable[[float], None], *of: str) -> None:
+    files.make_empty(path)  # qemu-img would make it for all to read
+
+    def copy(*caching: str) -> None:
+        what = ("-f", source.format, "-O", "qcow2", source.path, path)
+        _qemu_img("convert", "-p", *of, *_FAST, *caching, *what, tell=told)
+
+    _direct_if_possible(copy)
+
+
+def _same_twice(
+    source: Source, of: tuple[str, ...], paths: tuple[str, str], told: Callable[[float], None], *, last: bool
+) -> bool:
+    """Copies it to both paths; whether they read the same. An error counts as a difference, but for the last time."""
+    first, second = paths
+    try:
+        _copy(source, first, lambda done: told(done / 2), *of)
+        _copy(source, second, lambda done: told(0.5 + done / 2), *of)
+        _qemu_img("compare", "-f", "qcow2", "-F", "qcow2", first, second, tell=lambda _: told(1.0))
+    except QemuImgFailed as failed:
+        differs = failed.context["verb"] == "compare" and failed.context["rc"] == 1
+        if last and not differs:
+            raise
+        return False
+    return True
 
 
 def _direct_if_possible(act: Callable[..., None]) -> None:

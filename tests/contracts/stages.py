@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,17 @@ class Guest(Protocol):
     def start_copy(self, path: str) -> None:
         """Begins to copy vda, as somebody else might, and leaves it at that."""
 
-    def take_foreign_snapshot(self, name: str) -> None: ...
+    def take_internal(self, name: str) -> None:
+        """Somebody takes a snapshot in its images, with RAM if it is on."""
+
+    def take_external(self, name: str) -> None:
+        """Somebody takes a snapshot of its disks, in layers."""
+
+    def forget_foreign(self, name: str) -> None:
+        """Somebody drops libvirt's record of a snapshot."""
+
+    def lose_internal(self, name: str, path: str) -> None:
+        """Somebody removes a snapshot from the table of one image; the VM is off."""
 
     def undefine(self) -> None: ...
 
@@ -166,8 +177,18 @@ class FakeGuestOnStage:
     def start_copy(self, path: str) -> None:
         self._guest.start_copy(path)
 
-    def take_foreign_snapshot(self, name: str) -> None:
-        self._guest.change(foreign_snapshots=[name])
+    def take_internal(self, name: str) -> None:
+        self._guest.take_internal(name)
+
+    def take_external(self, name: str) -> None:
+        self._guest.take_external(name)
+
+    def forget_foreign(self, name: str) -> None:
+        self._guest.forget_foreign(name)
+
+    def lose_internal(self, name: str, path: str) -> None:
+        with self._machine.world() as world:
+            del world.files[path].internal[name]
 
     def undefine(self) -> None:
         self._machine.remove_vm(self.uuid)
@@ -247,8 +268,19 @@ class RealGuestOnStage:
         disk = f"<disk type='file'><driver type='qcow2'/><source file='{path}'/></disk>"
         self._guest.domain.blockCopy("vda", disk, {}, libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB)
 
-    def take_foreign_snapshot(self, name: str) -> None:
+    def take_internal(self, name: str) -> None:
         self._guest.domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>", 0)
+
+    def take_external(self, name: str) -> None:
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        self._guest.domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>", flags)
+
+    def forget_foreign(self, name: str) -> None:
+        snapshot = self._guest.domain.snapshotLookupByName(name)
+        snapshot.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+    def lose_internal(self, name: str, path: str) -> None:
+        subprocess.run(["qemu-img", "snapshot", "-d", name, path], check=True)
 
     def undefine(self) -> None:
         self._guest.domain.undefineFlags(0)

@@ -239,13 +239,6 @@ def test_note_survives_cuts_and_definitions(play: Play) -> None:
     assert "two" not in play.vm.definition()
 
 
-def test_snapshots_of_others_are_reported(play_with: PlayWith) -> None:
-    """A snapshot that somebody else took with libvirt is told by its name."""
-    play = play_with("qcow2", on=False)
-    play.guest.take_foreign_snapshot("theirs")
-    assert play.vm.facts().foreign_snapshots == ("theirs",)
-
-
 def test_our_cuts_leave_no_snapshots_in_libvirt(play: Play) -> None:
     """Stillframe owns the chain: libvirt is told of no snapshot, with RAM or without."""
     play.cut_hot()

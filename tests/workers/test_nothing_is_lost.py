@@ -3,7 +3,7 @@
 import re
 
 from hypervisor import fake_vm, xml
-from hypervisor.fake_world import FakeFile
+from hypervisor.fake_world import FakeFile, FakeForeign
 from hypervisor.port import BlockJob, Source
 from stillframe.errors import Cancelled, HostLost, VmBusy
 from stillframe.states import VmState
@@ -222,7 +222,9 @@ def test_foreign_snapshots_are_never_broken() -> None:
         row = inside.vms[str(world.guest.uuid)]
         swap = {"vda": Source(overlay, "qcow2")}
         row.definition, row.live = xml.with_sources(row.definition, swap), xml.with_sources(row.present, swap)
-        row.foreign_snapshots = ["virsh1"]
+        row.foreign["virsh1"] = FakeForeign(
+            "virsh1", "external", "disk-snapshot", 0, row.present, {"vda": head}
+        )
     at = world.machine.read_back(head)["counter"]
     world.guest.tick()
 

@@ -37,7 +37,7 @@ def check_vm(work: Work) -> tuple[VmFacts, Tree]:
     if facts.managed_save:
         raise ManagedSavePresent(vm=facts.name)
     if facts.foreign_snapshots:
-        raise ForeignSnapshots(vm=facts.name, names=", ".join(facts.foreign_snapshots))
+        raise ForeignSnapshots(vm=facts.name, names=", ".join(one.name for one in facts.foreign_snapshots))
     for volume in facts.volumes:
         if facts.state in ALIVE and (job := work.vm.block_job(volume.target)):
             raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
