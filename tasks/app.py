@@ -19,6 +19,7 @@ def make_app(broker_url: str, consumer: str | None = None) -> Celery:
     """
     app = Celery("stillframe", broker=broker_url, set_as_current=False)
     app.conf.update(
+        broker_transport="tasks.letterbox:Transport",
         result_backend=None,
         task_ignore_result=True,
         task_serializer="json",

@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app: Celery = make_app(settings.broker_url, consumer=settings.host)
-app.conf.broker_transport = "workers.letterbox:Transport"
 
 
 @cache

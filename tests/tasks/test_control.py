@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from models.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks.app import make_app
 from tasks.producer import Producer
+from tests.nonsense import NONSENSE
 from tests.tasks.conftest import Queues
 from tests.world import World
 
@@ -59,28 +62,53 @@ def test_beat_and_the_control_worker_publish_what_is_owed(
     """A job asked for while the broker was away is sent to its host within seconds, by real processes."""
     world.vm()
     job = deaf.submit(CreateSnapshot(vm="web"), ADMIN).job_id
-    environment = _environment(database_url, stores.broker_url)
+    with control_side(database_url, stores.broker_url, tmp_path):
+        _wait(lambda: queues.jobs("host.h1") == [str(job)])
+
+
+@pytest.mark.postgres
+@pytest.mark.broker
+def test_nonsense_in_the_control_queue_stops_nothing(
+    world: World, database_url: str, stores: Lab, deaf: Producer, queues: Queues, tmp_path: Path
+) -> None:
+    """Whatever lies there is taken away, nothing of it stays in the worker's hands, and the ticks go on."""
+    world.vm()
+    job = deaf.submit(CreateSnapshot(vm="web"), ADMIN).job_id
+    queues.redis.rpush("control", *NONSENSE.values())
+    with control_side(database_url, stores.broker_url, tmp_path) as running:
+        _wait(lambda: queues.jobs("host.h1") == [str(job)])
+        _wait(lambda: queues.redis.llen("control") == 0 and queues.redis.hlen("unacked.control") == 0)
+        assert [process.poll() for process in running] == [None, None]
+
+
+@contextmanager
+def control_side(database_url: str, broker_url: str, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The control worker and beat, as processes."""
     worker = ["worker", "-Q", "control", "-P", "threads", "-c", "1", "-n", "control@test"]
     worker += ["--without-gossip", "--without-mingle"]
-    beat = ["beat", "-s", str(tmp_path / "beat"), "--pidfile="]
+    beat = ["beat", "-s", str(folder / "beat"), "--pidfile="]
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "tasks.control", *arguments, "-l", "WARNING"],
             cwd=ROOT,
-            env=environment,
+            env=_environment(database_url, broker_url),
         )
         for arguments in (worker, beat)
     ]
     try:
-        until = time.monotonic() + 30
-        while queues.jobs("host.h1") != [str(job)] and time.monotonic() < until:
-            time.sleep(0.2)
-        assert queues.jobs("host.h1") == [str(job)]
+        yield running
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait(20)
+
+
+def _wait(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until, "it did not come true"
+        time.sleep(0.1)
 
 
 def _environment(database_url: str = "", broker_url: str = "redis://127.0.0.1:1/0") -> dict[str, str]:
