@@ -1,5 +1,6 @@
 """One VM of the fake machine, through one connection."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -52,11 +53,17 @@ class FakeVm:
         """Puts `layers` on top of the volumes, in one instant."""
         with self._act("cut") as (world, row):
             fake_cut.check(world, row, layers, memory, quiesce)
+            row.frozen = row.frozen or (quiesce and row.is_on)
         if memory:
             fake_cut.save_slowly(row, memory, pulse, self._machine)
+        elif quiesce:
+            time.sleep(self._machine.pace_s)
         with self._end("cut") as (world, row):
-            fake_cut.check(world, row, layers, memory, quiesce)
-            done = fake_cut.cut(world, row, layers, memory, quiesce)
+            try:
+                fake_cut.check(world, row, layers, memory, quiesce=False)
+                done = fake_cut.cut(world, row, layers, memory, quiesce)
+            finally:
+                row.frozen = row.frozen and not quiesce
         self._machine.tell(self.uuid, "changed")
         return done
 

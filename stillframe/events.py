@@ -51,6 +51,9 @@ class EventType(StrEnum):
     VM_RESUMED = "vm.resumed"
     #: A pause that Stillframe had begun could not be ended: an alarm.
     VM_STILL_PAUSED = "vm.still_paused"
+    #: A host's watchdog gives no sign of life: a warning.
+    WATCHDOG_SILENT = "watchdog.silent"
+    WATCHDOG_BACK = "watchdog.back"
 
 
 class Level(StrEnum):

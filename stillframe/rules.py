@@ -23,6 +23,8 @@ from stillframe.states import SnapshotState, SnapshotType, VmState
 
 #: A VM in one of these has a QEMU process: its disks are in use and its RAM can be saved.
 ALIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
+#: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
+LEFT_BY_A_CUT = frozenset({"save", "snapshot", "migration", "unknown"})
 DELETABLE = frozenset({SnapshotState.READY, SnapshotState.ERROR, SnapshotState.REVERTING})
 
 

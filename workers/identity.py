@@ -30,3 +30,9 @@ def is_alive(holder: str) -> bool:
         return True
     _, boot, pid, began = parts
     return boot == _boot() and _began(int(pid)) == began
+
+
+def is_of_this_boot(holder: str) -> bool:
+    """Whether a holder began since this host was booted. A name that is not understood counts as one that did."""
+    parts = holder.rsplit("/", 3)
+    return len(parts) != 4 or parts[1] == _boot()

@@ -27,6 +27,8 @@ from tasks.publish import Publisher
 from workers import identity
 from workers.checksums import Checksums
 from workers.reading import read_host
+from workers.watch_folder import WatchFolder
+from workers.watching import Ear
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Keeper:
         self.host = host
         self.publish = publish
         self.journal = Journal(engine)
+        self.watchdog = Ear(engine, settings.host, WatchFolder(settings.watch_folder))
         self._changes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._looked_at = float("-inf")
         self._signed_at = float("-inf")
@@ -58,6 +61,7 @@ class Keeper:
             try:
                 if time.monotonic() - self._signed_at >= SIGN_S:
                     self.sign()
+                self.watchdog.listen()
                 if not watching:
                     self.host.watch(lambda vm, _: self._changes.put(vm))
                     watching = True

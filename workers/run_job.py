@@ -22,6 +22,8 @@ from workers.patience import patiently
 from workers.progress import Progress
 from workers.reading import read_vm
 from workers.steps import Work
+from workers.wards import Wards
+from workers.watch_folder import WatchFolder
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +114,19 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         pulse=progress,
         known=attempt.known,
         block_layers_folder=settings.block_layers_folder,
+        wards=_wards(attempt, settings),
+    )
+
+
+def _wards(attempt: Attempt, settings: Settings) -> Wards:
+    return Wards(
+        folder=WatchFolder(settings.watch_folder),
+        vm=attempt.vm_id,
+        name=attempt.vm_name,
+        job=attempt.job_id,
+        holder=identity.own(settings.host),
+        freeze_budget_s=settings.freeze_budget_s,
+        pause_budget_s=settings.pause_budget_s,
     )
 
 

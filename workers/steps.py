@@ -17,6 +17,7 @@ from uuid import UUID
 from hypervisor.port import Host, Images, Pulse, Vm
 from stillframe.operations import Operation
 from workers.reading import Reader
+from workers.wards import Wards
 
 Output = dict[str, Any]
 
@@ -45,6 +46,8 @@ class Work:
     block_layers_folder: str
     #: The VM's other snapshots that rows know of, with their folders: each must have its manifest.
     known: Mapping[UUID, str]
+    #: Where a freeze or a pause of the VM is put on record before it begins.
+    wards: Wards
 
     @property
     def images(self) -> Images:

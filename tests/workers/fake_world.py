@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import finalize
 
 from hypervisor.fake import FakeHost, FakeMachine
 from stillframe.layers import Tree
@@ -14,14 +19,18 @@ from stillframe.operations import (
     Operation,
     RevertSnapshot,
 )
-from workers import manifests
+from workers import identity, manifests
 from workers.carry import End, Ending, Standing, carry
 from workers.operations import PLANS
 from workers.progress import Progress
 from workers.reading import Reader
 from workers.steps import Output, Work
+from workers.wards import Wards
+from workers.watch_folder import WatchFolder
 
 BLOCK_FOLDER = "/images"
+#: Many thousand worlds would wait for the disk each time.
+FAST_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class Death(BaseException):
@@ -103,6 +112,28 @@ class MemoryJournal:
         return Standing(frozenset(self.states), those("done"), those("undone"), self.error, self.no_return)
 
 
+def wards_in(
+    folder: WatchFolder,
+    vm: UUID,
+    name: str,
+    job: UUID,
+    *,
+    holder: str | None = None,
+    freeze_budget_s: float = 10,
+    pause_budget_s: float = 30,
+) -> Wards:
+    """The wards of a job, carried by this process if by no other."""
+    return Wards(
+        folder=folder,
+        vm=vm,
+        name=name,
+        job=job,
+        holder=holder or identity.own("here"),
+        freeze_budget_s=freeze_budget_s,
+        pause_budget_s=pause_budget_s,
+    )
+
+
 @dataclass
 class Job:
     """One job on the VM of a World, with the journal it leaves behind."""
@@ -142,6 +173,7 @@ class Job:
             pulse=self.progress,
             block_layers_folder=BLOCK_FOLDER,
             known=self.known,
+            wards=self.world.wards(self.id),
         )
         self.outputs = work.outputs
         return carry(PLANS[self.operation.kind], work, self.journal, self.journal.standing(), self.progress)
@@ -168,7 +200,20 @@ class World:
         self.machine = MortalMachine()
         self.guest = self.machine.create_vm("vm1", volumes, **vm)
         self.host = FakeHost(self.machine)
+        self.freeze_budget_s = 10.0
         self.ids: dict[str, UUID] = {}
+
+    @cached_property
+    def watch(self) -> WatchFolder:
+        """Where this machine's freezes and pauses are on record."""
+        folder = mkdtemp(prefix="watch-", dir=FAST_FOLDER)
+        finalize(self, rmtree, folder, ignore_errors=True)
+        return WatchFolder(folder)
+
+    def wards(self, job: UUID, **words: Any) -> Wards:
+        """The wards of a job."""
+        budget = {"freeze_budget_s": self.freeze_budget_s}
+        return wards_in(self.watch, self.guest.uuid, "vm1", job, **budget | words)
 
     def job(self, operation: Operation, snapshot: UUID) -> Job:
         """A job about a snapshot."""

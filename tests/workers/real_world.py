@@ -12,12 +12,14 @@ from lab import Guest, Lab, Tick, readback
 from stillframe.layers import Tree
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 from stillframe.states import VmState
-from tests.workers.fake_world import MemoryJournal, Mortality
+from tests.workers.fake_world import MemoryJournal, Mortality, wards_in
 from workers.carry import End, Ending, carry
 from workers.operations import PLANS
 from workers.progress import Progress
 from workers.reading import Reader
 from workers.steps import Work
+from workers.wards import Wards
+from workers.watch_folder import WatchFolder
 
 BLOCK_FOLDER = "/var/lib/libvirt/images"
 
@@ -68,10 +70,20 @@ class RealWorld:
             pulse=Progress(),
             block_layers_folder=BLOCK_FOLDER,
             known={one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot},
+            wards=self.wards(job),
         )
         ending = carry(PLANS[operation.kind], work, journal, journal.standing(), Progress())
         self.outputs = work.outputs
         return ending
+
+    @property
+    def watch(self) -> WatchFolder:
+        """Where this host's freezes and pauses are on record."""
+        return WatchFolder(self.lab.places.var / "watch")
+
+    def wards(self, job: UUID, **words: Any) -> Wards:
+        """The wards of a job."""
+        return wards_in(self.watch, self.uuid, self.guest.name, job, **words)
 
     def must(self, operation: Operation, snapshot: UUID) -> dict[str, dict[str, Any]]:
         """Carries it and insists that it succeeded; the outputs of its steps."""

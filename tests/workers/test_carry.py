@@ -8,10 +8,11 @@ import pytest
 from hypervisor.fake import FakeHost, FakeMachine
 from stillframe.errors import Cancelled, HostLost, HypervisorFailed, NotNow, Refused
 from stillframe.operations import DeleteSnapshot
-from tests.workers.fake_world import MemoryJournal, Mortality
+from tests.workers.fake_world import MemoryJournal, Mortality, wards_in
 from workers.carry import End, Ending, Standing, carry
 from workers.progress import Progress
 from workers.steps import Each, Output, Plan, Step, Work
+from workers.watch_folder import WatchFolder
 
 
 class Stage:
@@ -38,12 +39,13 @@ class Stage:
     def carry(self, plan: Plan, standing: Standing | None = None) -> Ending:
         """One attempt."""
         host = FakeHost(self.machine)
+        job, vm = uuid4(), uuid4()
         work = Work(
-            job=uuid4(),
+            job=job,
             attempt=1,
             operation=DeleteSnapshot(snapshot_id=""),
             host=host,
-            vm=host.vm(uuid4()),
+            vm=host.vm(vm),
             snapshot=uuid4(),
             volume_snapshot=None,
             words={},
@@ -52,6 +54,7 @@ class Stage:
             pulse=self.progress,
             block_layers_folder="/",
             known={},
+            wards=wards_in(WatchFolder("/nowhere"), vm, "vm1", job),
         )
         return carry(plan, work, self.journal, standing or self.journal.standing(), self.progress)
 

@@ -107,6 +107,7 @@ def _picture(world: World) -> dict[str, Any]:
         "manifests": sorted((names[one.id], one.state) for one in world.manifests()),
         "files": len(world.files()),
         "frozen": frozen,
+        "wards": world.watch.wards(),
         "jobs": jobs,
     }
 

@@ -23,12 +23,10 @@ from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import merge, unlink
+from workers.operations.standstill import cut_frozen, cut_with_memory, thaw, wake
 from workers.operations.turns import wait_for_turn
 from workers.reading import check_heads, home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
-
-#: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
-LEFT_BY_A_CUT = {"save", "snapshot", "migration", "unknown"}
 
 
 def check_vm(work: Work) -> Output:
@@ -89,7 +87,7 @@ def cut(work: Work) -> Output:
     """The instant itself. After an error it looks whether the cut happened all the same."""
     if _may_be_going_on(work):
         wait_for_turn(work)
-    _thaw(work)
+    thaw(work)
     facts = None
     try:
         if not _is_cut(work):
@@ -101,7 +99,7 @@ def cut(work: Work) -> Output:
     finally:
         _wake(work)
     if facts is None:
-        _thaw(work)
+        thaw(work)
         # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
         work.vm.define(work.vm.definition(), _layers(work))
     return _cut_output(work, facts)
@@ -112,7 +110,7 @@ def put_back(work: Work) -> None:
     if _may_be_going_on(work):
         wait_for_turn(work)
         _wake(work)
-    _thaw(work)
+    thaw(work)
     if _is_cut(work):
         for target, source in _frozen(work).items():
             merge(work, target, _layers(work)[target].path, source, [])
@@ -245,6 +243,8 @@ def _is_cut(work: Work) -> bool:
 def _cut_as_wished(work: Work) -> CutFacts:
     layers, memory = _layers(work), _memory(work)
     quiesce = cast(CreateSnapshot, work.operation).quiesce
+    if memory and _vm_state(work) == VmState.RUNNING:
+        return cut_with_memory(work, layers, memory)
     if not _wants_freeze(work, _vm_state(work)):
         return work.vm.cut(layers, memory, False, work.pulse)
     frozen = work.outputs["check_vm"]["frozen"]
@@ -255,9 +255,9 @@ def _cut_as_wished(work: Work) -> CutFacts:
     try:
         if frozen is None:
             raise AgentUnresponsive(vm=work.vm.facts().name, detail="no answer to guest-fsfreeze-status")
-        return work.vm.cut(layers, None, True, work.pulse)
+        return cut_frozen(work, layers, required=quiesce == "require")
     except AgentUnresponsive:
-        _thaw(work)
+        thaw(work)
         if quiesce == "require":
             raise
         return work.vm.cut(layers, None, False, work.pulse)
@@ -268,23 +268,9 @@ def _wants_freeze(work: Work, state: VmState) -> bool:
     return operation.type != "memory" and operation.quiesce != "never" and state == VmState.RUNNING
 
 
-def _thaw(work: Work) -> None:
-    """Ends a freeze of ours that outlived the call it was for: libvirtd, or a worker, died in between.
-
-    Who had frozen the guest before the job began will thaw it.
-    """
-    ours = _wants_freeze(work, _vm_state(work)) and not work.outputs["check_vm"]["frozen"]
-    if ours and work.vm.is_frozen():
-        work.vm.thaw()
-
-
 def _wake(work: Work) -> None:
-    """A VM that ran before runs after: a libvirtd that died in the cut leaves it paused, and nobody asked for that."""
-    if _vm_state(work) != VmState.RUNNING:
-        return
-    facts = work.vm.facts()
-    if facts.state == VmState.PAUSED and facts.reason in LEFT_BY_A_CUT:
-        work.vm.resume()
+    if _vm_state(work) == VmState.RUNNING:
+        wake(work)
 
 
 def _cut_output(work: Work, facts: CutFacts | None) -> dict[str, Any]:
