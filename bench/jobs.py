@@ -31,7 +31,7 @@ def run() -> None:
     """Measures all, on a stack of its own under var/bench."""
     stack = Stack(default_var() / "bench", host="bench")
     try:
-        addresses = stack.up(("api", "worker", "control", "beat"))
+        addresses = stack.up(("api", "watchdog", "worker", "control", "beat"))
         with Client(addresses["URL"], addresses["KEY"], timeout_s=120) as client:
             figures = [
                 _hot(stack, client, "hot_create_overhead", quiesce=True),

@@ -49,7 +49,7 @@ class Keeper:
         self.host = host
         self.publish = publish
         self.journal = Journal(engine)
-        self.watchdog = Ear(engine, settings.host, WatchFolder(settings.watch_folder))
+        self.watchdog = Ear(engine, settings.host, WatchFolder(settings.watch_folder, settings.host))
         self._changes: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._looked_at = float("-inf")
         self._signed_at = float("-inf")

@@ -120,7 +120,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
 
 def _wards(attempt: Attempt, settings: Settings) -> Wards:
     return Wards(
-        folder=WatchFolder(settings.watch_folder),
+        folder=WatchFolder(settings.watch_folder, settings.host),
         vm=attempt.vm_id,
         name=attempt.vm_name,
         job=attempt.job_id,

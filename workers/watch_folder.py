@@ -76,8 +76,9 @@ class Word:
 class WatchFolder:
     """One host's. Every file is written whole, so one that cannot be read was not written by us."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+    def __init__(self, path: str | Path, host: str) -> None:
+        #: Of this host alone: a machine may have two, each with a libvirt of its own.
+        self.path = os.path.join(path, host)
 
     # --- wards --------------------------------------------------------------------------------
 

@@ -222,7 +222,7 @@ def main() -> int:
     """Watches over this host until it is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_env()
-    folder = WatchFolder(settings.watch_folder)
+    folder = WatchFolder(settings.watch_folder, settings.host)
     logger.info("watching over what %s says", folder.path)
     Watchdog(folder, lambda: LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)).run()
     return 0

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 Found = TypeVar("Found")
 
 #: All but Flower, which only looks.
-PROGRAMS = ("api", "worker", "control", "beat")
+PROGRAMS = ("api", "watchdog", "worker", "control", "beat")
 
 _numbers = itertools.count(1)
 

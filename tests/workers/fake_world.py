@@ -208,7 +208,7 @@ class World:
         """Where this machine's freezes and pauses are on record."""
         folder = mkdtemp(prefix="watch-", dir=FAST_FOLDER)
         finalize(self, rmtree, folder, ignore_errors=True)
-        return WatchFolder(folder)
+        return WatchFolder(folder, "here")
 
     def wards(self, job: UUID, **words: Any) -> Wards:
         """The wards of a job."""

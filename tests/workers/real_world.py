@@ -79,7 +79,7 @@ class RealWorld:
     @property
     def watch(self) -> WatchFolder:
         """Where this host's freezes and pauses are on record."""
-        return WatchFolder(self.lab.places.var / "watch")
+        return WatchFolder(self.lab.places.var / "watch", "lab")
 
     def wards(self, job: UUID, **words: Any) -> Wards:
         """The wards of a job."""

@@ -54,7 +54,7 @@ class Stage:
             pulse=self.progress,
             block_layers_folder="/",
             known={},
-            wards=wards_in(WatchFolder("/nowhere"), vm, "vm1", job),
+            wards=wards_in(WatchFolder("/nowhere", "here"), vm, "vm1", job),
         )
         return carry(plan, work, self.journal, standing or self.journal.standing(), self.progress)
 

@@ -339,9 +339,9 @@ def test_two_watchdogs_are_as_good_as_one(world: World) -> None:
 def test_a_record_that_is_none_is_taken_away(world: World, text: str) -> None:
     """Half a file was not written by us; it stands in nobody's way."""
     path = Path(world.watch.path, f"{world.guest.uuid}.{uuid4()}.json")
-    path.write_text(text)
     world.guest.change(frozen=True)
     begin(world, age_s=11)
+    path.write_text(text)
     look(world)
     assert not path.exists()
     assert not is_frozen(world)
@@ -358,18 +358,18 @@ def test_what_is_being_written_is_no_record_yet(world: World) -> None:
 
 def test_a_folder_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
     """Nothing was ever frozen on this host."""
-    folder = WatchFolder(tmp_path / "none")
+    folder = WatchFolder(tmp_path, "here")
     assert (folder.wards(), folder.words(), folder.silent_s()) == ([], [], None)
 
 
 def test_a_sign_of_life_grows_old(tmp_path: Path) -> None:
     """Whoever asks is told for how long the watchdog has been silent; a sign of another boot is none."""
-    folder = WatchFolder(tmp_path)
+    folder = WatchFolder(tmp_path, "here")
     folder.sign()
     silent_s = folder.silent_s()
     assert silent_s is not None
     assert 0 <= silent_s < 5
-    (tmp_path / "alive").write_text(f"{now() + 1000}\n")
+    (tmp_path / "here" / "alive").write_text(f"{now() + 1000}\n")
     assert folder.silent_s() is None
 
 
@@ -449,7 +449,7 @@ def test_it_needs_libvirt_and_a_folder_and_nothing_else() -> None:
 
 def test_it_runs_while_libvirt_is_away(tmp_path: Path) -> None:
     """Begun before libvirtd, without a database: it lives, gives signs of it, and says what it cannot end."""
-    folder = WatchFolder(tmp_path / "watch")
+    folder = WatchFolder(tmp_path, "here")
     ward = Ward(
         vm=uuid4(), name="vm1", job=uuid4(), kind="freeze", began=now() - 11, budget_s=10.0, holder=dead()
     )
@@ -459,7 +459,8 @@ def test_it_runs_while_libvirt_is_away(tmp_path: Path) -> None:
         cwd=ROOT,
         env=os.environ
         | {
-            "STILLFRAME_WATCH_FOLDER": folder.path,
+            "STILLFRAME_WATCH_FOLDER": str(tmp_path),
+            "STILLFRAME_HOST": "here",
             "STILLFRAME_LIBVIRT_URI": f"qemu+unix:///system?socket={tmp_path}/none",
             "STILLFRAME_DATABASE_URL": "",
             "STILLFRAME_BROKER_URL": "",
