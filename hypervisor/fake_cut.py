@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from hypervisor import fake_foreign, xml
+from hypervisor.devices import Devices, devices_of
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, FakeVmRow, World
 from hypervisor.port import CutFacts, Pulse, Source, VmFacts, VolumeFacts
@@ -43,6 +44,7 @@ def check(
 def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine) -> None:
     """The time in which RAM is written while the guest runs on; a cancel here leaves nothing."""
     total = xml.memory_bytes_of(row.present)
+    _be_at(machine, row, "snapshot")
     try:
         for quarter in range(4):
             pulse(total * quarter // 4, total)
@@ -51,6 +53,13 @@ def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine)
         with machine.world() as world:
             world.files.pop(memory, None)
         raise
+    finally:
+        _be_at(machine, row, None)
+
+
+def _be_at(machine: FakeMachine, row: FakeVmRow, activity: str | None) -> None:
+    with machine.world() as world:
+        world.vms[row.uuid].activity = activity
 
 
 def cut(
@@ -94,6 +103,7 @@ def facts_of(world: World, row: FakeVmRow) -> VmFacts:
         foreign_snapshots=fake_foreign.seen(world, row),
         note=xml.note_of(row.present),
         images=_images(world, row),
+        devices=_devices(row),
     )
 
 
@@ -116,6 +126,15 @@ def _seen(world: World, volume: VolumeFacts) -> VolumeFacts:
     if image is None:
         return volume
     return replace(volume, virtual_bytes=image.virtual_bytes, encrypted=volume.encrypted or image.encrypted)
+
+
+def _devices(row: FakeVmRow) -> Devices:
+    """As the definition has them; what changes from moment to moment is told by the guest itself."""
+    found = devices_of(row.present)
+    if not row.is_on:
+        return found
+    mirrors = {target: job.kind for target, job in row.jobs.items() if job.is_head}
+    return replace(found, agent=None if row.agent == "absent" else "connected", mirrors=mirrors)
 
 
 def _images(world: World, row: FakeVmRow) -> tuple[str, ...]:

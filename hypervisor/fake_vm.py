@@ -191,6 +191,11 @@ class FakeVm:
         with self._look() as (world, row):
             return tuple(world.chain(self._head(row, target)))
 
+    def activity(self) -> str | None:
+        """The long job it is in."""
+        with self._look() as (_, row):
+            return row.activity if row.is_on else None
+
     def is_frozen(self) -> bool | None:
         """What the agent says."""
         with self._look() as (_, row):

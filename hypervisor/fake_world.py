@@ -109,6 +109,8 @@ class FakeVmRow:
     agent: Agent = "answers"
     frozen: bool = False
     managed_save: bool = False
+    #: The long job that libvirt is at.
+    activity: str | None = None
     #: The definition in the managed save.
     saved: str | None = None
     foreign: dict[str, FakeForeign] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from uuid import UUID
 import libvirt
 
 from hypervisor import foreign, xml
+from hypervisor.devices import devices_of
 from hypervisor.headers import look
 from hypervisor.port import ForeignSnapshot, ImageFacts, VmFacts, VolumeFacts
 from stillframe.errors import HypervisorFailed
@@ -39,6 +40,10 @@ _REASONS = {
 }
 
 
+_OPERATIONS = _words("VIR_DOMAIN_JOB_OPERATION_")
+_UNDER_WAY = {libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED}
+
+
 def state_of(domain: Any) -> tuple[VmState, str]:
     """The state and libvirt's word for the reason."""
     number, reason = domain.state()
@@ -63,6 +68,23 @@ def with_pool_paths(connection: Any, definition: str) -> str:
             return None  # the pool is gone or not started
 
     return xml.with_pool_paths(definition, path_of)
+
+
+def activity_of(domain: Any) -> str | None:
+    """The word libvirt has for the long job it is at. Asked of libvirt alone, but in a migration, of which QEMU knows more."""
+    # Somebody waits for QEMU's answer to something short: to ask now would be to wait behind them.
+    if domain.controlInfo(0)[0] not in (libvirt.VIR_DOMAIN_CONTROL_OK, libvirt.VIR_DOMAIN_CONTROL_JOB):
+        return None
+    try:
+        said = domain.jobStats(0)
+    except libvirt.libvirtError as error:
+        # Where a VM arrives there are no statistics, and that is how libvirt says so.
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and domain.isActive():
+            return "migration_in"
+        raise
+    if said.get("type") not in _UNDER_WAY:
+        return None
+    return _OPERATIONS.get(said.get("operation"), "unknown")
 
 
 def is_on(domain: Any) -> bool:
@@ -113,6 +135,7 @@ def _facts_of(domain: Any) -> VmFacts:
         foreign_snapshots=foreign.with_tables(_records(domain), heads),
         note=xml.note_of(definition),
         images=_images(domain, definition, managed_save),
+        devices=devices_of(definition),
     )
 
 

@@ -11,13 +11,13 @@ import libvirt
 from hypervisor import foreign, xml
 from hypervisor.connection import Connection
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
-from hypervisor.libvirt_facts import describe, facts_of, is_on, state_of, with_pool_paths
+from hypervisor.libvirt_facts import activity_of, describe, facts_of, is_on, state_of, with_pool_paths
 from hypervisor.long_call import LongCall, Result
 from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
-from stillframe.errors import AgentUnresponsive, HypervisorFailed
+from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy
 from stillframe.states import VmState
 
 _JOB_KINDS = {
@@ -34,6 +34,8 @@ _BOOT = libvirt.VIR_DOMAIN_START_FORCE_BOOT
 
 #: Keepalive ends calls to a daemon that hangs; these end calls for which the daemon waits, on a QEMU that hangs.
 LIMIT_S = 120.0
+#: What is only looked at is not worth waiting for.
+LOOK_S = 2.0
 #: Much RAM to be allocated and pinned takes minutes.
 BOOT_LIMIT_S = 600.0
 #: QEMU stands still while it walks the tables of images of terabytes.
@@ -218,6 +220,16 @@ class LibvirtVm:
             if volume.target == target and volume.path:
                 return tuple(image.path for image in QemuImages().chain(volume.path, volume.format))
         return ()
+
+    def activity(self) -> str | None:
+        """What libvirt is at with it."""
+        try:
+            with self._domain() as domain:
+                if not is_on(domain):
+                    return None
+                return self._within(LOOK_S, "say what it is at", lambda: activity_of(domain))
+        except (HypervisorFailed, VmBusy):
+            return None  # it has ended meanwhile, or nobody answers
 
     def is_frozen(self) -> bool | None:
         """What the agent says."""

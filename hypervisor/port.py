@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
+from hypervisor.devices import Devices
 from stillframe.states import Consistency, VmState
 
 #: Told (bytes done, bytes to do) at least every 0.5 s of a long call; it may raise Cancelled, and then the
@@ -126,6 +127,8 @@ class VmFacts:
     #: Every image it may open: of all its disks, as its live and its persistent definition and that of its managed save
     #: name them, with what they say lies below and what a block job writes to. What lies below may be told in part only.
     images: tuple[str, ...] = ()
+    #: What of it is more than disks and RAM.
+    devices: Devices = field(default_factory=Devices)
     #: Why it could not be looked at, if so: then its images and volumes are not known, and it may use any.
     unreadable: str | None = None
 
@@ -315,6 +318,13 @@ class Vm(Protocol):
 
     def live_chain(self, target: str) -> tuple[str, ...]:
         """The paths QEMU has open for a volume, head first; for a VM that is off, the chain of its definition's image."""
+
+    def activity(self) -> str | None:
+        """The long job that libvirt is at with this VM, whoever began it; None if there is none, or it is off.
+
+        `migration_in`, `migration_out`, `save`, `restore`, `snapshot`, `dump`, `backup`, or libvirt's word for another.
+        Waits for nobody: of a QEMU that does not answer it says None.
+        """
 
     def is_frozen(self) -> bool | None:
         """Whether the guest's filesystems are frozen; None if its agent does not say."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import struct
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -139,6 +140,43 @@ def test_volume_of_a_pool_is_the_file_it_is(real: RealStage) -> None:
     finally:
         pool.destroy()
     assert {(one.storage, one.path) for one in play.vm.facts().volumes} == {("volume", "")}
+
+
+def test_long_job_is_told_while_it_lasts(real: RealStage) -> None:
+    """While RAM is written out libvirt is said to be at a snapshot, at once, however long the writing takes."""
+    play = Play(real, real.guest("qcow2", memory_mib=512, ballast_mib=300))
+    other = real.another_host().vm(play.guest.uuid)
+    assert other.activity() is None
+    memory, layers = f"{play.home()}/memory.save", play.layers()
+    play.images.write_text(memory, "")
+    stopped: list[int] = []
+
+    def stop_the_writer() -> None:
+        wait_until(lambda: stopped.extend(_pids_of("libvirt_iohelper", memory)) or stopped)
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    stopping = threading.Thread(target=stop_the_writer)
+    cutting = threading.Thread(target=lambda: play.vm.cut(layers, memory, False, quiet))
+    stopping.start()
+    cutting.start()
+    try:
+        stopping.join()
+        wait_until(lambda: other.activity() == "snapshot")
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+        cutting.join()
+    assert other.activity() is None
+    assert play.heads() == layers
+
+
+def _pids_of(program: str, word: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes()
+            if program.encode() in words and word.encode() in words:
+                found.append(int(folder.name))
+    return found
 
 
 def test_image_that_lies_hides_no_vm(real: RealStage) -> None:
