@@ -13,6 +13,15 @@ import libvirt
 #: An event comes on the same wire before the answer to the call that caused it, but by another thread.
 _LATE_EVENT_S = 0.2
 
+#: What changes a VM without a start or a stop: a device that comes or goes, an agent that opens its channel.
+_CHANGES = (
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+)
+#: The number of such a one, which is no number of libvirt's.
+CHANGED = -1
+
 Heard = Callable[[UUID, int, float], None]
 
 
@@ -61,6 +70,8 @@ class Lifecycle:
             return
         kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
         connection.domainEventRegisterAny(None, kind, self._heard, None)
+        for kind in _CHANGES:
+            connection.domainEventRegisterAny(None, kind, self._changed, None)
         self._attached = connection
 
     def listen(self, heard: Heard) -> None:
@@ -86,6 +97,11 @@ class Lifecycle:
         vm = UUID(domain.UUIDString())
         for listener in list(self._listeners):
             listener(vm, event, at)
+
+    def _changed(self, _connection: Any, domain: Any, *_words: Any) -> None:
+        vm = UUID(domain.UUIDString())
+        for listener in list(self._listeners):
+            listener(vm, CHANGED, time.monotonic())
 
 
 class Pauses:

@@ -176,13 +176,14 @@ def _new(host: UUID, seen: VmSeen) -> Vm:
         state=seen.state,
         reason=seen.reason,
         memory_bytes=seen.memory_bytes,
+        traits=seen.traits.to_json(),
     )
 
 
 def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
     before = {name: getattr(row, name) for name in _TOLD_OF_VM}
     row.host_id, row.name, row.state, row.gone = host, seen.name, seen.state, False
-    row.reason, row.memory_bytes = seen.reason, seen.memory_bytes
+    row.reason, row.memory_bytes, row.traits = seen.reason, seen.memory_bytes, seen.traits.to_json()
     return {
         name: {"from": str(was), "to": str(getattr(row, name))}
         for name, was in before.items()
@@ -205,6 +206,7 @@ def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> J
             changes[seen.target] = {"from": row.path, "to": seen.path}
         row.path, row.format, row.storage, row.why_not = seen.path, seen.format, seen.storage, seen.why_not
         row.virtual_bytes, row.size_bytes = seen.virtual_bytes, seen.size_bytes
+        row.depth, row.home, row.free_bytes = seen.depth, seen.home, seen.free_bytes
     for row in known.values():
         session.delete(row)
         changes[row.target] = {"from": row.path, "to": None}
@@ -221,6 +223,9 @@ def _volume(vm: UUID, seen: VolumeSeen) -> Volume:
         virtual_bytes=seen.virtual_bytes,
         size_bytes=seen.size_bytes,
         why_not=seen.why_not,
+        depth=seen.depth,
+        home=seen.home,
+        free_bytes=seen.free_bytes,
     )
 
 

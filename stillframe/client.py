@@ -69,9 +69,10 @@ class Client:
 
         Without a key one is made up, so that a request that is sent again after a lost answer counts once.
         """
-        method, path, body = _route(operation)
+        method, path, wishes = _route(operation)
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        return self._ask(method, path, json=body, headers=headers)
+        how = {"params": wishes} if method == "DELETE" else {"json": wishes}
+        return self._ask(method, path, headers=headers, **how)
 
     def create_snapshot(self, vm: str, *, idempotency_key: str | None = None, **wishes: Any) -> Json:
         """`wishes` are the fields of CreateSnapshot."""
@@ -81,15 +82,21 @@ class Client:
         """`wishes` are the fields of RevertSnapshot."""
         return self.submit(RevertSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
 
-    def delete_snapshot(self, snapshot_id: str, *, idempotency_key: str | None = None) -> Json:
-        """Its id may be used again for looking, never for another snapshot."""
-        return self.submit(DeleteSnapshot(snapshot_id=snapshot_id), idempotency_key)
+    def delete_snapshot(self, snapshot_id: str, *, idempotency_key: str | None = None, **wishes: Any) -> Json:
+        """Its id may be used again for looking, never for another snapshot. `wishes` are the fields of DeleteSnapshot."""
+        return self.submit(DeleteSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
 
     def extract_volume(
-        self, snapshot_id: str, target: str, name: str | None = None, *, idempotency_key: str | None = None
+        self,
+        snapshot_id: str,
+        target: str,
+        name: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **wishes: Any,
     ) -> Json:
-        """The job's `volume_snapshot_id` is what will come of it."""
-        wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name)
+        """The job's `volume_snapshot_id` is what will come of it. `wishes` are the other fields of ExtractVolume."""
+        wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name, **wishes)
         return self.submit(wish, idempotency_key)
 
     def cancel_job(self, job_id: str) -> Json:
@@ -198,7 +205,8 @@ class Client:
         raise _problem(answer)
 
 
-def _route(operation: Operation) -> tuple[str, str, Json | None]:
+def _route(operation: Operation) -> tuple[str, str, Json]:
+    """Method and path, and what of the request they do not say."""
     # What is left open is not sent: an API that does not know a newer word yet refuses only who uses it.
     wishes = {name: wish for name, wish in operation.to_json().items() if wish is not None}
     match operation:
@@ -207,7 +215,7 @@ def _route(operation: Operation) -> tuple[str, str, Json | None]:
         case RevertSnapshot():
             return "POST", f"/v1/snapshots/{_part(wishes.pop('snapshot_id'))}/revert", wishes
         case DeleteSnapshot():
-            return "DELETE", f"/v1/snapshots/{_part(wishes['snapshot_id'])}", None
+            return "DELETE", f"/v1/snapshots/{_part(wishes.pop('snapshot_id'))}", wishes
         case ExtractVolume():
             return "POST", f"/v1/snapshots/{_part(wishes.pop('snapshot_id'))}/volumes", wishes
         case _:

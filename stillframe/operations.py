@@ -16,6 +16,9 @@ class Operation:
     """
 
     kind: ClassVar[str]
+    #: What both may be at least and at most.
+    SHORTEST_S: ClassVar[float] = 1.0
+    LONGEST_S: ClassVar[float] = 30 * 86400.0
     start_within_s: float | None = None
     timeout_s: float | None = None
 

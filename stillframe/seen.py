@@ -1,6 +1,7 @@
 """What a worker saw on its host, in plain values: the host holds the truth of disks, and rows are made from these."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 from uuid import UUID
 
 from stillframe.layers import Tree
@@ -18,6 +19,56 @@ class VolumeSeen:
     virtual_bytes: int
     size_bytes: int
     why_not: str | None = None
+    #: Images the VM opens for it, its own first one included; 0 if that is not known.
+    depth: int = 0
+    #: The folder for its layers, and the bytes that are free there.
+    home: str | None = None
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What decides what can be asked of a VM, beside its state and its disks."""
+
+    #: False: it vanishes when it stops.
+    persistent: bool = True
+    #: Whether its RAM was put aside by `virsh managedsave`.
+    managed_save: bool = False
+    #: The UEFI variable store.
+    nvram: str | None = None
+    #: The backend of its TPM: emulator, passthrough, external.
+    tpm: str | None = None
+    #: `connected` once the guest has opened the agent's channel, `disconnected` before; None without a channel.
+    agent: str | None = None
+    #: Devices of the host with which its RAM cannot be saved, in words for people.
+    host_devices: tuple[str, ...] = ()
+    #: Devices whose state is kept outside of QEMU, in words for people.
+    outside_devices: tuple[str, ...] = ()
+    #: Names of libvirt's own snapshots of it, made by others.
+    foreign_snapshots: tuple[str, ...] = ()
+    #: Names of snapshots inside of its images.
+    internal_snapshots: tuple[str, ...] = ()
+    #: The long job libvirt is at: `migration_out`, `save`, `backup`, ...
+    activity: str | None = None
+    #: Block jobs that mirror a volume, by target: `copy`, `active_commit`.
+    block_jobs: dict[str, str] = field(default_factory=dict)
+    #: Why it could not be looked at.
+    unreadable: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the VM's row."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Back from the row; what this version does not know is left out, what that one did not know is as usual."""
+        known = {one.name for one in fields(cls)}
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
+        return cls(**kept)
 
 
 @dataclass(frozen=True)
@@ -35,6 +86,7 @@ class VmSeen:
     #: None if they could not be read: what was known of them stays.
     volumes: tuple[VolumeSeen, ...] | None
     tree: Tree | None = None
+    traits: Traits = field(default_factory=Traits)
 
 
 @dataclass(frozen=True)

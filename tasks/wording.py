@@ -18,6 +18,7 @@ _LONGEST_KEY = 255
 def check_words(operation: Operation) -> Operation:
     """The request with its display name as it will be kept; raises Invalid with the reason."""
     _check_choices(operation)
+    _check_limits(operation)
     if isinstance(operation, CreateSnapshot):
         return _checked(operation)
     if isinstance(operation, ExtractVolume) and operation.name is not None:
@@ -66,6 +67,15 @@ def _check_text(what: str, text: str, longest: int) -> None:
         raise Invalid(detail=f"{what} has {len(text)} characters, and {longest} are allowed")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} and letter not in "\n\r\t" for letter in text):
         raise Invalid(detail=f"{what} has a control character")
+
+
+def _check_limits(operation: Operation) -> None:
+    for name in ("start_within_s", "timeout_s"):
+        value = getattr(operation, name)
+        # Written so that what is no number at all is refused too.
+        if value is not None and not operation.SHORTEST_S <= value <= operation.LONGEST_S:
+            bounds = f"{operation.SHORTEST_S:g} to {operation.LONGEST_S:g} seconds (30 days)"
+            raise Invalid(detail=f"{name} is {value}, and may be {bounds}")
 
 
 def _check_choices(operation: Operation) -> None:

@@ -1,7 +1,7 @@
 """The answers of the API, field by field: the contract that others build on. Times are UTC, sizes bytes."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,7 +81,10 @@ class Host(Shape):
 
 
 class VmVolume(Shape):
-    """A disk of a VM. `why_not` says why snapshots leave it out."""
+    """A disk of a VM. `why_not` says why snapshots leave it out.
+
+    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes`: free there.
+    """
 
     target: str
     path: str
@@ -90,6 +93,26 @@ class VmVolume(Shape):
     virtual_bytes: int
     size_bytes: int
     why_not: str | None
+    depth: int
+    home: str | None
+    free_bytes: int | None
+
+
+class Traits(Shape):
+    """What decides what can be asked of a VM. `agent` is null without a channel; that it answers is not said."""
+
+    persistent: bool
+    managed_save: bool
+    nvram: str | None
+    tpm: str | None
+    agent: Literal["connected", "disconnected"] | None
+    host_devices: list[str]
+    outside_devices: list[str]
+    foreign_snapshots: list[str]
+    internal_snapshots: list[str]
+    activity: str | None
+    block_jobs: dict[str, str]
+    unreadable: str | None
 
 
 class Vm(Shape):
@@ -105,6 +128,7 @@ class Vm(Shape):
     memory_bytes: int
     current: Ref | None
     volumes: list[VmVolume]
+    traits: Traits
     account: str | None
     domain: str | None
     created_at: datetime

@@ -17,7 +17,7 @@ from stillframe.errors import (
     VolumeSnapshotNotFound,
 )
 from stillframe.names import check_display_name
-from stillframe.operations import After, Quiesce
+from stillframe.operations import After, Operation, Quiesce
 from web import examples
 
 MAX_WAIT_S = 60.0
@@ -73,6 +73,15 @@ IdempotencyKey = Annotated[
 EventAfter = Annotated[
     int | None, Query(ge=0, le=2**63 - 1, description="An event's id: what came after it, oldest first")
 ]
+_SECONDS = Field(ge=Operation.SHORTEST_S, le=Operation.LONGEST_S, allow_inf_nan=False)
+StartWithin = Annotated[
+    Annotated[float, _SECONDS] | None,
+    Field(description="Not begun within so many seconds, the job expires; at most 30 days"),
+]
+Timeout = Annotated[
+    Annotated[float, _SECONDS] | None,
+    Field(description="Not ended within so many seconds of its beginning, it is stopped as by a cancel"),
+]
 IfMatch = Annotated[
     str | None,
     Header(max_length=1000, description="The ETag that was read: change it only if it is still so"),
@@ -89,7 +98,18 @@ class Wish(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
-class WishSnapshot(Wish):
+class WishJob(Wish):
+    """What can be said of any job. Nothing means the service's own `start_within_s`, and as long as it takes."""
+
+    start_within_s: StartWithin = None
+    timeout_s: Timeout = None
+
+    def limits(self) -> dict[str, float | None]:
+        """For the operation."""
+        return {"start_within_s": self.start_within_s, "timeout_s": self.timeout_s}
+
+
+class WishSnapshot(WishJob):
     """A snapshot to be taken. Without a type it becomes hot or cold, as the VM runs or not."""
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_SNAPSHOT))
@@ -103,7 +123,7 @@ class WishSnapshot(Wish):
     expires_at: Instant | None = None
 
 
-class WishRevert(Wish):
+class WishRevert(WishJob):
     """`after` says whether the VM is to run after a revert to a hot or cold snapshot."""
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_REVERT))
@@ -111,7 +131,7 @@ class WishRevert(Wish):
     after: After = "keep"
 
 
-class WishVolume(Wish):
+class WishVolume(WishJob):
     """A volume to be extracted."""
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_VOLUME))

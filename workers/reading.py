@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
-from stillframe.errors import ManifestMissing, StillframeError, VmDrifted
+from stillframe.errors import ManifestMissing, StillframeError, VmDrifted, VmGone
 from stillframe.layers import Layer, Tree
 from stillframe.names import TARGET, home_of, is_in_home
-from stillframe.seen import HostSeen, VmSeen, VolumeSeen
+from stillframe.rules import ALIVE
+from stillframe.seen import HostSeen, Traits, VmSeen, VolumeSeen
 from workers import manifests
 
 logger = logging.getLogger(__name__)
 
 SNAPSHOT_FORMATS = {"raw", "qcow2"}
+#: By volume target: the images the VM opens for it, top first.
+Chains = Mapping[str, tuple[ImageFacts, ...]]
 #: As `names.layer_path` makes them; any other file in a home is not ours.
 _LAYER_NAME = re.compile(r"[a-z][a-z0-9]*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.qcow2")
 
@@ -56,6 +59,18 @@ def home_for(vm: VmFacts, volume: VolumeFacts, block_layers_folder: str) -> str:
     return home_of(volume.path, vm.uuid)
 
 
+def _layers(vm: VmFacts, chains: Chains) -> tuple[set[str], dict[str, Layer]]:
+    """Each volume's own image, and all the layers from its head down to that."""
+    layers: dict[str, Layer] = {}
+    own_images: set[str] = set()
+    for target, chain in chains.items():
+        own = own_image(chain, vm)
+        own_images.add(own.path)
+        for image in chain[: chain.index(own) + 1]:
+            layers[image.path] = _layer(image, target, own.path)
+    return own_images, layers
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads trees on one host. `known` are the snapshots that must have a manifest: their folders by id."""
@@ -64,13 +79,17 @@ class Reader:
     block_layers_folder: str
     known: Mapping[UUID, str]
 
-    def tree(self, vm: VmFacts) -> Tree:
+    def chains(self, vm: VmFacts) -> Chains:
+        """The images of each volume a snapshot holds. Raises HypervisorFailed if a chain has a hole."""
+        return {volume.target: self.images.chain(volume.path, volume.format) for volume in usable(vm)}
+
+    def tree(self, vm: VmFacts, chains: Chains | None = None) -> Tree:
         """The layers of all volumes, from the images' own headers, and the snapshots, from their manifests.
 
         Raises HypervisorFailed if a chain has a hole or a manifest cannot be understood, ManifestMissing if a known
         snapshot has none: what that one needs could not be told from what nobody needs.
         """
-        own_images, layers = self._chains(vm)
+        own_images, layers = _layers(vm, self.chains(vm) if chains is None else chains)
         names = _Names(self.images, layers)
         self._add_strays(vm, names, layers)
         found = self.manifests(vm)
@@ -95,17 +114,6 @@ class Reader:
     def homes(self, vm: VmFacts) -> list[str]:
         """The folders that hold layers and snapshots of this VM now."""
         return sorted({home_for(vm, volume, self.block_layers_folder) for volume in usable(vm)})
-
-    def _chains(self, vm: VmFacts) -> tuple[set[str], dict[str, Layer]]:
-        layers: dict[str, Layer] = {}
-        own_images: set[str] = set()
-        for volume in usable(vm):
-            chain = self.images.chain(volume.path, volume.format)
-            own = own_image(chain, vm)
-            own_images.add(own.path)
-            for image in chain[: chain.index(own) + 1]:
-                layers[image.path] = _layer(image, volume.target, own.path)
-        return own_images, layers
 
     def _add_strays(self, vm: VmFacts, names: "_Names", layers: dict[str, Layer]) -> None:
         """Layers in the VM's homes that no volume stands on now: frozen ones of other branches, and what is left over."""
@@ -168,27 +176,67 @@ def _layer(image: ImageFacts, target: str, own: str | None) -> Layer:
     )
 
 
-def read_vm(images: Images, vm: VmFacts, block_layers_folder: str) -> VmSeen:
+def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str | None = None) -> VmSeen:
     """A VM as it is at this moment. Without a tree if the images of its volumes cannot be read."""
+    chains: Chains = {}
     try:
-        tree = Reader(images, block_layers_folder, {}).tree(vm) if usable(vm) else None
+        reader = Reader(images, block_layers_folder, {})
+        chains = reader.chains(vm)
+        tree = reader.tree(vm, chains) if chains else None
     except (StillframeError, OSError) as error:
         # The VM itself is still worth reporting; a job that needs the tree will meet the same and say so.
         logger.warning("the layers of VM %s cannot be read: %s", vm.name, error)
         tree = None
+    homes = {volume.target: home_for(vm, volume, block_layers_folder) for volume in usable(vm)}
+    free = {home: _free(images, home) for home in set(homes.values())}
     return VmSeen(
         uuid=vm.uuid,
         name=vm.name,
         state=vm.state,
         reason=vm.reason,
         memory_bytes=vm.memory_bytes,
-        volumes=None if vm.unreadable else tuple(_volume(volume, tree) for volume in vm.volumes),
+        volumes=None
+        if vm.unreadable
+        else tuple(_volume(volume, tree, chains, homes, free) for volume in vm.volumes),
         tree=tree,
+        traits=_traits(vm, chains, activity),
     )
 
 
-def _volume(volume: VolumeFacts, tree: Tree | None) -> VolumeSeen:
+def _free(images: Images, home: str) -> int | None:
+    try:
+        return images.free_bytes(home)
+    except (StillframeError, OSError):
+        return None  # its storage is away
+
+
+def _traits(vm: VmFacts, chains: Chains, activity: str | None) -> Traits:
+    internal = [name for chain in chains.values() for name in chain[0].internal_snapshots]
+    return Traits(
+        persistent=vm.persistent,
+        managed_save=vm.managed_save,
+        nvram=vm.nvram,
+        tpm=vm.devices.tpm,
+        agent=vm.devices.agent,
+        host_devices=vm.devices.of_host,
+        outside_devices=vm.devices.outside,
+        foreign_snapshots=tuple(one.name for one in vm.foreign_snapshots),
+        internal_snapshots=tuple(dict.fromkeys(internal)),
+        activity=activity,
+        block_jobs=dict(vm.devices.mirrors),
+        unreadable=vm.unreadable,
+    )
+
+
+def _volume(
+    volume: VolumeFacts,
+    tree: Tree | None,
+    chains: Chains,
+    homes: Mapping[str, str],
+    free: Mapping[str, int | None],
+) -> VolumeSeen:
     head = tree.layers.get(volume.path) if tree else None
+    home = homes.get(volume.target)
     return VolumeSeen(
         target=volume.target,
         path=volume.path,
@@ -197,6 +245,9 @@ def _volume(volume: VolumeFacts, tree: Tree | None) -> VolumeSeen:
         virtual_bytes=head.virtual_bytes if head else volume.virtual_bytes,
         size_bytes=head.size_bytes if head else 0,
         why_not=why_not(volume),
+        depth=len(chains.get(volume.target, ())),
+        home=home,
+        free_bytes=None if home is None else free[home],
     )
 
 
@@ -209,5 +260,15 @@ def read_host(host: Host, block_layers_folder: str) -> HostSeen:
         qemu_version=facts.qemu_version,
         cpus=facts.cpus,
         memory_bytes=facts.memory_bytes,
-        vms=tuple(read_vm(host.images, vm, block_layers_folder) for vm in host.vms()),
+        vms=tuple(read_vm(host.images, vm, block_layers_folder, _activity(host, vm)) for vm in host.vms()),
     )
+
+
+def _activity(host: Host, vm: VmFacts) -> str | None:
+    """What libvirt is at with it; one that went away meanwhile is at nothing."""
+    if vm.state not in ALIVE or vm.unreadable:
+        return None
+    try:
+        return host.vm(vm.uuid).activity()
+    except VmGone:
+        return None

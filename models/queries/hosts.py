@@ -14,6 +14,7 @@ from models.queries.find import containing, host_id, vm_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
 from models.snapshot import Snapshot
 from models.vm import Vm, Volume
+from stillframe.seen import Traits
 from stillframe.states import HELD, JobState, VmState
 
 HOSTS_BY_NAME = Order("name", Host.name.expression, Host.id.expression, descending=False)
@@ -75,6 +76,7 @@ def _vms() -> AnySelect:
     return (
         select(
             *(Vm.id, Vm.name, Vm.state, Vm.reason, Vm.gone, Vm.memory_bytes, Vm.created_at, Vm.seen_at),
+            Vm.traits,
             Host.name.label("host"),
             Account.name.label("account"),
             Domain.path.label("domain"),
@@ -94,6 +96,7 @@ def _vm_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
         {
             **row._mapping,
             "state": VmState.GONE if row.gone else row.state,
+            "traits": Traits.from_json(row.traits).to_json(),
             "current": {"id": row.current_id, "name": row.current_name} if row.current_id else None,
             "volumes": volumes.get(row.id, []),
         }

@@ -82,6 +82,29 @@ def _job_verb(verb: argparse.ArgumentParser) -> None:
         "--wait", action="store_true", help="wait for the job's end and show how far it is; Ctrl-C detaches"
     )
     verb.add_argument("--idempotency-key", metavar="KEY", help="asking twice with one key asks once")
+    verb.add_argument(
+        "--start-within",
+        type=_seconds,
+        metavar="TIME",
+        help="not begun by then, the job expires and nothing is done: 90s, 15m, 12h, 2d",
+    )
+    verb.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="TIME",
+        help="not ended so long after its beginning, it is stopped",
+    )
+
+
+def _seconds(text: str) -> float:
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 15m, 12h or 2d") from None
+    if not 1 <= seconds <= 30 * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range; 1s to 30d can be had")
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -24,7 +24,9 @@ def create(client: Client, asked: Namespace) -> int:
     }
     given = {name: value for name, value in wishes.items() if value is not None}
     return _follow(
-        client, asked, client.create_snapshot(asked.vm, idempotency_key=asked.idempotency_key, **given)
+        client,
+        asked,
+        client.create_snapshot(asked.vm, idempotency_key=asked.idempotency_key, **given, **_limits(asked)),
     )
 
 
@@ -116,8 +118,9 @@ def revert(client: Client, asked: Namespace) -> int:
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Bring VM {vm} back to snapshot {name}? What it is now will be lost."):
         return REFUSED
-    after = {"after": asked.after} if asked.after else {}
-    return _follow(client, asked, client.revert_snapshot(id_, idempotency_key=asked.idempotency_key, **after))
+    wishes = _limits(asked) | ({"after": asked.after} if asked.after else {})
+    job = client.revert_snapshot(id_, idempotency_key=asked.idempotency_key, **wishes)
+    return _follow(client, asked, job)
 
 
 def delete(client: Client, asked: Namespace) -> int:
@@ -125,14 +128,22 @@ def delete(client: Client, asked: Namespace) -> int:
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
         return REFUSED
-    return _follow(client, asked, client.delete_snapshot(id_, idempotency_key=asked.idempotency_key))
+    job = client.delete_snapshot(id_, idempotency_key=asked.idempotency_key, **_limits(asked))
+    return _follow(client, asked, job)
 
 
 def extract(client: Client, asked: Namespace) -> int:
     """`snapshot extract`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     key = asked.idempotency_key
-    return _follow(client, asked, client.extract_volume(id_, asked.target, asked.name, idempotency_key=key))
+    job = client.extract_volume(id_, asked.target, asked.name, idempotency_key=key, **_limits(asked))
+    return _follow(client, asked, job)
+
+
+def _limits(asked: Namespace) -> Json:
+    """How long the job may wait and take, as far as it was said."""
+    limits = {"start_within_s": asked.start_within, "timeout_s": asked.timeout}
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def _follow(client: Client, asked: Namespace, job: Json) -> int:

@@ -32,6 +32,23 @@ def _state(vm: Json) -> str:
     return f"{vm['state']} ({vm['reason']})" if known else str(vm["state"])
 
 
+def _traits(traits: Json) -> list[tuple[str, object]]:
+    """What is not as usual."""
+    jobs = ", ".join(f"{kind} of {target}" for target, kind in traits["block_jobs"].items())
+    return [
+        ("Agent", traits["agent"] or "no channel"),
+        ("NVRAM", traits["nvram"]),
+        ("TPM", traits["tpm"]),
+        ("Of the host", ", ".join(traits["host_devices"])),
+        ("Outside", ", ".join(traits["outside_devices"])),
+        ("Transient", None if traits["persistent"] else "yes: it vanishes when it stops"),
+        ("Managed save", "yes" if traits["managed_save"] else None),
+        ("Of others", ", ".join([*traits["foreign_snapshots"], *traits["internal_snapshots"]])),
+        ("Busy with", ", ".join(filter(None, (traits["activity"], jobs)))),
+        ("Unreadable", traits["unreadable"]),
+    ]
+
+
 def show_one(client: Client, asked: Namespace) -> int:
     """`vm show`."""
     one = client.vm(asked.vm)
@@ -48,6 +65,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Current", one["current"] and one["current"]["name"]),
             ("Account", one["account"]),
             ("Domain", one["domain"]),
+            *_traits(one["traits"]),
             ("Seen", show.time(one["seen_at"])),
         )
     )
@@ -58,12 +76,16 @@ def show_one(client: Client, asked: Namespace) -> int:
             volume["format"],
             show.size(volume["virtual_bytes"]),
             show.size(volume["size_bytes"]),
+            volume["depth"] or "-",
+            show.size(volume["free_bytes"]),
             volume["why_not"] or "-",
             volume["path"],
         )
         for volume in one["volumes"]
     ]
     show.table(
-        ("VOLUME", "FORMAT", "VIRTUAL", "TAKEN", "LEFT OUT BECAUSE", "IMAGE"), rows, "It has no volumes."
+        ("VOLUME", "FORMAT", "VIRTUAL", "TAKEN", "DEPTH", "FREE", "LEFT OUT BECAUSE", "IMAGE"),
+        rows,
+        "It has no volumes.",
     )
     return 0

@@ -36,6 +36,7 @@ from web.wishes import (
     Instant,
     SnapshotPath,
     WishComment,
+    WishJob,
     WishRevert,
     WishVolume,
     WishWords,
@@ -162,10 +163,11 @@ def delete_snapshot(
     actor: ActorOf,
     response: Response,
     snapshot: SnapshotPath,
+    limits: Annotated[WishJob, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a snapshot to be deleted; the VM stays as it is."""
-    operation = DeleteSnapshot(snapshot_id=str(snapshot_id(snapshot)))
+    operation = DeleteSnapshot(snapshot_id=str(snapshot_id(snapshot)), **limits.limits())
     return submit(house, operation, actor, idempotency_key, response)
 
 
@@ -185,8 +187,8 @@ def revert_snapshot(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for the VM to be brought back to this snapshot."""
-    after = (wish or WishRevert()).after
-    operation = RevertSnapshot(snapshot_id=str(snapshot_id(snapshot)), after=after)
+    wish = wish or WishRevert()
+    operation = RevertSnapshot(snapshot_id=str(snapshot_id(snapshot)), after=wish.after, **wish.limits())
     return submit(house, operation, actor, idempotency_key, response)
 
 
@@ -213,7 +215,7 @@ def extract_volume(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a standalone image of one volume. The job's `volume_snapshot_id` is what will come of it."""
-    operation = ExtractVolume(snapshot_id=str(snapshot_id(snapshot)), target=wish.target, name=wish.name)
+    operation = ExtractVolume(snapshot_id=str(snapshot_id(snapshot)), **wish.model_dump())
     return submit(house, operation, actor, idempotency_key, response)
 
 
