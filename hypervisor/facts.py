@@ -98,6 +98,11 @@ class ForeignSnapshot:
     known_to_libvirt: bool = True
 
 
+def is_migrated(state: VmState, reason: str) -> bool:
+    """Whether libvirt says that a VM runs on another host now."""
+    return state is VmState.OFF and reason == "migrated"
+
+
 @dataclass(frozen=True)
 class VmFacts:
     uuid: UUID
@@ -122,6 +127,11 @@ class VmFacts:
     devices: Devices = field(default_factory=Devices)
     #: Why it could not be looked at, if so: then its images and volumes are not known, and it may use any.
     unreadable: str | None = None
+
+    @property
+    def migrated(self) -> bool:
+        """Whether it went to another host, and what is here is the definition that was left. A new libvirtd forgets it."""
+        return is_migrated(self.state, self.reason)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from hypervisor import fake_cut, fake_foreign, xml
+from hypervisor.facts import is_migrated
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeJob, FakeVmRow, World
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
@@ -223,7 +224,7 @@ class FakeVm:
     def _look(self) -> Iterator[tuple[World, FakeVmRow]]:
         with self._host.connected() as world:
             row = world.vms.get(str(self.uuid))
-            if row is None:
+            if row is None or is_migrated(row.state, row.reason):
                 raise VmGone(vm=self.uuid, host=self._host.name)
             yield world, row
 

@@ -10,6 +10,7 @@ import libvirt
 
 from hypervisor import foreign, xml
 from hypervisor.connection import Connection
+from hypervisor.facts import is_migrated
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
 from hypervisor.libvirt_facts import activity_of, describe, facts_of, is_on, state_of, with_pool_paths
 from hypervisor.long_call import LongCall, Result
@@ -17,7 +18,7 @@ from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
-from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy
+from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy, VmGone
 from stillframe.states import VmState
 
 _JOB_KINDS = {
@@ -278,4 +279,6 @@ class LibvirtVm:
         with translated(vm=self._name, host=self._host):
             domain = self._connection.main().lookupByUUID(self.uuid.bytes)
             self._name = domain.name()
+            if is_migrated(*state_of(domain)):
+                raise VmGone(vm=self._name, host=self._host)
             yield domain

@@ -121,7 +121,10 @@ class Images(Protocol):
 
 
 class Vm(Protocol):
-    """One VM, found by its uuid again after every reconnect. Raises VmGone if the host no longer has it."""
+    """One VM, found by its uuid again after every reconnect.
+
+    Raises VmGone if the host no longer has it, or has only the definition that a migration left behind.
+    """
 
     uuid: UUID
 

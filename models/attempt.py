@@ -260,6 +260,13 @@ class Attempt:
                 .values(worker=None)
             )
 
+    def missing(self, *, begun: bool) -> None:
+        """The VM is not on this host (any more): the job is let go, for the host that has it or will have it."""
+        with transaction(self.engine) as session:
+            outcome.missing(session, self._end, begun=begun)
+        if not begun:
+            self.state = JobState.QUEUED
+
     @property
     def _end(self) -> outcome.End:
         return outcome.End(

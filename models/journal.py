@@ -15,8 +15,10 @@ from models.actor import of_worker
 from models.attempt import Attempt, StepRecord
 from models.base import Json, quoted
 from models.event import Event
+from models.follow import follow
 from models.host import Host
-from models.job import UNFINISHED, Job, Step
+from models.job import Job, Step
+from models.line import ABSENT, HOST_SILENT_S, KEPT_BACK
 from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus, tell
 from models.session import transaction, violated
 from models.snapshot import Snapshot
@@ -31,14 +33,6 @@ from stillframe.errors import (
 from stillframe.events import EventType, Level
 from stillframe.operations import OPERATIONS
 from stillframe.states import HELD, JobState, SnapshotState
-
-#: Whether another job of the VM goes first: one that is held or stuck, or one before it in the line.
-BLOCKED = f"""EXISTS (
-    SELECT FROM job AS other
-    WHERE other.vm_id = job.vm_id AND other.id <> job.id AND other.state IN ({quoted(UNFINISHED)})
-    AND (other.state <> 'queued'
-         OR (other.priority, other.created_at, other.id) < (job.priority, job.created_at, job.id))
-)"""
 
 #: How an end is told.
 _ENDED = {
@@ -107,9 +101,12 @@ class Journal:
         return lost
 
     def lapse(self) -> list[UUID]:
-        """Owe a message to held jobs whose lease has lapsed, once a lapse; later again if their host is alive."""
+        """Owe a message to held jobs whose lease has lapsed, once a lapse; later again if their host is alive.
+
+        Those whose VM is on another host by now go there.
+        """
         with transaction(self.engine) as session:
-            return list(session.scalars(text(_LAPSE)))
+            return [*follow(session), *session.scalars(text(_LAPSE))]
 
     def request_cancel(self, job_id: UUID, actor: str) -> JobState:
         """End a job that has not begun; ask the worker of one that has. Returns the state it is in now.
@@ -155,7 +152,9 @@ class Journal:
         if job is None or not (job.due if job.state is JobState.QUEUED else job.lapsed):
             return None
         first = job.state is JobState.QUEUED
-        if first and job.blocked:
+        if not first and job.absent:
+            return None
+        if first and job.kept_back:
             session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
             return None
         snapshot = session.scalars(select(Snapshot).where(Snapshot.id == job.snapshot_id)).one()
@@ -219,12 +218,10 @@ class Journal:
             )
 
 
-#: Seconds without a sign of life after which nothing is published a second time to a host.
-HOST_SILENT_S = 120
-
 _LAPSE = f"""
     UPDATE job SET published_at = NULL FROM host
     WHERE host.id = job.host_id AND job.state IN ({quoted(HELD)}) AND job.lease_until < now()
+    AND NOT {ABSENT}
     AND (job.published_at < job.lease_until
          OR (job.published_at < now() - interval '60 s'
              AND host.last_seen_at > now() - interval '{HOST_SILENT_S} s'))
@@ -249,7 +246,8 @@ _FOR_CLAIM = select(
     Job.recovery,
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
-    literal_column(BLOCKED, Boolean).label("blocked"),
+    literal_column(KEPT_BACK, Boolean).label("kept_back"),
+    literal_column(ABSENT, Boolean).label("absent"),
 ).with_for_update(of=Job, key_share=True)
 
 

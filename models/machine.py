@@ -9,17 +9,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.follow import move_vm
 from models.host import Host
 from models.ids import new_id
-from models.job import Job
 from models.known import Known, read_known
 from models.moves import Told, tell
-from models.snapshot import Snapshot
 from models.tree import record_tree
 from models.vm import Vm, Volume
 from stillframe.events import EventType, Level
+from stillframe.rules import ALIVE
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
-from stillframe.states import JobState, SnapshotState, VmState
+from stillframe.states import VmState
 
 #: How long a look at a VM counts as just now.
 _FRESH = timedelta(minutes=3)
@@ -40,14 +40,16 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
         rows.pop(vm.uuid, None)
     for row in rows.values():
         if not row.gone and (looked_at is None or row.seen_at < looked_at):
-            _mark_gone(session, row)
+            mark_gone(session, row)
     session.flush()
     return host
 
 
 def record_vm(session: Session, host: UUID, seen: VmSeen) -> None:
-    """One VM with its volumes, layers and what is known of its snapshots."""
+    """One VM with its volumes, layers and what is known of its snapshots; nothing if it has moved to another host."""
     row = lock_vm(session, seen.uuid)
+    if row and row.host_id != host and _lives_elsewhere(row, host, seen, _now(session)):
+        return
     _record(session, host, {seen.uuid: row} if row else {}, [seen])
     session.flush()
 
@@ -59,8 +61,12 @@ def heartbeat(session: Session, host: str) -> datetime:
     ).scalar_one_or_none()
     if known is None:
         _host(session, HostSeen(host, "", "", 0, 0, ()))
-        known = session.scalars(select(func.now())).one()
+        known = _now(session)
     return known
+
+
+def _now(session: Session) -> datetime:
+    return session.scalars(select(func.now())).one()
 
 
 def lock_vm(session: Session, vm: UUID) -> Vm | None:
@@ -74,6 +80,13 @@ def lock_vm(session: Session, vm: UUID) -> Vm | None:
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).one_or_none()
+
+
+def mark_gone(session: Session, row: Vm) -> None:
+    """The VM is no longer on its host; the caller holds its row."""
+    row.gone, row.state, row.reason = True, VmState.GONE, "it is no longer on the host"
+    told = Told(EventType.VM_GONE, "host", Level.WARNING, row.name)
+    tell(session, told, vm=row.id, host=row.host_id)
 
 
 def _lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm]:
@@ -114,13 +127,18 @@ def _is_news(row: Vm | None, host: UUID, seen: VmSeen, now: datetime, looked_at:
 
 
 def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
-    """A VM that is off here and was seen to run on another host just now was migrated: what is left is its definition."""
-    return (
-        row.host_id != host
-        and row.state in (VmState.RUNNING, VmState.PAUSED)
-        and seen.state not in (VmState.RUNNING, VmState.PAUSED)
-        and row.seen_at > now - _FRESH
-    )
+    """Whether what this host has of a VM is not the VM, because another host has it.
+
+    After a migration a definition that is off may be left behind, and before its end QEMU stands paused on the new
+    host: where it runs, there it is. One that was seen to run is not given up for one that is off, however long its
+    host has been silent: it may still run there, and write to the images.
+    """
+    if row.host_id == host or row.gone or seen.state is VmState.RUNNING:
+        return False
+    alive = row.state in ALIVE
+    if seen.state is VmState.PAUSED:
+        return alive and row.seen_at > now - _FRESH
+    return alive or row.seen_at > now - _FRESH
 
 
 def _record(session: Session, host: UUID, rows: Mapping[UUID, Vm], vms: Sequence[VmSeen]) -> None:
@@ -144,28 +162,16 @@ def _record_one(session: Session, host: UUID, row: Vm | None, seen: VmSeen, know
         _tell(session, host, seen, EventType.VM_SEEN, {"name": seen.name, "state": seen.state.value})
         changes: Json = {}
     else:
-        if row.host_id != host:
-            _follow(session, row.id, host)
+        left = row.host_id
         changes = _update(row, host, seen)
+        if left != host:
+            session.flush()
+            move_vm(session, row.id, host)
     changes |= _record_volumes(session, seen, known.volumes)
     if row is not None and changes:
         _tell(session, host, seen, EventType.VM_CHANGED, changes)
     if seen.tree is not None:
         record_tree(session, seen.uuid, seen.tree, known)
-
-
-def _follow(session: Session, vm: UUID, host: UUID) -> None:
-    """What waits for a VM, and its snapshots, go with it to its new host."""
-    session.execute(
-        update(Job)
-        .where(Job.vm_id == vm, Job.state == JobState.QUEUED)
-        .values(host_id=host, published_at=None)
-    )
-    session.execute(
-        update(Snapshot)
-        .where(Snapshot.vm_id == vm, Snapshot.state != SnapshotState.DELETED)
-        .values(host_id=host)
-    )
 
 
 def _new(host: UUID, seen: VmSeen) -> Vm:
@@ -227,12 +233,6 @@ def _volume(vm: UUID, seen: VolumeSeen) -> Volume:
         home=seen.home,
         free_bytes=seen.free_bytes,
     )
-
-
-def _mark_gone(session: Session, row: Vm) -> None:
-    row.gone, row.state, row.reason = True, VmState.GONE, "it is no longer on the host"
-    told = Told(EventType.VM_GONE, "host", Level.WARNING, row.name)
-    tell(session, told, vm=row.id, host=row.host_id)
 
 
 def _tell(session: Session, host: UUID, seen: VmSeen, type_: EventType, data: Json) -> None:

@@ -13,18 +13,18 @@ from sqlalchemy.types import BigInteger, Text, Uuid
 
 from models.base import quoted
 from models.job import Job
-from models.journal import BLOCKED, HOST_SILENT_S
+from models.line import ABSENT, HOST_SILENT_S, KEPT_BACK
 from stillframe.states import HELD
 
-#: A job is owed a message once nothing of its VM goes before it, or when its worker let its lease lapse.
+#: A job is owed a message once nothing keeps it back, or when its worker let its lease lapse.
 _OWED = f"""
     SELECT job.id AS job_id, job.kind, host.name AS host, job.vm_name, coalesce(snapshot.name, '') AS snapshot_name,
         job.priority, job.publish_count
     FROM job JOIN host ON host.id = job.host_id LEFT JOIN snapshot ON snapshot.id = job.snapshot_id
     WHERE job.published_at IS NULL AND (job.vm_id = :vm OR :vm IS NULL)
     AND (host.name = :host OR :host IS NULL)
-    AND (job.state = 'queued' AND coalesce(job.next_attempt_at <= now(), true) AND NOT {BLOCKED}
-         OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now())
+    AND (job.state = 'queued' AND coalesce(job.next_attempt_at <= now(), true) AND NOT {KEPT_BACK}
+         OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now() AND NOT {ABSENT})
     ORDER BY job.priority, job.created_at, job.id
     LIMIT :limit
     FOR NO KEY UPDATE OF job SKIP LOCKED
@@ -35,7 +35,7 @@ _FORGOTTEN = f"""
     WHERE host.id = job.host_id AND job.state = 'queued'
     AND job.published_at < now() - make_interval(secs => :after_s * least(greatest(job.publish_count, 1), 60))
     AND host.last_seen_at > now() - interval '{HOST_SILENT_S} s'
-    AND NOT {BLOCKED}
+    AND NOT {KEPT_BACK}
     RETURNING job.id
 """  # noqa: S608
 

@@ -9,11 +9,13 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.follow import follow
+from models.host import Host
 from models.job import Job, Step
-from models.machine import lock_vm, record_vm
+from models.machine import lock_vm, mark_gone, record_vm
 from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, now_plus, tell
 from models.snapshot import Snapshot, SnapshotLayer
-from stillframe.errors import LostRace
+from stillframe.errors import LostRace, VmGone
 from stillframe.events import EventType, Level
 from stillframe.seen import VmSeen
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
@@ -117,6 +119,27 @@ def requeue(session: Session, end: End, error: Json) -> None:
     session.execute(delete(Step).where(Step.job_id == end.job_id))
     if end.kind in ("revert_snapshot", "delete_snapshot"):
         release_snapshot(session, end.snapshot_id)
+
+
+def missing(session: Session, end: End, *, begun: bool) -> None:
+    """The job's VM is not on its host: it goes on where the VM is, or will be seen.
+
+    One that has `begun` stands as it is, and no host holds it any more; one that has not is in the line again.
+    """
+    vm = lock_vm(session, end.vm_id)
+    of = select(Job.state, Job.host_id, Job.vm_name, Host.name).join(Host).where(Job.id == end.job_id)
+    job = session.execute(of).one()
+    error = VmGone(vm=job.vm_name, host=job.name).to_json()
+    if begun:
+        told = _told(EventType.JOB_LET_GO, end, error, Level.WARNING)
+        values = {"worker": None, "lease_until": func.now(), "published_at": None}
+        move_job(session, end.job_id, job.state, told, values, attempt=end.number)
+    else:
+        requeue(session, end, error)
+    if vm is not None and vm.host_id == job.host_id and not vm.gone:
+        mark_gone(session, vm)
+        session.flush()
+    follow(session, end.vm_id)
 
 
 def release_snapshot(session: Session, snapshot: UUID | None) -> None:

@@ -14,6 +14,8 @@ class EventType(StrEnum):
     JOB_STUCK = "job.stuck"
     JOB_REQUEUED = "job.requeued"
     JOB_EXPIRED = "job.expired"
+    #: Its VM is not on the host any more: no worker holds it until the VM is seen.
+    JOB_LET_GO = "job.let_go"
     #: Its VM lives on another host now, and the job goes there.
     JOB_FOLLOWED = "job.followed"
     #: A person decided about a stuck job: resume, rollback or mark_done.

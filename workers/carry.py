@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from stillframe.errors import Cancelled, HostLost, LostLease, NotNow, StillframeError
+from stillframe.errors import (
+    Cancelled,
+    HostLost,
+    LostLease,
+    NotNow,
+    StillframeError,
+    VmGone,
+)
 from workers.progress import Progress
 from workers.steps import Plan, Step, StepJournal, Work
 
@@ -35,6 +42,10 @@ class End(Enum):
     STUCK = "stuck"
     #: Nothing was done, and it may be tried again later.
     LATER = "later"
+    #: The VM is not on this host, and nothing was done.
+    MISSING = "missing"
+    #: The VM is not on this host any more; what was begun is left as it stands, for the host that has it.
+    LET_GO = "let_go"
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,12 @@ class _Carrier:
     begun: set[str]
 
     def carry(self) -> Ending:
+        try:
+            return self._carry()
+        except VmGone as gone:
+            return Ending(End.LET_GO if self._anything_done() else End.MISSING, gone.to_json())
+
+    def _carry(self) -> Ending:
         error = self.standing.error
         if error is None:
             failure = self._forward()
@@ -115,7 +132,7 @@ class _Carrier:
             try:
                 self._hear_cancel_before(step)
                 output = self._persistently(step.do, final=self.progress.deaf)
-            except (LostLease, HostLost):
+            except (LostLease, HostLost, VmGone):
                 raise
             except Exception as failure:
                 return failure
@@ -144,13 +161,17 @@ class _Carrier:
     def _anything_to_undo(self) -> bool:
         return any(step.undo and step.name in self.begun for step in self.plan.steps(self.work.outputs))
 
+    def _anything_done(self) -> bool:
+        plan = self.plan.steps(self.work.outputs)
+        return any((step.undo or step.final) and step.name in self.begun for step in plan)
+
     def _persistently(self, act: Callable[[Work], Result], *, final: bool) -> Result:
         """Does an act; again when libvirt went away meanwhile, and, where there is no way back, when it failed."""
         tries, until = 0, time.monotonic() + PATIENCE_S
         while True:
             try:
                 return act(self.work)
-            except LostLease:
+            except (LostLease, VmGone):
                 raise
             except HostLost:
                 tries += 1

@@ -252,7 +252,7 @@ def _volume(
 
 
 def read_host(host: Host, block_layers_folder: str) -> HostSeen:
-    """A hypervisor with all its VMs."""
+    """A hypervisor with all its VMs, but for those of which a migration has left the definition only."""
     facts = host.facts()
     return HostSeen(
         name=facts.name,
@@ -260,7 +260,11 @@ def read_host(host: Host, block_layers_folder: str) -> HostSeen:
         qemu_version=facts.qemu_version,
         cpus=facts.cpus,
         memory_bytes=facts.memory_bytes,
-        vms=tuple(read_vm(host.images, vm, block_layers_folder, _activity(host, vm)) for vm in host.vms()),
+        vms=tuple(
+            read_vm(host.images, vm, block_layers_folder, _activity(host, vm))
+            for vm in host.vms()
+            if not vm.migrated
+        ),
     )
 
 

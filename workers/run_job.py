@@ -160,6 +160,8 @@ def _conclude(attempt: Attempt, work: Work, ending: Ending, seen: VmSeen | None)
             attempt.stuck(error, seen)
         case End.LATER:
             attempt.requeue(error)
+        case End.MISSING | End.LET_GO:
+            attempt.missing(begun=ending.end is End.LET_GO)
         case End.FAILED | End.CANCELLED:
             attempt.fail(error, seen, cancelled=ending.end is End.CANCELLED)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import libvirt
 import pytest
 
-from hypervisor import libvirt_facts
+from hypervisor import libvirt_facts, libvirt_vm
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.translate import in_our_words
 from stillframe.errors import (
@@ -150,3 +150,18 @@ def test_open_connection_is_refused_after_a_fork() -> None:
         "print(len(host.vms()))\n"
     )
     assert in_a_child(code).split() == ["refused", "refused", "1"]
+
+
+def test_a_definition_that_a_migration_left_is_no_vm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handle says that the VM is gone; the list still has it, with the images it names."""
+    host = LibvirtHost(TEST_DRIVER, "h1")
+    (vm,) = host.vms()
+    for module in (libvirt_vm, libvirt_facts):
+        monkeypatch.setattr(module, "state_of", lambda _: (VmState.OFF, "migrated"))
+    with pytest.raises(VmGone, match="h1"):
+        host.vm(vm.uuid).facts()
+    assert [(one.uuid, one.migrated) for one in host.vms()] == [(vm.uuid, True)]
+    assert (
+        libvirt_facts._REASONS[libvirt.VIR_DOMAIN_SHUTOFF][libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED] == "migrated"
+    )
+    host.close()
