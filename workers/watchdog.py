@@ -193,7 +193,7 @@ class Guard:
 
     def _alarm(self, ward: Ward, why: str) -> None:
         """Tells that it lasts, once it does for too long, and again from time to time. The record stays: it is tried again."""
-        logger.warning("the %s of %s could not be ended: %s", ward.kind, ward.name, why)
+        logger.info("the %s of %s could not be ended: %s", ward.kind, ward.name, why)
         ward = self._folder.ward(ward.vm, ward.job) or ward
         if ward.is_late and (ward.alarmed is None or now() >= ward.alarmed + ALARM_S):
             self._folder.change(ward, alarmed=now())
