@@ -154,8 +154,8 @@ class Attempt:
     known: dict[UUID, str] = field(default_factory=dict)
     #: Whether the point of no return was passed by an attempt before this one.
     no_return: bool = False
-    #: What a person decided when it was stuck, the last time: action, actor, at, note.
-    recovery: Json | None = None
+    #: What a person decided who has closed the job as it stands (action, actor, at, note): its plan is over.
+    closed_by: Json | None = None
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 

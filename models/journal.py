@@ -32,6 +32,7 @@ from stillframe.errors import (
 )
 from stillframe.events import EventType, Level
 from stillframe.operations import OPERATIONS
+from stillframe.recovering import Way
 from stillframe.states import HELD, JobState, SnapshotState
 
 #: How an end is told.
@@ -200,7 +201,7 @@ class Journal:
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, snapshot),
             no_return=job.no_return_at is not None,
-            recovery=job.recovery,
+            closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
         )
 
     def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
@@ -272,7 +273,7 @@ def _started(job: AnyRow, worker: str, number: int) -> Told:
     return Told(
         EventType.JOB_TAKEN_OVER,
         of_worker(worker),
-        Level.WARNING,
+        Level.WARNING if job.worker else Level.INFO,
         data={"attempt": number, "from": job.worker},
     )
 

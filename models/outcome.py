@@ -94,8 +94,7 @@ def give_up(
     }
     if before.state is JobState.UNDOING:
         evidence["turned_back"] = before.error
-    remedy = f"`stillframe job recover {job}` shows how it stands and the ways out. {error.get('remedy', '')}"
-    error = error | {"remedy": remedy.strip(), "evidence": evidence}
+    error = error | {"evidence": evidence}
     told = Told(EventType.JOB_STUCK, actor, Level.ERROR, str(error.get("detail", "")), {"error": error})
     values = {"error": error, "lease_until": None, **values}
     move_job(session, job, JobState.STUCK, told, values, attempt=attempt)
@@ -161,6 +160,20 @@ def abandon(session: Session, job: UUID, kind: str, error: Json, actor: str) -> 
         move_volume_snapshot(session, made.volume_snapshot_id, VolumeSnapshotState.ERROR, error=error)
 
 
+def close_unseen(session: Session, end: End, error: Json, recovery: Json) -> None:
+    """A stuck job is closed without a look at its host: what it was about is marked as the worst it can be."""
+    told = _told(EventType.JOB_FAILED, end, error, Level.ERROR)
+    values = {"error": error, "finished_at": func.now(), "recovery": recovery}
+    move_job(session, end.job_id, JobState.FAILED, told, values, attempt=end.number)
+    if end.kind == "revert_snapshot":
+        release_snapshot(session, end.snapshot_id)
+    elif end.kind == "delete_snapshot":
+        told = Told(EventType.SNAPSHOT_FAILED, end.actor, Level.ERROR, error["detail"])
+        move_snapshot(session, _snapshot(end), SnapshotState.ERROR, told=told, job=end.job_id, error=error)
+    else:
+        abandon(session, end.job_id, end.kind, error, end.actor)
+
+
 def _created(session: Session, end: End, facts: Json) -> None:
     move_snapshot(
         session,
@@ -213,9 +226,9 @@ def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None
 
 
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
-    if seen is None or seen.tree is None:
+    if (seen is None or seen.tree is None) and not _is_past_return(session, end):
         release_snapshot(session, end.snapshot_id)
-    elif end.snapshot_id in seen.tree.frozen:
+    elif seen and seen.tree and end.snapshot_id in seen.tree.frozen:
         spoiled = session.scalars(select(Snapshot.error).where(Snapshot.id == end.snapshot_id)).one()
         move_snapshot(session, _snapshot(end), SnapshotState.ERROR if spoiled else SnapshotState.READY)
     else:
@@ -235,6 +248,10 @@ _FAILED = {
     "delete_snapshot": _not_deleted,
     "extract_volume": _not_made,
 }
+
+
+def _is_past_return(session: Session, end: End) -> bool:
+    return session.scalars(select(Job.no_return_at).where(Job.id == end.job_id)).one() is not None
 
 
 def _finish_job(session: Session, end: End, to: JobState, told: Told, error: Json | None = None) -> None:

@@ -103,6 +103,19 @@ class Client:
         """Asks a job to stop; the job that comes back may still be running."""
         return self._ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")
 
+    def inspect_job(self, job_id: str) -> Json:
+        """All there is to know of a stuck job before deciding about it, with the ways out in `ways`."""
+        return self._ask("GET", f"/v1/jobs/{_part(job_id)}/recover")
+
+    def recover_job(self, job_id: str, action: str, note: str = "") -> Json:
+        """Decides about a stuck job: `action` is resume, rollback or mark_done."""
+        return self._ask("POST", f"/v1/jobs/{_part(job_id)}/recover", json={"action": action, "note": note})
+
+    def retry_job(self, job_id: str, *, idempotency_key: str | None = None) -> Json:
+        """Asks for the same as a job that ended without success; the new job."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        return self._ask("POST", f"/v1/jobs/{_part(job_id)}/retry", headers=headers)
+
     def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Json:
         """Changes display_name, description or tags; with an ETag only if nobody else has since."""
         headers = {"If-Match": etag} if etag else {}

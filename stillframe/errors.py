@@ -314,6 +314,39 @@ class JobNotStuck(Refused):
     remedy = "`stillframe job show` tells how it goes; one that runs can be cancelled."
 
 
+class RollbackTooLate(Refused):
+    """Job {job} has passed its point of no return (it is at {phase}): it cannot be walked back."""
+
+    code = "job.rollback_too_late"
+    remedy = (
+        "Remove what is in the way and let it go on (`stillframe job recover {job} --resume`), or put the VM right by "
+        "hand and close the job (`--mark-done`)."
+    )
+
+
+class ClosedByHand(StillframeError):
+    """Job {job} was closed by {by}, and what it was for is not there: {found}."""
+
+    code = "job.closed"
+    remedy = "Nothing more is done by it. Look at the VM, and ask again for what is still wanted."
+
+
+class ClosedUnseen(StillframeError):
+    """Job {job} was closed by {by} while host {host} was silent: nobody has looked at the VM."""
+
+    code = "job.closed_unseen"
+    remedy = (
+        "Once the host is back, look at the VM before anything else is asked of it (`stillframe vm show`)."
+    )
+
+
+class JobNotRetryable(Refused):
+    """Job {job} is {state}: there is nothing to ask for again."""
+
+    code = "job.not_retryable"
+    remedy = "A job that failed, was cancelled or skipped, or has expired can be asked for again."
+
+
 class JobExpired(StillframeError):
     """The job was not begun within {start_within_s} s: {why}."""
 

@@ -154,6 +154,9 @@ JOB: Json = {
     "started_at": "2026-11-23T05:39:39.090Z",
     "finished_at": None,
     "cancel_requested_at": None,
+    "no_return_at": None,
+    "deaths": 0,
+    "recovery": None,
     "error": None,
 }
 
@@ -172,6 +175,49 @@ EVENT: Json = {
     "data": {"kind": "create_snapshot", "vm": "web1"},
 }
 
+INSPECTION: Json = {
+    "job": JOB
+    | {
+        "kind": "delete_snapshot",
+        "state": "stuck",
+        "phase": "collect:vda:0",
+        "progress": None,
+        "no_return_at": "2026-11-23T05:39:39.120Z",
+        "error": {
+            "code": "image.failed",
+            "detail": "qemu-img commit failed with exit code 1: Could not open: Permission denied",
+            "remedy": "The evidence holds what the machine said and how it was found afterwards.",
+            "evidence": {
+                "rc": 1,
+                "was": "running",
+                "phase": "collect:vda:0",
+                "found": {"vm": {"state": "off"}},
+            },
+        },
+    },
+    "direction": "forward",
+    "past_no_return": True,
+    "vm": VM,
+    "events": [EVENT],
+    "ways": {
+        "resume": {
+            "allowed": True,
+            "reason": None,
+            "what_happens": "Host hv1 takes it up at once at collect:vda:0 and goes on to the end.",
+        },
+        "rollback": {
+            "allowed": False,
+            "reason": "Job 01a206ea-c839-... has passed its point of no return.",
+            "what_happens": "Host hv1 takes it up at once and walks back what was done.",
+        },
+        "mark_done": {
+            "allowed": True,
+            "reason": None,
+            "what_happens": "Nothing more is done to the VM. Its host is looked at.",
+        },
+    },
+}
+
 COMMENT: Json = {
     "id": "01a206ec-0b52-7c1f-9d57-41f0a33f0a11",
     "snapshot_id": _SNAPSHOT,
@@ -188,6 +234,7 @@ WISH_SNAPSHOT: Json = {
     "tags": ["patch"],
 }
 WISH_REVERT: Json = {"after": "keep"}
+WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room"}
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}
 WISH_WORDS: Json = {"display_name": "패치 전", "tags": ["patch", "november"]}
 WISH_COMMENT: Json = {"text": "되돌려도 됩니다"}

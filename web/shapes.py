@@ -229,8 +229,20 @@ class Step(Shape):
     output: Json
 
 
+class Recovery(Shape):
+    """What a person decided when a job was stuck, the last time."""
+
+    action: str
+    actor: str
+    at: datetime
+    note: str
+
+
 class Job(Shape):
-    """One operation on one VM, from request to end. `steps` is null in lists."""
+    """One operation on one VM, from request to end. `steps` is null in lists.
+
+    `no_return_at` is since when it can only go forward; `deaths` are the workers that died holding it.
+    """
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.JOB))
 
@@ -255,7 +267,18 @@ class Job(Shape):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+    no_return_at: datetime | None
+    deaths: int
+    recovery: Recovery | None
     error: Why | None
+
+
+class Way(Shape):
+    """One way out of `stuck`: whether it is open, why not, and what comes of it."""
+
+    allowed: bool
+    reason: str | None
+    what_happens: str
 
 
 class Event(Shape):
@@ -275,6 +298,22 @@ class Event(Shape):
     job_kind: str | None
     message: str
     data: Json
+
+
+class Inspection(Shape):
+    """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
+
+    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
+    """
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.INSPECTION))
+
+    job: Job
+    direction: Literal["forward", "back"] | None
+    past_no_return: bool
+    vm: Vm
+    events: list[Event]
+    ways: dict[str, Way]
 
 
 class Comment(Shape):

@@ -18,6 +18,7 @@ from stillframe.errors import (
 )
 from stillframe.names import check_display_name
 from stillframe.operations import After, Operation, Quiesce
+from stillframe.recovering import Way
 from web import examples
 
 MAX_WAIT_S = 60.0
@@ -129,6 +130,15 @@ class WishRevert(WishJob):
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_REVERT))
 
     after: After = "keep"
+
+
+class WishRecovery(Wish):
+    """What is to become of a stuck job."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_RECOVERY))
+
+    action: Way
+    note: Annotated[Words, Field(max_length=4096)] = ""
 
 
 class WishVolume(WishJob):

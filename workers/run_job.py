@@ -15,12 +15,14 @@ from stillframe.settings import Settings
 from stillframe.states import HELD, StepState
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
+from workers.evidence import evidence
 from workers.hold import hold
 from workers.lease import heartbeat
 from workers.operations import PLANS
 from workers.patience import patiently
 from workers.progress import Progress
 from workers.reading import read_vm
+from workers.settle import settle
 from workers.steps import Work
 from workers.wards import Wards
 from workers.watch_folder import WatchFolder
@@ -93,7 +95,10 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
     if attempt.state not in HELD:
         return
     work = _work(attempt, host, progress, settings)
-    ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
+    if attempt.closed_by:
+        ending = settle(work, attempt.closed_by)
+    else:
+        ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
     _conclude(attempt, work, ending, _look(host, work, settings))
 
 
@@ -157,7 +162,7 @@ def _conclude(attempt: Attempt, work: Work, ending: Ending, seen: VmSeen | None)
         case End.SUCCEEDED:
             attempt.succeed(_facts(attempt.kind, work), seen)
         case End.STUCK:
-            attempt.stuck(error, seen)
+            attempt.stuck(error, seen, evidence(work))
         case End.LATER:
             attempt.requeue(error)
         case End.MISSING | End.LET_GO:

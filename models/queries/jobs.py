@@ -63,7 +63,8 @@ def _select() -> AnySelect:
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
-        *(Job.request, Job.error, Host.name.label("host"), Snapshot.name.label("snapshot_name")),
+        *(Job.request, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
+        *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
     return of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
 from stillframe.client import Client, Json
-from stillframe.states import OVER
+from stillframe.states import ENDED, OVER, JobState
 
 
 def show_list(client: Client, asked: Namespace) -> int:
@@ -46,6 +46,17 @@ def show_one(client: Client, asked: Namespace) -> int:
     if asked.output == "json":
         show.data(one)
         return 0
+    details(one)
+    if one["error"]:
+        print()
+        show.problem(one["error"], asked.output)
+    if one["state"] == JobState.STUCK:
+        show.note(f"`stillframe job recover {one['id']}` shows how it stands and the ways out.")
+    return 0
+
+
+def details(one: Json) -> None:
+    """A job's fields and steps."""
     show.fields(
         (
             ("Id", one["id"]),
@@ -59,9 +70,12 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Volume snapshot", one["volume_snapshot_id"]),
             ("Asked by", one["requested_by"]),
             ("Attempt", one["attempt"]),
+            ("Workers died", one["deaths"] or None),
             ("Worker", one["worker"]),
+            ("Decided", _decided(one["recovery"])),
             ("Created", show.time(one["created_at"])),
             ("Started", one["started_at"] and show.time(one["started_at"])),
+            ("Only forward", one["no_return_at"] and f"since {show.time(one['no_return_at'])}"),
             ("Finished", one["finished_at"] and show.time(one["finished_at"])),
         )
     )
@@ -76,10 +90,6 @@ def show_one(client: Client, asked: Namespace) -> int:
         for step in one["steps"]
     ]
     show.table(("STEP", "STATE", "STARTED", "TOOK"), rows, "No step has begun.")
-    if one["error"]:
-        print()
-        show.problem(one["error"], asked.output)
-    return 0
 
 
 def watch(client: Client, asked: Namespace) -> int:
@@ -101,9 +111,22 @@ def cancel(client: Client, asked: Namespace) -> int:
     return 0
 
 
+def retry(client: Client, asked: Namespace) -> int:
+    """`job retry`."""
+    job = client.retry_job(refs.job_id(client, asked.job), idempotency_key=asked.idempotency_key)
+    return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)
+
+
 def _phase(job: Json) -> str | None:
     """The step it is at; where an ended job was last says nothing."""
-    return None if job["state"] in OVER else job["phase"]
+    return None if job["state"] in ENDED else job["phase"]
+
+
+def _decided(recovery: Json | None) -> str | None:
+    if recovery is None:
+        return None
+    what = f"{recovery['action'].replace('_', ' ')} by {recovery['actor']} at {show.time(recovery['at'])}"
+    return f"{what}: {recovery['note']}" if recovery["note"] else what
 
 
 def _snapshot(job: Json) -> str | None:

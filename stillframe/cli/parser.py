@@ -17,6 +17,7 @@ JOB_STATES = (
 LEVELS = ("info", "warning", "error")
 TYPES = ("cold", "hot", "memory")
 A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
+A_JOB = "id, or its last 6 or more characters"
 #: Where a verb would shadow the module of its namesake.
 COMMAND = {"show": "show_one"}
 SORTS = ("created_at", "-created_at", "name", "-name")
@@ -214,7 +215,28 @@ def _job(verbs: "Verbs") -> None:
         ("cancel", "ask a job to stop", True),
     ):
         verb = _verb(verbs, name, f"jobs.{COMMAND.get(name, name)}", text, changes=changes)
-        verb.add_argument("job", metavar="JOB", help="id, or its last 6 or more characters")
+        verb.add_argument("job", metavar="JOB", help=A_JOB)
+    retry = _verb(
+        verbs, "retry", "jobs.retry", "ask again for what failed, was cancelled or expired", changes=True
+    )
+    retry.add_argument("job", metavar="JOB", help=A_JOB)
+    _job_verb(retry)
+    recover = _verb(verbs, "recover", "recovery.recover", "look at a stuck job, or decide what becomes of it")
+    recover.add_argument("job", metavar="JOB", help=A_JOB)
+    way = recover.add_mutually_exclusive_group()
+    for flag, text in (
+        ("inspect", "show how it stands and the ways out (this is what it does without a flag)"),
+        ("resume", "let it go on the way it went, after what was in the way is gone"),
+        ("rollback", "walk back what it did, while that is possible"),
+        ("mark-done", "you have put it right by hand: close it as its host is found"),
+    ):
+        dest = flag.replace("-", "_")
+        way.add_argument(
+            f"--{flag}", dest="way", action="store_const", const=dest, default="inspect", help=text
+        )
+    recover.add_argument("--note", default="", metavar="TEXT", help="why, for those who read the events")
+    recover.add_argument("--yes", action="store_true", help="do not ask")
+    recover.add_argument("--wait", action="store_true", help="wait for the job's end; Ctrl-C detaches")
 
 
 def _event(verbs: "Verbs") -> None:

@@ -1,12 +1,11 @@
 """`stillframe snapshot ...`."""
 
-import sys
 from argparse import Namespace
 
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
+from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
-from stillframe.cli.usage import Usage
 from stillframe.client import Client, Json
 
 REFUSED = 5
@@ -151,18 +150,11 @@ def _follow(client: Client, asked: Namespace, job: Json) -> int:
 
 
 def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
-    """Asks on a terminal; without one, and without --yes, it is a usage error."""
-    if asked.yes:
-        return True
-    if not sys.stdin.isatty():
-        raise Usage(detail="This needs --yes, as there is no terminal to ask on.")
-    one = client.snapshot(id_)
-    sys.stderr.write(show.plain(question.format(vm=one["vm"]["name"], name=one["name"])) + " [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
-        return True
-    show.note("Nothing was done.")
-    return False
+    def filled() -> str:
+        one = client.snapshot(id_)
+        return question.format(vm=one["vm"]["name"], name=one["name"])
+
+    return sure(asked, filled)
 
 
 def _vm(one: Json) -> str:

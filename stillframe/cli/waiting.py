@@ -45,6 +45,8 @@ def ended(job: Json, output: str) -> None:
     print(f"{job['kind']} of VM {job['vm']['name']}: {job['state']}{took}")
     if job["error"] and job["state"] != "succeeded":
         show.problem(job["error"], output)
+    if job["state"] == JobState.STUCK:
+        show.note(f"`stillframe job recover {job['id']}` shows how it stands and the ways out.")
 
 
 def asked_for(job: Json, output: str) -> int:

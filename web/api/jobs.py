@@ -1,21 +1,45 @@
-"""Jobs: lists, one of them, waiting for its end, and asking it to stop."""
+"""Jobs: lists, one of them, waiting for its end, asking it to stop, and the ways on for one that did not end well."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from models.queries import jobs as rows
 from models.queries.paging import Wanted
-from stillframe.errors import HostNotFound, JobNotCancellable, JobNotFound, SnapshotNotFound, VmNotFound
-from stillframe.states import OVER, JobState
+from models.queries.recovery import inspection
+from models.recovery import recover
+from stillframe.errors import (
+    HostNotFound,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotRetryable,
+    JobNotStuck,
+    PastNoReturn,
+    RollbackTooLate,
+    SnapshotNotFound,
+    VmNotFound,
+)
+from stillframe.operations import OPERATIONS
+from stillframe.states import ENDED, OVER, JobState
 from web.auth import ActorOf
-from web.described import CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
-from web.shapes import Job, Json, Page
-from web.wishes import Filter, JobPath, Wait, job_id, snapshot_id, wait_s, wanted
+from web.shapes import Inspection, Job, Json, Page
+from web.submitting import accepted, submit
+from web.wishes import (
+    Filter,
+    IdempotencyKey,
+    JobPath,
+    Wait,
+    WishRecovery,
+    job_id,
+    snapshot_id,
+    wait_s,
+    wanted,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -67,14 +91,72 @@ async def show_job(*, house: HouseOf, job: JobPath, wait: Wait = None) -> Any:
     response_model=Job,
     status_code=202,
     responses=keyed(
-        *CHANGE, NO_JOB, JobNotCancellable(job="01a206ea", state="succeeded", ended="has already succeeded")
+        *CHANGE,
+        NO_JOB,
+        JobNotCancellable(job="01a206ea", state="succeeded", ended="has already succeeded"),
+        PastNoReturn(job="01a206ea", phase="drop reference"),
     ),
 )
 def cancel_job(*, house: HouseOf, actor: ActorOf, job: JobPath) -> Any:
-    """Asks a job to stop. One that runs stops when it can do so safely; look at its state."""
+    """Asks a job to stop. One that runs stops when it can do so safely; past its point of no return it goes on."""
     id_ = job_id(job)
     house.journal.request_cancel(id_, actor.name)
     return _look(house, id_)
+
+
+@router.get(
+    "/{job}/recover",
+    summary="Inspect a job that is stuck",
+    response_model=Inspection,
+    responses=keyed(NO_JOB),
+)
+def inspect_job(*, house: HouseOf, job: JobPath) -> Any:
+    """All there is to know before deciding: steps, evidence, the VM as last seen, and what each way out would do."""
+    with house.reads.connect() as connection:
+        return inspection(connection, job_id(job))
+
+
+@router.post(
+    "/{job}/recover",
+    summary="Decide about a job that is stuck",
+    response_model=Job,
+    status_code=202,
+    responses=keyed(
+        *CHANGE,
+        *BODY,
+        NO_JOB,
+        JobNotStuck(job="01a206ea", state="running"),
+        RollbackTooLate(job="01a206ea", phase="collect:vda:0"),
+    ),
+)
+def recover_job(*, house: HouseOf, actor: ActorOf, job: JobPath, wish: WishRecovery) -> Any:
+    """Lets it go on (`resume`), walks it back (`rollback`), or closes it as its host is found (`mark_done`)."""
+    id_ = job_id(job)
+    vm = recover(house.engine, id_, wish.action, actor.name, wish.note)
+    house.producer.publisher.next_of_vm(vm)
+    return _look(house, id_)
+
+
+@router.post(
+    "/{job}/retry",
+    summary="Ask for a job again",
+    response_model=Job,
+    **accepted(NO_JOB, JobNotRetryable(job="01a206ea", state="succeeded")),
+)
+def retry_job(
+    *,
+    house: HouseOf,
+    actor: ActorOf,
+    response: Response,
+    job: JobPath,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    """Asks for the same once more, as a new job: of one that failed, was cancelled or skipped, or has expired."""
+    found = _look(house, job_id(job))
+    if found["state"] not in ENDED - {JobState.SUCCEEDED}:
+        raise JobNotRetryable(job=job, state=found["state"])
+    operation = OPERATIONS[found["kind"]].from_json(found["request"])
+    return submit(house, operation, actor, idempotency_key, response)
 
 
 def _look(house: House, id_: UUID) -> Json:

@@ -1,0 +1,31 @@
+"""All there is to know of a job before a person decides about it."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from models.base import Json
+from models.queries import events, hosts, jobs
+from models.queries.paging import Wanted
+from models.recovery import standing_of
+from stillframe.recovering import ways
+from stillframe.states import ENDED, JobState
+
+#: How many of its last events are shown.
+EVENTS = 20
+
+
+def inspection(connection: Connection, job: UUID) -> Json:
+    """The job with its steps, where it stands, its VM as last seen, its last events, and the ways out."""
+    shown = jobs.job(connection, job)
+    standing = standing_of(connection, job)
+    last = events.events(connection, events.Filters(job=job), Wanted(limit=EVENTS, cursor=None))["items"]
+    begun = standing.state not in ENDED | {JobState.QUEUED}
+    return {
+        "job": shown,
+        "direction": ("back" if standing.back else "forward") if begun else None,
+        "past_no_return": standing.no_return,
+        "vm": hosts.vm(connection, str(shown["vm_id"])),
+        "events": last[::-1],
+        "ways": ways(standing),
+    }

@@ -1,0 +1,81 @@
+"""`stillframe job recover`: what is known of a stuck job, and what a person decides about it."""
+
+import json
+from argparse import Namespace
+
+from stillframe.cli import jobs, refs, show, waiting
+from stillframe.cli.sure import sure
+from stillframe.client import Client, Json
+
+REFUSED = 5
+
+
+def recover(client: Client, asked: Namespace) -> int:
+    """`job recover`."""
+    id_ = refs.job_id(client, asked.job)
+    found = client.inspect_job(id_) if asked.way == "inspect" or not asked.yes else {}
+    if asked.way == "inspect":
+        _inspect(found, asked.output)
+        return 0
+    # One that is not open is asked for all the same, so that the refusal comes in the API's own words.
+    if found and found["ways"][asked.way]["allowed"]:
+        happens = found["ways"][asked.way]["what_happens"]
+        if not sure(asked, lambda: f"{happens} {asked.way.replace('_', ' ').capitalize()}?"):
+            return REFUSED
+    job = client.recover_job(id_, asked.way, asked.note)
+    if asked.wait:
+        return waiting.watch(client, job, asked.output)
+    if asked.output == "json":
+        show.data(job)
+    elif job["state"] == "failed":
+        waiting.ended(job, asked.output)
+    else:
+        show.note(f"{job['kind']} of VM {job['vm']['name']} is {job['state']} again on host {job['host']}.")
+        show.note(f"`stillframe job watch {job['id']}` shows how it goes.")
+    return 0
+
+
+def _inspect(found: Json, output: str) -> None:
+    if output == "json":
+        show.data(found)
+        return
+    jobs.details(found["job"])
+    print()
+    _show_vm(found)
+    if error := found["job"]["error"]:
+        print()
+        _show_error(error)
+    print()
+    lines = [(show.time(event["at"]), event["type"], _about(event)) for event in found["events"]]
+    show.table(("AT", "EVENT", "ABOUT"), lines, "No events.")
+    for way, may in found["ways"].items():
+        print()
+        print(f"--{way.replace('_', '-')}: {'open' if may['allowed'] else 'not open'}")
+        print(f"  {show.plain(may['what_happens'] if may['allowed'] else may['reason'])}")
+
+
+def _show_vm(found: Json) -> None:
+    vm = found["vm"]
+    went = {"forward": "forward", "back": "back: it was walked back", None: None}[found["direction"]]
+    show.fields(
+        (
+            ("VM now", f"{vm['state']} ({vm['reason']})" if vm["reason"] else vm["state"]),
+            ("Seen", show.time(vm["seen_at"])),
+            *((f"Volume {volume['target']}", volume["path"]) for volume in vm["volumes"]),
+            ("Went", went),
+            ("Point of no return", "passed" if found["past_no_return"] else "not passed"),
+        )
+    )
+
+
+def _show_error(error: Json) -> None:
+    print(show.plain(error["detail"]))
+    for name, value in (error.get("evidence") or {}).items():
+        if name not in {"detail", "steps", "phase", "was"}:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+            for number, line in enumerate(text.splitlines()):
+                print(f"  {name}: {show.plain(line)}" if number == 0 else f"  {show.plain(line)}")
+
+
+def _about(event: Json) -> str:
+    return str(event["data"].get("step") or event["message"] or "")

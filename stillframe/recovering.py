@@ -1,0 +1,110 @@
+"""The ways out of `stuck`: when each can be gone and what it does. The code that refuses also says so beforehand.
+
+Pure, so that the rows can be asked inside the transaction that goes a way, and the API can show all ways before.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from stillframe.errors import JobNotStuck, RollbackTooLate, StillframeError
+from stillframe.states import JobState
+
+
+class Way(StrEnum):
+    """What a person can decide about a stuck job."""
+
+    RESUME = "resume"
+    ROLLBACK = "rollback"
+    MARK_DONE = "mark_done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the rules need to know of a job."""
+
+    job: UUID
+    kind: str
+    state: JobState
+    #: Which way it went when it became stuck: running or undoing.
+    was: JobState
+    phase: str
+    #: Whether its point of no return is passed.
+    no_return: bool
+    host: str
+    #: Whether its host has given no sign of life for so long that nobody will look soon.
+    host_silent: bool
+
+    @property
+    def back(self) -> bool:
+        """Whether it was being walked back."""
+        return self.was is JobState.UNDOING
+
+
+def check(way: Way, job: Standing) -> None:
+    """Whether this way can be gone; raises JobNotStuck or RollbackTooLate."""
+    if job.state is not JobState.STUCK:
+        raise JobNotStuck(job=job.job, state=job.state)
+    if way is Way.ROLLBACK and job.no_return:
+        raise RollbackTooLate(job=job.job, phase=job.phase)
+
+
+def ways(job: Standing) -> dict[str, dict[str, Any]]:
+    """Every way with whether it is open, the very words it would be refused with, and what comes of it."""
+    return {way.value: _verdict(way, job) | {"what_happens": _what_happens(way, job)} for way in Way}
+
+
+def _verdict(way: Way, job: Standing) -> dict[str, Any]:
+    try:
+        check(way, job)
+    except StillframeError as refusal:
+        return {"allowed": False, "reason": f"{refusal.detail} {refusal.to_json()['remedy']}"}
+    return {"allowed": True, "reason": None}
+
+
+def _what_happens(way: Way, job: Standing) -> str:
+    if way is Way.MARK_DONE:
+        return _UNSEEN[job.kind].format(host=job.host) if job.host_silent else _LOOKED_AT[job.kind]
+    when = "once it gives a sign of life again" if job.host_silent else "at once"
+    who = f"Host {job.host} takes it up {when}"
+    if way is Way.ROLLBACK or job.back:
+        return f"{who} and walks back what was done, the last step first; then the job has failed. {_BACK[job.kind]}"
+    return (
+        f"{who} at {job.phase} and goes on to the end. "
+        "If what was in the way still is, the job is stuck again after a few tries."
+    )
+
+
+_BACK = {
+    "create_snapshot": "The snapshot is not made; the VM keeps all it has written.",
+    "revert_snapshot": "The VM stays as it is now; the snapshot is ready as before.",
+    "delete_snapshot": "The snapshot stays if its manifest still holds its layers.",
+    "extract_volume": "The volume snapshot is not made.",
+}
+_LOOKED_AT = {
+    "create_snapshot": (
+        "Nothing more is done to the VM. Its host is looked at: if the snapshot's manifest and all its layers are there, "
+        "the job has succeeded; else it has failed, and the snapshot is in error."
+    ),
+    "revert_snapshot": (
+        "Nothing more is done to the VM. Its host is looked at: if every volume stands right on the layer the snapshot "
+        "froze, and not on the head it had before, the job has succeeded; else it has failed. The snapshot is ready again."
+    ),
+    "delete_snapshot": (
+        "Nothing more is done to the VM. Its host is looked at: if the manifest is gone, or gives up its layers and none "
+        "of them is left to be merged or removed, the snapshot is deleted; else the job has failed, and the snapshot is "
+        "ready again, or in error if it had been given up."
+    ),
+    "extract_volume": (
+        "Nothing more is copied. The host is looked at: if the image is there and whole, the job has succeeded; else it "
+        "has failed, and the volume snapshot is in error."
+    ),
+}
+_SILENT = "Host {host} is silent, so nobody looks at it: the job has failed at once, "
+_UNSEEN = {
+    "create_snapshot": _SILENT + "and the snapshot is in error.",
+    "revert_snapshot": _SILENT + "and the snapshot is ready again; what the VM is now is not known.",
+    "delete_snapshot": _SILENT + "and the snapshot is in error; it can be deleted again.",
+    "extract_volume": _SILENT + "and the volume snapshot is in error.",
+}

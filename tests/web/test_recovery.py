@@ -1,0 +1,135 @@
+"""A stuck job, looked at and decided about over HTTP and by the command line; and a job asked for again."""
+
+import json
+from uuid import UUID
+
+import httpx
+import pytest
+
+from models.journal import Journal
+from stillframe.client import Client, ProblemError
+from tests.web.conftest import Cli
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+ERROR = {"code": "image.failed", "detail": "qemu-img said no", "remedy": "", "evidence": {"rc": 1}}
+
+
+@pytest.fixture
+def stuck(world: World, journal: Journal, name: str) -> str:
+    """The id of a deletion that is stuck past its point of no return."""
+    attempt = journal.claim(world.job(world.vm(name), "delete_snapshot"), worker="h1/1", lease_s=30)
+    assert attempt is not None
+    attempt.start("check_snapshot")
+    attempt.finish("check_snapshot", {"gone": []}, "drop_reference", no_return=True)
+    attempt.stuck(ERROR, None, {"vm": {"state": "off", "reason": "shutdown"}})
+    return str(attempt.job_id)
+
+
+def test_all_there_is_to_know(client: Client, stuck: str, name: str) -> None:
+    """Steps with outputs, evidence, direction, the VM as last seen, the last events, and the ways out."""
+    found = client.inspect_job(stuck)
+    assert [step["name"] for step in found["job"]["steps"]] == ["check_snapshot", "drop_reference"]
+    assert found["job"]["error"]["evidence"]["found"]["vm"]["state"] == "off"
+    assert (found["direction"], found["past_no_return"], found["vm"]["name"]) == ("forward", True, name)
+    assert found["events"][-1]["type"] == "job.stuck"
+    assert {way: may["allowed"] for way, may in found["ways"].items()} == {
+        "resume": True,
+        "rollback": False,
+        "mark_done": True,
+    }
+
+
+def test_a_decision_is_accepted_or_refused_as_was_shown(client: Client, stuck: str) -> None:
+    """A rollback past the point of no return is a 409 in the words of the inspection; a resume is a 202."""
+    shown = client.inspect_job(stuck)["ways"]["rollback"]["reason"]
+    with pytest.raises(ProblemError) as refused:
+        client.recover_job(stuck, "rollback")
+    assert (refused.value.status, refused.value.code) == (409, "job.rollback_too_late")
+    assert shown.startswith(str(refused.value))
+    job = client.recover_job(stuck, "resume", "moved the file back")
+    assert (job["state"], job["recovery"]["note"]) == ("running", "moved the file back")
+    (event,) = client.events(job=stuck, type="job.recovered")["items"]
+    assert (event["actor"], event["data"]["action"]) == ("admin", "resume")
+    with pytest.raises(ProblemError) as twice:
+        client.recover_job(stuck, "resume")
+    assert twice.value.code == "job.not_stuck"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"action": "explode"}, {"action": "resume", "x": 1}, {"action": "resume", "note": "a\0b"}]
+)
+def test_a_decision_that_is_none(http: httpx.Client, stuck: str, body: dict[str, str]) -> None:
+    """What cannot be understood is a 422 that names the field, and nothing is decided."""
+    answer = http.post(f"/v1/jobs/{stuck}/recover", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["evidence"]["fields"]
+    assert http.get(f"/v1/jobs/{stuck}").json()["state"] == "stuck"
+
+
+def test_a_job_that_is_not_stuck_can_be_inspected(client: Client, world: World, name: str) -> None:
+    """Every way is shown as not open, with the reason."""
+    found = client.inspect_job(str(world.job(world.vm(name))))
+    assert found["direction"] is None
+    assert all("is queued, not stuck" in way["reason"] for way in found["ways"].values())
+
+
+def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Client, stuck: str) -> None:
+    """Without a flag it shows all for people, with -o json the API's own answer, and changes nothing."""
+    said = cli("job", "recover", stuck[-12:])
+    assert said.code == 0
+    for words in (
+        "Point of no return  passed",
+        "qemu-img said no",
+        '"state": "off"',
+        "drop_reference",
+        "--resume: open",
+        "--rollback: not open",
+        "job.stuck",
+    ):
+        assert words in said.out, words
+    assert json.loads(cli("job", "recover", stuck, "--inspect", "-o", "json").out) == client.inspect_job(
+        stuck
+    )
+    assert client.job(stuck)["state"] == "stuck"
+
+
+def test_the_command_line_asks_before_it_decides(cli: Cli, client: Client, stuck: str) -> None:
+    """With nobody to ask it needs --yes; a way that is not open is refused with exit code 5; two at once are none."""
+    assert cli("job", "recover", stuck, "--resume").code == 2
+    assert client.job(stuck)["state"] == "stuck"
+    refused = cli("job", "recover", stuck, "--rollback")
+    assert (refused.code, "cannot be walked back" in refused.err) == (5, True)
+    assert cli("job", "recover", stuck, "--resume", "--mark-done").code == 2
+    said = cli("job", "recover", stuck, "--resume", "--yes", "--note", "made room")
+    assert (said.code, "is running again" in said.err) == (0, True)
+    assert "resume by admin" in cli("job", "show", stuck).out
+
+
+def test_a_stuck_job_names_its_ways_out(cli: Cli, stuck: str) -> None:
+    """Whoever looks at it, or has waited for it, is told where to go on."""
+    for verb in ("show", "watch"):
+        assert f"`stillframe job recover {stuck}`" in cli("job", verb, stuck).err
+
+
+def test_a_job_is_asked_for_again(
+    cli: Cli, client: Client, world: World, journal: Journal, name: str
+) -> None:
+    """The same request becomes a new job; one that goes on, or has succeeded, is refused."""
+    world.vm(name)
+    first = client.create_snapshot(name, type="hot", name="s1", tags=("a",), description="d")
+    with pytest.raises(ProblemError) as refused:
+        client.retry_job(first["id"])
+    assert (refused.value.status, refused.value.code) == (409, "job.not_retryable")
+    client.cancel_job(first["id"])
+    second = client.retry_job(first["id"], idempotency_key="again")
+    assert client.retry_job(first["id"], idempotency_key="again")["id"] == second["id"] != first["id"]
+    assert second["request"] == first["request"]
+    snapshot = client.snapshot(second["snapshot_id"])
+    assert (snapshot["name"], snapshot["tags"], snapshot["state"]) == ("s1", ["a"], "creating")
+    attempt = journal.claim(UUID(second["id"]), worker="w", lease_s=30)
+    assert attempt is not None
+    attempt.succeed({"consistency": "crash"}, None)
+    said = cli("job", "retry", second["id"])
+    assert (said.code, "there is nothing to ask for again" in said.err) == (5, True)

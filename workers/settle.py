@@ -1,0 +1,120 @@
+"""A job that a person has closed: nothing more is done for it, its host is looked at, and it ends as the host says."""
+
+from collections.abc import Callable
+from typing import Any
+
+from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
+from stillframe.layers import Merge, collect
+from workers import manifests
+from workers.carry import End, Ending
+from workers.manifests import Manifest
+from workers.operations.extract_volume import sum_up
+from workers.operations.revert_snapshot import whole_manifest
+from workers.steps import Work
+
+#: What is lacking, in words; None if what the job was for is there. What there is to tell of it is then in the outputs.
+Lacking = str | None
+
+
+def settle(work: Work, decided: dict[str, Any]) -> Ending:
+    """Looks whether what the job was for is there; `decided` is what the person said.
+
+    Raises HostLost when libvirt stays away, and LostLease: then somebody looks again.
+    """
+    try:
+        lacking = _LOOKS[work.operation.kind](work)
+    except (HostLost, LostLease):
+        raise
+    except (StillframeError, OSError) as error:
+        lacking = str(error)
+    if lacking is None:
+        return Ending(End.SUCCEEDED)
+    found = lacking.rstrip(".")
+    closed = ClosedByHand(job=work.job, by=decided["actor"], found=found, note=decided.get("note", ""))
+    return Ending(End.FAILED, closed.to_json())
+
+
+def _created(work: Work) -> Lacking:
+    """Manifest, layers and memory are all there: it is a snapshot like any other."""
+    manifest = whole_manifest(work)
+    if manifest.state != "ready":
+        return f"the manifest in {manifest.folder} gives its layers up"
+    if manifest.memory:
+        work.vm.saved_definition(manifest.memory_path)
+    work.outputs["keep_snapshot"] = {
+        "consistency": manifest.consistency,
+        **work.outputs.get("cut", {}),
+        "type": manifest.type,
+        "folder": manifest.folder,
+        "memory_bytes": work.images.size_bytes(manifest.memory_path) if manifest.memory else 0,
+    }
+    return None
+
+
+def _reverted(work: Work) -> Lacking:
+    """Every head stands right on the layer that the snapshot froze, and is another than before the revert."""
+    before = work.outputs.get("check_snapshot")
+    if before is None:
+        return "it had not begun"
+    there = {volume.target for volume in work.vm.facts().volumes}
+    for target, source in whole_manifest(work).volumes.items():
+        chain = work.vm.live_chain(target) if target in there else ()
+        below = [work.images.identity(path) for path in chain[1:2]]
+        if below != [work.images.identity(source.path)]:
+            return f"volume {target} does not stand on {source.path}"
+        if chain[0] in before["gone"]:
+            return f"volume {target} still writes to {chain[0]}, as before"
+    return None
+
+
+def _deleted(work: Work) -> Lacking:
+    """No manifest protects its layers, and none of them is left to be merged or removed."""
+    manifest = _manifest(work)
+    if manifest is None:
+        return None
+    if manifest.state == "ready":
+        return f"its manifest is in {manifest.folder} and holds its layers"
+    try:
+        tree = work.reader.tree(work.vm.facts())
+    except VmGone:
+        return None  # no image of a VM that is not here is ever touched
+    acts = collect(tree, work.outputs.get("check_snapshot", {}).get("gone", []))
+    left = [act.top if isinstance(act, Merge) else act.path for act in acts]
+    return f"{left[0]} is still to be merged or removed" if left else None
+
+
+def _extracted(work: Work) -> Lacking:
+    """The image stands alone and has the size of the volume."""
+    wanted = work.outputs.get("check_snapshot")
+    if wanted is None:
+        return "it had not begun"
+    if not work.images.exists(wanted["path"]):
+        return f"there is no image at {wanted['path']}"
+    chain = work.images.chain(wanted["path"], "qcow2")
+    if len(chain) > 1:
+        return f"{wanted['path']} stands on {chain[1].path}"
+    if chain[0].virtual_bytes != wanted["virtual_bytes"]:
+        return (
+            f"{wanted['path']} has {chain[0].virtual_bytes} bytes, and the volume {wanted['virtual_bytes']}"
+        )
+    work.outputs["sum_up"] = sum_up(work)
+    return None
+
+
+def _manifest(work: Work) -> Manifest | None:
+    if work.folder is None:
+        return None
+    try:
+        found = work.reader.manifests(work.vm.facts())
+    except VmGone:
+        found = ()
+    by_id = {manifest.id: manifest for manifest in found}
+    return by_id.get(work.snapshot) or manifests.read(work.images, work.folder)
+
+
+_LOOKS: dict[str, Callable[[Work], Lacking]] = {
+    "create_snapshot": _created,
+    "revert_snapshot": _reverted,
+    "delete_snapshot": _deleted,
+    "extract_volume": _extracted,
+}
