@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
-from stillframe.layers import Merge, collect
+from stillframe.layers import Merge, Tree, collect
 from workers import manifests
 from workers.carry import End, Ending
 from workers.manifests import Manifest
@@ -78,9 +78,19 @@ def _deleted(work: Work) -> Lacking:
         tree = work.reader.tree(work.vm.facts())
     except VmGone:
         return None  # no image of a VM that is not here is ever touched
-    acts = collect(tree, work.outputs.get("check_snapshot", {}).get("gone", []))
-    left = [act.top if isinstance(act, Merge) else act.path for act in acts]
+    left = _left(work, tree)
     return f"{left[0]} is still to be merged or removed" if left else None
+
+
+def _left(work: Work, tree: Tree) -> list[str]:
+    """What the deletion had planned to remove, or would plan now, that is there and that nobody else was found to need."""
+    planned = work.outputs.get("plan_collection", {}).get("acts")
+    if planned is None:
+        given_up = work.outputs.get("check_snapshot", {}).get("gone", [])
+        return [act.top if isinstance(act, Merge) else act.path for act in collect(tree, given_up)]
+    kept = {output["kept"] for output in work.outputs.values() if "kept" in output}
+    acts = [act for act in planned if not kept & {act.get("path"), act.get("base")}]
+    return [path for act in acts if work.images.exists(path := act.get("path") or act["top"])]
 
 
 def _extracted(work: Work) -> Lacking:
