@@ -10,7 +10,7 @@ from models import outcome
 from models.base import Json
 from models.host import Host
 from models.job import Job
-from models.journal import HOST_SILENT_S
+from models.line import HOST_SILENT_S
 from models.machine import lock_vm
 from models.moves import AnyRow, Told, move_job, tell
 from models.session import transaction
