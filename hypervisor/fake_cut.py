@@ -49,12 +49,19 @@ def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine)
         for quarter in range(4):
             pulse(total * quarter // 4, total)
             time.sleep(machine.pace_s)
+            _check_not_aborted(machine, row)
     except BaseException:
         with machine.world() as world:
             world.files.pop(memory, None)
         raise
     finally:
         _be_at(machine, row, None)
+
+
+def _check_not_aborted(machine: FakeMachine, row: FakeVmRow) -> None:
+    with machine.world() as world:
+        if world.vms[row.uuid].activity is None:
+            raise HypervisorFailed(detail="somebody else aborted it: operation aborted: canceled by client")
 
 
 def _be_at(machine: FakeMachine, row: FakeVmRow, activity: str | None) -> None:

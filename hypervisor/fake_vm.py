@@ -197,6 +197,11 @@ class FakeVm:
         with self._look() as (_, row):
             return row.activity if row.is_on else None
 
+    def abort_activity(self) -> None:
+        """Has it given up."""
+        with self._act("abort_activity") as (_, row):
+            row.activity = None
+
     def is_frozen(self) -> bool | None:
         """What the agent says."""
         with self._look() as (_, row):

@@ -111,8 +111,13 @@ class LibvirtVm:
     def resume(self) -> None:
         """Lets it run."""
         with self._domain() as domain:
-            if state_of(domain)[0] != VmState.RUNNING:
+            if state_of(domain)[0] == VmState.RUNNING:
+                return
+            try:
                 self._within(LIMIT_S, "resume it", domain.resume)
+            except libvirt.libvirtError:
+                if state_of(domain)[0] != VmState.RUNNING:
+                    raise
 
     def define(self, definition: str, sources: Mapping[str, Source]) -> None:
         """Another persistent definition, on these images."""
@@ -231,6 +236,15 @@ class LibvirtVm:
                 return self._within(LOOK_S, "say what it is at", lambda: activity_of(domain))
         except (HypervisorFailed, VmBusy):
             return None  # it has ended meanwhile, or nobody answers
+
+    def abort_activity(self) -> None:
+        """Has it given up."""
+        with self._domain() as domain:
+            try:
+                self._within(LIMIT_S, "give up what it is at", domain.abortJob)
+            except libvirt.libvirtError:
+                if is_on(domain) and activity_of(domain):
+                    raise
 
     def is_frozen(self) -> bool | None:
         """What the agent says."""

@@ -211,6 +211,12 @@ class Vm(Protocol):
         Waits for nobody: of a QEMU that does not answer it says None.
         """
 
+    def abort_activity(self) -> None:
+        """Asks libvirt to give up the long job it is at, whoever began it; no error if there is none.
+
+        What it began fails with HypervisorFailed and is as if it had not been, unless it was too late for that.
+        """
+
     def is_frozen(self) -> bool | None:
         """Whether the guest's filesystems are frozen; None if its agent does not say."""
 

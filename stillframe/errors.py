@@ -496,6 +496,13 @@ class FreezeTooLong(Refused):
     remedy = "Ask again at a quieter time, with a larger STILLFRAME_FREEZE_BUDGET_S, or with quiesce prefer."
 
 
+class PauseTooLong(HypervisorFailed):
+    """VM "{vm}" stood still for more than {budget_s} s while its RAM was saved; it was let go, and nothing was cut."""
+
+    code = "vm.pause_too_long"
+    remedy = "Look why the storage of its RAM is slow; ask again with a larger STILLFRAME_PAUSE_BUDGET_S, or for type hot."
+
+
 class ForeignCannot(Refused):
     """Snapshot "{snapshot}" was made by another tool, and cannot be used for this: {why}."""
 

@@ -7,6 +7,7 @@ Laws of a step:
 4. It touches the machine through the port only: no SQL, no Celery, no unbounded wait.
 5. It raises an error of `stillframe.errors`: Refused and NotNow before anything was done, others whenever.
 6. An undo bears that nothing was done, or half.
+7. It freezes or pauses a VM only with a ward on record, so that the watchdog ends what it does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping

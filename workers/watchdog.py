@@ -163,14 +163,20 @@ class Guard:
             self._paused_since = None
             return self._over_if_due(ward)
         self._paused_since = self._paused_since or now()
-        if now() < self._paused_since + ward.budget_s and identity.is_alive(ward.holder):
+        if now() < self._paused_since + ward.budget_s and self._has_a_chance(ward, vm):
             return None
         self._folder.change(ward, broken=True)
+        if vm.activity() == "snapshot":
+            vm.abort_activity()
         # While a call of libvirt is under way it lets this wait, and refuses it after 30 s: nothing is torn.
         vm.resume()
         if vm.facts().state == VmState.PAUSED:
             raise Lasts("it was resumed, and is paused still")
         return self._ended(ward)
+
+    def _has_a_chance(self, ward: Ward, vm: Vm) -> bool:
+        """Whether somebody may still end it: its worker, or libvirt, which goes on with a snapshot without one."""
+        return identity.is_alive(ward.holder) or vm.activity() is not None
 
     # --- how it ends ----------------------------------------------------------------------------
 

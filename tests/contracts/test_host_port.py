@@ -191,6 +191,20 @@ def test_cancelled_memory_cut_cuts_nothing(play_with: PlayWith) -> None:
     play.guest.tick()
 
 
+def test_a_memory_cut_that_somebody_else_aborts_cuts_nothing(play_with: PlayWith) -> None:
+    """Another connection has it given up: the cut fails, the VM runs on its old heads and no memory file is left."""
+    play = play_with("qcow2", memory_mib=1792, ballast_mib=1400)  # long enough to be met in the middle
+    heads, memory, other = play.heads(), f"{play.home()}/memory", play.stage.another_host()
+    layers = play.layers()
+    with pytest.raises(HypervisorFailed):
+        play.vm.cut(layers, memory, False, lambda *_: other.vm(play.guest.uuid).abort_activity())
+    assert play.heads() == heads
+    assert not play.images.exists(memory)
+    assert play.vm.facts().state is VmState.RUNNING
+    play.vm.abort_activity()
+    play.guest.tick()
+
+
 def test_cut_tells_how_far_it_is(play_with: PlayWith) -> None:
     """A long cut tells at least every half second how many bytes of RAM are saved of how many."""
     play = play_with("qcow2", memory_mib=768, ballast_mib=512)

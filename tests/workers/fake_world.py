@@ -211,6 +211,7 @@ class World:
         self.guest = self.machine.create_vm("vm1", volumes, **vm)
         self.host = FakeHost(self.machine)
         self.freeze_budget_s = 10.0
+        self.pause_budget_s = 30.0
         self.ids: dict[str, UUID] = {}
 
     @cached_property
@@ -222,8 +223,8 @@ class World:
 
     def wards(self, job: UUID, **words: Any) -> Wards:
         """The wards of a job."""
-        budget = {"freeze_budget_s": self.freeze_budget_s}
-        return wards_in(self.watch, self.guest.uuid, "vm1", job, **budget | words)
+        budgets = {"freeze_budget_s": self.freeze_budget_s, "pause_budget_s": self.pause_budget_s}
+        return wards_in(self.watch, self.guest.uuid, "vm1", job, **budgets | words)
 
     def job(self, operation: Operation, snapshot: UUID) -> Job:
         """A job about a snapshot."""

@@ -317,6 +317,42 @@ def test_a_pause_that_cannot_be_ended_is_an_alarm(world: World) -> None:
     assert said(world)[1:] == [(EventType.VM_RESUMED, Level.WARNING)]
 
 
+def test_libvirt_may_end_its_own_pause_without_a_worker(world: World) -> None:
+    """The worker is dead, libvirt still saves the last of the RAM: within the budget that is left to it, and aborted after."""
+    begin(world, "pause", budget_s=0.5, holder=dead())
+    world.guest.change(state=VmState.PAUSED, reason="migration", activity="snapshot")
+    watching = dog(world)
+    look(world, watching)
+    assert world.facts().state is VmState.PAUSED
+    time.sleep(0.55)
+    look(world, watching)
+    assert world.facts().state is VmState.RUNNING
+    assert world.host.vm(world.guest.uuid).activity() is None
+    assert said(world) == [(EventType.VM_RESUMED, Level.WARNING)]
+
+
+def test_a_save_under_which_the_vm_stands_still_too_long_is_given_up(world: World) -> None:
+    """The job fails and says why, the VM runs, and nothing of the snapshot is left."""
+    world.guest.tick()
+    files = world.files()
+    world.machine.pace_s = 0.3
+    world.pause_budget_s = 0.1
+    job, watching, endings = world.create("s1", "memory"), dog(world), []
+    thread = Thread(target=lambda: endings.append(job.to_the_end()))
+    thread.start()
+    while thread.is_alive():
+        if world.host.vm(world.guest.uuid).activity() == "snapshot":
+            world.guest.change(state=VmState.PAUSED, reason="migration")
+        look(world, watching)
+        time.sleep(0.02)
+    thread.join()
+    assert endings[0].end is End.FAILED
+    assert endings[0].error["code"] == "vm.pause_too_long"
+    assert world.files() == files
+    assert world.watch.wards() == []
+    world.guest.tick()
+
+
 # --- the folder ---------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from hypervisor.port import CutFacts, Source
-from stillframe.errors import AgentUnresponsive, FreezeTooLong
+from stillframe.errors import AgentUnresponsive, FreezeTooLong, HypervisorFailed, PauseTooLong
 from stillframe.rules import ALIVE, LEFT_BY_A_CUT
 from stillframe.states import Consistency, VmState
 from workers.steps import Work
@@ -25,10 +25,19 @@ def cut_frozen(work: Work, layers: Mapping[str, Source], *, required: bool) -> C
 
 
 def cut_with_memory(work: Work, layers: Mapping[str, Source], memory: str) -> CutFacts:
-    """A cut of a running VM with its RAM. libvirt pauses it for the last of it, and resumes it."""
-    with work.wards.pause():
-        done = work.vm.cut(layers, memory, False, work.pulse)
-        wake(work)
+    """A cut of a running VM with its RAM. libvirt pauses it for the last of it, and resumes it.
+
+    Raises PauseTooLong if that took so long that the watchdog had it given up.
+    """
+    try:
+        with work.wards.pause():
+            done = work.vm.cut(layers, memory, False, work.pulse)
+            wake(work)
+    except HypervisorFailed as error:
+        ward = work.wards.left()
+        if ward is None or ward.broken:
+            raise PauseTooLong(vm=work.wards.name, budget_s=work.wards.pause_budget_s) from error
+        raise
     return done
 
 
