@@ -81,6 +81,9 @@ class FakeImages:
             for path in (*between, base):
                 self._free_to_write(world, path, "commit")
             size = sum(world.image(layer).size_bytes for layer in between)
+            # As a live one does: from the first moment on the base alone is neither what it was nor what it will be.
+            for path in between[len(between) // 2 :]:
+                world.image(base).content |= world.image(path).content
         self._work(size, pulse)
         with self._machine.end("images.commit") as world:
             world.pour(top, base)

@@ -156,6 +156,8 @@ class Attempt:
     no_return: bool = False
     #: What a person decided who has closed the job as it stands (action, actor, at, note): its plan is over.
     closed_by: Json | None = None
+    #: Seconds since the first attempt began.
+    spent_s: float = 0.0
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 

@@ -202,6 +202,7 @@ class Journal:
             known=_known(session, snapshot),
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
+            spent_s=float(job.spent_s),
         )
 
     def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
@@ -245,6 +246,7 @@ _FOR_CLAIM = select(
     Job.deaths,
     Job.phase,
     Job.recovery,
+    func.coalesce(func.extract("epoch", func.now() - Job.started_at), 0.0).label("spent_s"),
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(KEPT_BACK, Boolean).label("kept_back"),

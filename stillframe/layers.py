@@ -3,8 +3,8 @@
 A layer is referenced by the snapshots that froze it, by the VM if it is a volume's head, and by the layers on top of it.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 
@@ -46,12 +46,15 @@ class Tree:
     """`layers` by path; `heads` and the values of `frozen` name layers by volume target.
 
     `pinned` layers are needed by something that is not ours (another tool's overlay, another VM): they stay as they are.
+    `half_merged` are layers that a merge was stopped in, with those that must be on top of each: without them it reads
+    as something that never was.
     """
 
     layers: Mapping[str, Layer]
     heads: Mapping[str, str]
     frozen: Mapping[UUID, Mapping[str, str]]
     pinned: frozenset[str] = frozenset()
+    half_merged: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def children(self, path: str) -> tuple[str, ...]:
         """The layers directly on top of one."""
@@ -85,6 +88,10 @@ class Tree:
             found.append(layer.backing)
         return tuple(found)
 
+    def half_read(self, path: str) -> tuple[str, str] | None:
+        """A half merged layer that is read through `path` without what must be on top of it, and the latter."""
+        return half_read(self.line(path), self.half_merged)
+
     def without(self, snapshot: UUID) -> "Tree":
         """The tree once a snapshot's references are dropped."""
         kept = {id_: volumes for id_, volumes in self.frozen.items() if id_ != snapshot}
@@ -99,6 +106,14 @@ class Tree:
                 if at := self.snapshots_at(path):
                     return at[0]
         return None
+
+
+def half_read(line: Sequence[str], half_merged: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:
+    """A half merged layer in this line, top first, that lacks what must be above it, and what it lacks."""
+    for place, path in enumerate(line):
+        for top in half_merged.get(path, frozenset()) - set(line[:place]):
+            return path, top
+    return None
 
 
 def collect(tree: Tree, gone: Collection[str]) -> tuple[Unlink | Merge, ...]:
@@ -160,14 +175,14 @@ def _applied(tree: Tree, act: Unlink | Merge) -> Tree:
         path: replace(layer, backing=act.base) if layer.backing == act.top else layer
         for path, layer in _except(tree.layers, act.top, *act.between).items()
     }
-    return Tree(
+    return replace(
+        tree,
         layers=layers,
         heads={target: _swap(path, act) for target, path in tree.heads.items()},
         frozen={
             snapshot: {target: _swap(path, act) for target, path in volumes.items()}
             for snapshot, volumes in tree.frozen.items()
         },
-        pinned=tree.pinned,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from stillframe.errors import (
     Cancelled,
     HostLost,
+    JobTimedOut,
     LostLease,
     NotNow,
     StillframeError,
@@ -73,12 +74,13 @@ class _NoWayBack(Exception):
 
 
 def carry(plan: Plan, work: Work, journal: StepJournal, standing: Standing, progress: Progress) -> Ending:
-    """Goes forward through the plan, or back if a step fails before the point of no return.
+    """Goes forward through the plan, or back if a step fails before the first final one; behind it, stops if it is told to.
 
     Raises LostLease when another worker has the job now, and HostLost when libvirt stays away: the job is then
     left as it stands, for whoever takes it up next.
     """
-    return _Carrier(plan, work, journal, standing, progress, set(standing.started)).carry()
+    begun, done = set(standing.started), set(standing.done)
+    return _Carrier(plan, work, journal, standing, progress, begun, done, standing.no_return).carry()
 
 
 @dataclass
@@ -88,7 +90,11 @@ class _Carrier:
     journal: StepJournal
     standing: Standing
     progress: Progress
+    #: Steps whose intent is written, and those whose outcome is.
     begun: set[str]
+    done: set[str]
+    #: Nothing that is still to come hears a cancel.
+    passed: bool
 
     def carry(self) -> Ending:
         try:
@@ -108,13 +114,18 @@ class _Carrier:
             error = _as_error(failure)
             if isinstance(failure, NotNow) and not self._anything_to_undo():
                 return Ending(End.LATER, error)
+            if self._is_past():
+                error |= {"remedy": self.plan.halted}
             self.journal.turn_back(error)
         return self._turned_back(error)
 
     def _turned_back(self, error: dict[str, Any]) -> Ending:
         self.progress.deaf = True
         try:
-            self._back()
+            if self._is_past():
+                self._halt()
+            else:
+                self._back()
         except _NoWayBack as failure:
             logger.exception("an undo failed")
             return Ending(End.STUCK, _as_error(failure.__cause__))
@@ -123,40 +134,76 @@ class _Carrier:
     def _forward(self) -> Exception | None:
         """What a step failed with, if one did. What the journal raises goes through: it says nothing of the machine."""
         ahead = (step for step in self.plan.steps(self.work.outputs) if step.name not in self.standing.done)
-        step = next(ahead, None)
-        if step and self.journal.start(step.name, no_return=step.final):  # before the machine is touched
+        before, step = self._last_done(), next(ahead, None)
+        if step and self.journal.start(step.name, self._closes(step)):  # before the machine is touched
             self.progress.cancel_asked = True
         while step:
             self.begun.add(step.name)
             self.progress.begin(step.name)
             try:
-                self._hear_cancel_before(step)
-                output = self._persistently(step.do, final=self.progress.deaf)
+                self._listen(step, before)
+                output = self._persistently(step.do, final=step.final)
             except (LostLease, HostLost, VmGone):
                 raise
             except Exception as failure:
                 return failure
             self.work.outputs[step.name] = output
-            following = next(ahead, None)
-            then, no_return = (following.name, following.final) if following else (None, False)
-            if self.journal.finish(step.name, output, then, no_return):
+            before, step = step, next(ahead, None)
+            then, closes = (step.name, self._closes(step)) if step else (None, False)
+            if self.journal.finish(before.name, output, then, closes):
                 self.progress.cancel_asked = True
-            step = following
+            self.done.add(before.name)
         return None
 
-    def _hear_cancel_before(self, step: Step) -> None:
-        """The last chance to cancel is before a final step is begun: the journal says which came first."""
-        self.progress.deaf = self.progress.deaf or self.standing.no_return
+    def _closes(self, step: Step) -> bool:
+        """Whether the point of no return is passed with this step, and the row shall say so."""
+        return not self.plan.hears_from(step, self.work.outputs) and (
+            self.passed or not self.progress.is_late
+        )
+
+    def _listen(self, step: Step, before: Step | None) -> None:
+        """Raises what ends the job, if that may still be heard at this step, and sees to what is heard while it runs.
+
+        The last chance is before the first step from which on none hears: the journal says which came first. Before
+        another deaf step, what came in the last moment of a step that hears is heard as well; not when the deaf step was
+        begun before, by a worker that died: how far that one came is for the step itself to find out.
+        """
+        last_chance = not self.plan.hears_from(step, self.work.outputs)
+        untouched = step.name not in self.standing.started and (before is None or before.hears)
+        self.progress.deaf = self.passed or not (step.hears or last_chance or untouched)
         self.progress.check()
-        self.progress.deaf = self.progress.deaf or step.final
+        self.passed = self.passed or last_chance
+        self.progress.deaf = self.passed or not step.hears
+
+    def _last_done(self) -> Step | None:
+        done = [step for step in self.plan.steps(self.work.outputs) if step.name in self.done]
+        return done[-1] if done else None
+
+    def _is_past(self) -> bool:
+        """Whether something was done that is never taken back: the job can be stopped, not walked back."""
+        steps = self.plan.steps(self.work.outputs)
+        return any(
+            step.final and (step.name in self.done or (step.hears and step.name in self.begun))
+            for step in steps
+        )
 
     def _back(self) -> None:
-        for step in reversed(list(self.plan.steps(self.work.outputs))):
-            if step.name not in self.begun or step.name in self.standing.undone:
-                continue
+        for step in self._to_be_undone():
             if step.undo is not None:
                 self._persistently(step.undo, final=True)
             self.journal.undone(step.name)
+
+    def _halt(self) -> None:
+        """Ends what is under way. What is done stays done; also of that something may still run (a merge before its pivot)."""
+        for step in self._to_be_undone():
+            if step.halt is not None:
+                self._persistently(step.halt, final=True)
+            if step.name not in self.done:
+                self.journal.undone(step.name)
+
+    def _to_be_undone(self) -> list[Step]:
+        begun = [step for step in self.plan.steps(self.work.outputs) if step.name in self.begun]
+        return [step for step in reversed(begun) if step.name not in self.standing.undone]
 
     def _anything_to_undo(self) -> bool:
         return any(step.undo and step.name in self.begun for step in self.plan.steps(self.work.outputs))
@@ -173,21 +220,23 @@ class _Carrier:
                 return act(self.work)
             except (LostLease, VmGone):
                 raise
-            except HostLost:
+            except HostLost as failure:
                 tries += 1
                 if tries > TRIES:
                     raise
                 logger.warning("connection to libvirt lost; reconnecting")
-                self.work.host.reconnect(RECONNECT_S)
+                with self.progress.waits_for(str(failure)):
+                    self.work.host.reconnect(RECONNECT_S)
             except Exception as failure:
-                if not final:
+                if not final or (isinstance(failure, Cancelled | JobTimedOut) and not self.progress.deaf):
                     raise
                 tries += 1
                 passing = _may_pass(failure) and time.monotonic() < until
                 if tries >= TRIES and not passing:
                     raise _NoWayBack from failure
                 logger.warning("past the point of no return, trying again: %s", failure)
-                time.sleep(min(0.5 * tries, LONGEST_NAP_S))
+                with self.progress.waits_for(str(failure)):
+                    time.sleep(min(0.5 * tries, LONGEST_NAP_S))
                 self.progress.check()
 
 

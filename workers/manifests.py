@@ -63,7 +63,12 @@ class Manifest:
     def repointed(self, old: str, new: Source) -> "Manifest":
         """The same, with one layer's data found in another."""
         volumes = {target: new if layer.path == old else layer for target, layer in self.volumes.items()}
-        return replace(self, volumes=volumes, revision=self.revision + 1)
+        return self if volumes == self.volumes else replace(self, volumes=volumes, revision=self.revision + 1)
+
+    def without(self, path: str) -> "Manifest":
+        """The same, with no layer there: it holds another's data by now."""
+        volumes = {target: layer for target, layer in self.volumes.items() if layer.path != path}
+        return self if volumes == self.volumes else replace(self, volumes=volumes, revision=self.revision + 1)
 
     @property
     def folders(self) -> tuple[str, ...]:

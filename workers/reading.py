@@ -2,17 +2,17 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
-from stillframe.errors import ManifestMissing, StillframeError, VmDrifted, VmGone
+from stillframe.errors import LayerHalfMerged, ManifestMissing, StillframeError, VmDrifted, VmGone
 from stillframe.layers import Layer, Tree
 from stillframe.names import TARGET, home_of, is_in_home
 from stillframe.rules import ALIVE
 from stillframe.seen import HostSeen, Traits, VmSeen, VolumeSeen
-from workers import manifests
+from workers import manifests, marks
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,16 @@ class Reader:
                 if manifest.state != "deleting"
             },
         )
-        return replace(tree, pinned=_pinned(tree, own_images, vm))
+        half_merged = self.half_merged(vm, names.of)
+        return replace(tree, pinned=_pinned(tree, own_images, vm), half_merged=half_merged)
+
+    def half_merged(self, vm: VmFacts, name: Callable[[str], str]) -> dict[str, frozenset[str]]:
+        """The bases of merges that are not over, with the tops without which they must not be read; called by `name`."""
+        found: dict[str, frozenset[str]] = {}
+        for mark in marks.unfinished(self.images, self.homes(vm)):
+            base = name(mark.base)
+            found[base] = found.get(base, frozenset()) | {name(mark.top)}
+        return found
 
     def manifests(self, vm: VmFacts) -> tuple[manifests.Manifest, ...]:
         """Every snapshot of this VM that lies on the host."""
@@ -157,8 +166,13 @@ def _pinned(tree: Tree, own_images: set[str], vm: VmFacts) -> frozenset[str]:
 
 
 def check_heads(tree: Tree, vm: VmFacts) -> None:
-    """A head is frozen by no snapshot and nothing stands on it; raises VmDrifted if somebody changed that."""
+    """A head is frozen by no snapshot and nothing stands on it; raises VmDrifted if somebody changed that.
+
+    Raises LayerHalfMerged if one is, or stands on, a layer that a merge was stopped in, without what must be above it.
+    """
     for target, path in tree.heads.items():
+        if half := tree.half_read(path):
+            raise LayerHalfMerged(path=half[0], top=half[1])
         if snapshots := tree.snapshots_at(path):
             raise VmDrifted(vm=vm.name, target=target, path=path, why=f"snapshot {snapshots[0]} froze")
         if children := tree.children(path):

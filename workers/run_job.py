@@ -57,7 +57,7 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
         return None
-    progress = Progress()
+    progress = Progress(attempt.operation.timeout_s, attempt.spent_s)
     try:
         with (
             heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s),

@@ -6,12 +6,14 @@ Laws of a step:
 3. It returns a small JSON object; later steps and its undo read only that.
 4. It touches the machine through the port only: no SQL, no Celery, no unbounded wait.
 5. It raises an error of `stillframe.errors`: Refused and NotNow before anything was done, others whenever.
-6. An undo bears that nothing was done, or half.
+6. An undo, or a halt, bears that nothing was done, or half, or all.
 7. It freezes or pauses a VM only with a ward on record, so that the watchdog ends what it does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import dropwhile
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -67,12 +69,22 @@ Undo = Callable[[Work], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One act. From a `final` step on there is no way back: it and those after it are only ever done again."""
+    """One act. From a `final` step on there is no way back: it and those after it are only ever done again.
+
+    A final step with `halt` may still be stopped half way. Then nothing that is done is taken back: `halt` ends what
+    is under way, or brings it to its end if it is too late for that, and leaves the rest to who asks for it again.
+    """
 
     name: str
     do: Act
     undo: Undo | None = None
     final: bool = False
+    halt: Undo | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether a cancel is heard before and while it runs."""
+        return not self.final or self.halt is not None
 
     def steps(self, outputs: Mapping[str, Output]) -> Iterator["Step"]:
         """Itself."""
@@ -80,38 +92,65 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the steps that an item of `Each` yields: it is given the item, and its name goes before the item's key."""
+
+    name: str
+    do: Callable[[Work, Output], Output]
+    halt: Callable[[Work, Output], None] | None = None
+
+
+@dataclass(frozen=True)
 class Each:
-    """One step for each item that the step named `of` has put into its output under `items`; all of them final.
+    """The steps of each item that the step named `of` has put into its output under `items`; all of them final.
 
     The items are in the journal before the first of these steps begins, so a resumed job finds the same list.
     """
 
-    name: str
     of: str
     items: str
-    do: Callable[[Work, Output], Output]
+    parts: Callable[[Output], tuple[Part, ...]]
+    #: Whether those of its parts that can be halted may be.
+    hears: bool = False
 
     def steps(self, outputs: Mapping[str, Output]) -> Iterator[Step]:
         """The steps, named after the item's `key`; none as long as `of` is not done."""
         for item in outputs.get(self.of, {}).get(self.items, []):
-            yield Step(f"{self.name}:{item['key']}", self._bound(item), final=True)
+            for part in self.parts(item):
+                halt = partial(_halt, part.halt, item) if part.halt and self.hears else None
+                yield Step(f"{part.name}:{item['key']}", partial(_do, part.do, item), final=True, halt=halt)
 
-    def _bound(self, item: Output) -> Act:
-        return lambda work: self.do(work, item)
+
+def _do(do: Callable[[Work, Output], Output], item: Output, work: Work) -> Output:
+    return do(work, item)
+
+
+def _halt(halt: Callable[[Work, Output], None], item: Output, work: Work) -> None:
+    halt(work, item)
 
 
 class Plan:
-    """The acts of one kind of job, in order. `result` names the step whose output is what the job was for."""
+    """The acts of one kind of job, in order. `result` names the step whose output is what the job was for.
 
-    def __init__(self, kind: str, *parts: Step | Each, result: str | None = None) -> None:
+    `halted` tells a person what to do about a job that was stopped half way.
+    """
+
+    def __init__(self, kind: str, *parts: Step | Each, result: str | None = None, halted: str = "") -> None:
         self.kind = kind
         self.parts = parts
         self.result = result
+        self.halted = halted
 
     def steps(self, outputs: Mapping[str, Output]) -> Iterator[Step]:
         """The steps in order. `outputs` is read anew for each part, so it may grow while this is iterated."""
         for part in self.parts:
             yield from part.steps(outputs)
+
+    def hears_from(self, step: Step, outputs: Mapping[str, Output]) -> bool:
+        """Whether this step or one after it hears a cancel. Of steps that are not known yet, one may."""
+        unknown = (part for part in self.parts if isinstance(part, Each) and part.of not in outputs)
+        ahead = dropwhile(lambda one: one.name != step.name, self.steps(outputs))
+        return any(part.hears for part in unknown) or any(one.hears for one in ahead)
 
 
 class StepJournal(Protocol):

@@ -1,5 +1,6 @@
 """One VM on the fake machine, and a way to carry operations on it as a worker would, dying where a test wants."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -44,12 +45,23 @@ class Mortality:
 
     dies_at: int | None = None
     points: list[str] = field(default_factory=list)
+    #: What else happens at a point, by its number.
+    happens: dict[int, Callable[[], None]] = field(default_factory=dict)
 
     def pass_by(self, point: str) -> None:
         """Called at every point."""
         self.points.append(point)
-        if len(self.points) - 1 == self.dies_at:
+        number = len(self.points) - 1
+        if number in self.happens:
+            self.happens.pop(number)()
+        if number == self.dies_at:
             raise Death(point)
+
+    def forget(self) -> None:
+        """Counts from the beginning, and nobody dies."""
+        self.points.clear()
+        self.happens.clear()
+        self.dies_at = None
 
 
 class MortalMachine(FakeMachine):
@@ -188,10 +200,16 @@ class Job:
         self.outputs = work.outputs
         return work
 
+    def cancel(self) -> bool:
+        """Asks for its end, as the API does; whether that was accepted."""
+        if not self.journal.no_return:
+            self.journal.cancel_asked = self.progress.cancel_asked = True
+        return self.journal.cancel_asked
+
     def to_the_end(self, dies_at: int | None = None) -> Ending:
         """Runs it, and once more if it died."""
         mortality = self.world.machine.mortality
-        mortality.points.clear()
+        mortality.forget()
         mortality.dies_at = dies_at
         try:
             ending = self.run()

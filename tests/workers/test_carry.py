@@ -11,7 +11,7 @@ from stillframe.operations import DeleteSnapshot
 from tests.workers.fake_world import MemoryJournal, Mortality, wards_in
 from workers.carry import End, Ending, Standing, carry
 from workers.progress import Progress
-from workers.steps import Each, Output, Plan, Step, Work
+from workers.steps import Each, Output, Part, Plan, Step, Work
 from workers.watch_folder import WatchFolder
 
 
@@ -71,7 +71,7 @@ def plan(stage: Stage) -> Plan:
         Step("look", stage.act("look", {"items": [{"key": "a"}, {"key": "b"}]})),
         Step("make", stage.act("make"), undo=stage.act("unmake")),
         Step("cut", stage.act("cut"), final=True),
-        Each("end", of="look", items="items", do=stage.act("end")),
+        Each("look", "items", parts=lambda _: (Part("end", stage.act("end")),)),
     )
 
 

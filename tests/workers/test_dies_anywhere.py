@@ -7,9 +7,18 @@ import pytest
 
 from stillframe.states import VmState
 from tests.workers.fake_world import Death, Job, World
-from workers.carry import End
+from workers.carry import End, Ending
+from workers.operations import merging
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake machine needs no time for a merge."""
+    monkeypatch.setattr(merging, "POLL_S", 0.0)
+
 
 Film = Callable[[World], Job]
+Picture = dict[str, Any]
 
 
 def _two_snapshots(world: World) -> None:
@@ -82,10 +91,11 @@ FILMS: dict[str, Film] = {
     "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),
 }
+DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
 VOLUMES = {"1 volume": {"vda": "qcow2"}, "3 volumes": {"vda": "raw", "vdb": "qcow2", "vdc": "qcow2"}}
 
 
-def _picture(world: World) -> dict[str, Any]:
+def _picture(world: World) -> Picture:
     """All that must be the same whether or not a worker died: data, shape of the tree, state, number of files."""
     tree = world.tree()
     names = {id_: name for name, id_ in world.ids.items()}
@@ -137,7 +147,10 @@ def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict
 
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Film) -> None:
-    """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between."""
+    """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between.
+
+    A deletion that was stopped half way has its end when it is asked for again.
+    """
     volumes = VOLUMES["3 volumes"]
     undisturbed = World(volumes)
     job = film(undisturbed)
@@ -149,14 +162,86 @@ def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Fi
         world = World(volumes)
         job = film(world)
         point = _die(world, job, number)
-        job.progress.cancel_asked = True
+        accepted = job.cancel()
         ending = job.run()
-        found = _picture(world)
-        if ending.end is End.SUCCEEDED:
-            assert found == after, point
-        else:
-            assert ending.end is End.CANCELLED, (point, ending.error)
-            assert found == before, point
+        _check_end(world, job, ending, accepted, before, after, point)
+
+
+@pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
+def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film) -> None:
+    """A cancel that is accepted at whatever point is heard, breaks nothing, and costs nothing but to ask again."""
+    volumes = VOLUMES["3 volumes"]
+    undisturbed = World(volumes)
+    job = film(undisturbed)
+    before = _picture(undisturbed)
+    assert job.to_the_end().end is End.SUCCEEDED
+    after = _picture(undisturbed)
+    cancelled = 0
+
+    for number, point in enumerate(undisturbed.machine.mortality.points):
+        world = World(volumes)
+        job = film(world)
+        accepted = _cancel_at(world, job, number)
+        ending = job.run()
+        assert (ending.end is End.CANCELLED) == accepted(), (point, ending.error)
+        cancelled += accepted()
+        _check_end(world, job, ending, accepted(), before, after, point)
+    assert cancelled > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
+def test_a_delete_that_dies_while_it_is_stopped_is_stopped_all_the_same(film: Film) -> None:
+    """Cancelled at every point, the worker killed at every point after that: the next attempt ends what was under way."""
+    undisturbed = World(VOLUMES["1 volume"])
+    job = film(undisturbed)
+    before = _picture(undisturbed)
+    assert job.to_the_end().end is End.SUCCEEDED
+    after = _picture(undisturbed)
+
+    for number, point in enumerate(undisturbed.machine.mortality.points):
+        world = World(VOLUMES["1 volume"])
+        job = film(world)
+        _cancel_at(world, job, number)
+        job.run()
+        for death in range(number, len(world.machine.mortality.points)):
+            other = World(VOLUMES["1 volume"])
+            job = film(other)
+            accepted = _cancel_at(other, job, number)
+            other.machine.mortality.dies_at = death
+            with pytest.raises(Death):
+                job.run()
+            other.machine.mortality.dies_at = None
+            ending = job.run()
+            _check_end(other, job, ending, accepted(), before, after, f"{point}, then died at {death}")
+
+
+def _cancel_at(world: World, job: Job, number: int) -> Callable[[], bool]:
+    """Has the job cancelled at a point; the answer, once it was passed, whether that was accepted."""
+    accepted: list[bool] = []
+    world.machine.mortality.forget()
+    world.machine.mortality.happens[number] = lambda: accepted.append(job.cancel())
+    return lambda: accepted == [True]
+
+
+def _check_end(
+    world: World, job: Job, ending: Ending, accepted: bool, before: Picture, after: Picture, point: str
+) -> None:
+    """Done, or as before; or stopped half way with every other snapshot and the guest right, and then ended."""
+    found = _picture(world)
+    if ending.end is End.SUCCEEDED:
+        assert found == after, point
+        return
+    assert (ending.end, accepted) == (End.CANCELLED, True), (point, ending.error)
+    if found == before:
+        return
+    assert ending.error
+    assert "again" in ending.error["remedy"], point
+    for part in ("state", "heads", "snapshots", "frozen", "jobs"):
+        assert found[part] == after[part], (point, part)
+    again = Job(world, job.operation, job.snapshot, job.folder)
+    ending = again.to_the_end()
+    assert (ending.end, _picture(world)) == (End.SUCCEEDED, after), (point, ending.error)
 
 
 def _writes(world: World) -> None:
@@ -178,7 +263,6 @@ def _starts(world: World) -> None:
     world.guest.tick()
 
 
-DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
 MEANWHILE = {"writes": _writes, "shuts down": _shuts_down, "crashes": _crashes, "is started": _starts}
 
 

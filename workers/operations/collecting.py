@@ -1,32 +1,20 @@
 """Giving back what nothing needs: the common end of every operation that drops a reference to a layer.
 
-The acts are decided once and written into the journal; each is a step of its own, so a job that was cut between two
-volumes goes on with the second. Every act looks again whether it is still right, and ends with the old file's unlink:
-only after the live XML or the image headers show the new chain and every manifest names the layer that stays.
+The acts are decided once and written into the journal; each is some steps of its own, so a job that was cut between two
+volumes goes on with the second. A file is removed only after the live XML or the image headers show the new chain and
+every manifest names the layer that stays.
 """
 
-import time
 from dataclasses import asdict
-from typing import Any
 
-from hypervisor.port import Source, VmFacts
-from stillframe.errors import (
-    ForeignSnapshots,
-    HypervisorFailed,
-    ManagedSavePresent,
-    VmBusy,
-    VmGone,
-    VmTransient,
-)
-from stillframe.layers import Merge, Tree, collect
+from hypervisor.port import VmFacts
+from stillframe.errors import ForeignSnapshots, ManagedSavePresent, VmBusy, VmGone, VmTransient
+from stillframe.layers import Merge, Tree, Unlink, collect
 from stillframe.rules import ALIVE
 from workers import manifests
-from workers.guard import needed_by
+from workers.operations.merging import MERGE, Merging, unlink
 from workers.reading import check_heads
-from workers.steps import Each, Output, Step, Work
-
-POLL_S = 0.05
-COMMITS = {"commit", "active_commit"}
+from workers.steps import Each, Output, Part, Step, Work
 
 
 def check_vm(work: Work) -> tuple[VmFacts, Tree]:
@@ -54,20 +42,14 @@ def plan_collection(work: Work) -> Output:
     if not _is_here(work):
         return {"acts": []}
     tree = work.reader.tree(work.vm.facts())
-    acts: list[dict[str, Any]] = []
-    for number, act in enumerate(collect(tree, work.outputs["check_snapshot"]["gone"])):
-        words: dict[str, Any] = {"act": "unlink"}
-        if isinstance(act, Merge):
-            words = {"act": "merge", "format": tree.layers[act.base].format}
-        acts.append({"key": f"{act.target}:{number}"} | words | asdict(act))
-    return {"acts": acts}
+    found = collect(tree, work.outputs["check_snapshot"]["gone"])
+    sizes = [_moves_bytes(tree, act) for act in found]
+    return {"acts": [_item(tree, act, number, sizes) for number, act in enumerate(found)]}
 
 
-def collect_layer(work: Work, item: Output) -> Output:
-    """Does one of them."""
-    if item["act"] == "unlink":
-        return unlink(work, [item["path"]])
-    return merge(work, item["target"], item["top"], Source(item["base"], item["format"]), item["between"])
+def unlink_layer(work: Work, item: Output) -> Output:
+    """Frees one layer that nobody needs."""
+    return unlink(work, [item["path"]])
 
 
 def note_current(work: Work) -> Output:
@@ -78,112 +60,44 @@ def note_current(work: Work) -> Output:
     return {}
 
 
-COLLECT = (
-    Step("plan_collection", plan_collection, final=True),
-    Each("collect", of="plan_collection", items="acts", do=collect_layer),
-    Step("note_current", note_current, final=True),
-)
+def collection(*, hears: bool) -> tuple[Step | Each, ...]:
+    """The steps of a collection; with `hears` it can be stopped between two acts and before the pivot of each merge."""
+    return (
+        Step("plan_collection", plan_collection, final=True, halt=_nothing if hears else None),
+        Each("plan_collection", "acts", parts=_parts, hears=hears),
+        Step("note_current", note_current, final=True),
+    )
 
 
-def unlink(work: Work, paths: list[str]) -> Output:
-    """Removes layers, top first, if still nobody needs them; says who does otherwise."""
-    freed = 0
-    for path in paths:
-        tree = work.reader.tree(work.vm.facts())
-        if user := _user(tree, path) or needed_by(work, [path], tree, own_too=True):
-            return {"freed_bytes": freed, "kept": path, "needed_by": user}
-        freed += work.images.size_bytes(path)
-        work.images.remove(path)
-    return {"freed_bytes": freed}
+def _parts(item: Output) -> tuple[Part, ...]:
+    return MERGE if item["act"] == "merge" else (Part("unlink", unlink_layer),)
 
 
-def merge(work: Work, target: str, top: str, base: Source, between: list[str]) -> Output:
-    """Brings the layers above `base`, up to and with `top`, down into `base`; frees their files."""
-    tree = work.reader.tree(work.vm.facts())
-    moved = work.images.size_bytes(top)
-    if _user(tree, top):
-        if user := needed_by(work, [base.path, top, *between], tree, own_too=False):
-            return {"freed_bytes": 0, "kept": base.path, "needed_by": user}
-        _commit(work, target, top, base, between)
-        _repoint(work, target, top, base)
-        for manifest in work.reader.manifests(work.vm.facts()):
-            if any(layer.path == top for layer in manifest.volumes.values()):
-                manifests.write(work.images, manifest.repointed(top, base))
-    return {"moved_bytes": moved} | unlink(work, [top, *between])
+def _nothing(_: Work) -> None:
+    """What was only planned needs no end."""
 
 
-def _commit(work: Work, target: str, top: str, base: Source, between: list[str]) -> None:
-    on = work.vm.facts().state in ALIVE
-    chain = _chain(work, target)
-    if on and top in chain:
-        _commit_live(work, target, top, base.path)
-    elif _already_merged(base.path, chain, on):
-        if chain[0] == base.path:
-            # Who pivoted may not have lived to put libvirt's own words right, which name layers that are gone by now.
-            work.vm.define(work.vm.definition(), {target: base})
-    else:
-        tree = work.reader.tree(work.vm.facts())
-        if not tree.is_idle(base.path) or tree.line(top)[: len(between) + 2] != (
-            top,
-            *reversed(between),
-            base.path,
-        ):
-            raise HypervisorFailed(
-                detail=f"{top} does not stand on {base.path} as it did; nothing was merged"
-            )
-        work.images.commit(top, base.path, work.pulse)
+def _moves_bytes(tree: Tree, act: Unlink | Merge) -> int:
+    return (
+        sum(tree.layers[path].size_bytes for path in (act.top, *act.between)) if isinstance(act, Merge) else 0
+    )
 
 
-def _already_merged(base: str, chain: tuple[str, ...], on: bool) -> bool:
-    """Whether the VM stands on `base` without `top`: a worker that died had come so far.
-
-    An idle layer with one child is in a running VM's chain only together with that child, and is never a head. So if
-    it is, the merge is over; committing `top` once more would write old data over what the guest wrote since.
-    """
-    return base in chain if on else base in chain[:1]
-
-
-def _commit_live(work: Work, target: str, top: str, base: str) -> None:
-    """QEMU merges while the guest runs; a commit left by a worker that died is found and carried on."""
-    if work.vm.block_job(target) is None:
-        work.vm.start_commit(target, top, base)
-    while job := work.vm.block_job(target):
-        if job.kind not in COMMITS or job.into not in {None, base}:
-            raise VmBusy(vm=work.vm.uuid, detail=f"a {job.kind} job that is not ours runs on {target}")
-        if job.ready:
-            work.vm.pivot(target)
-        else:
-            work.pulse(job.done, job.total)
-            time.sleep(POLL_S)
-    chain = work.vm.live_chain(target)
-    if top in chain or base not in chain:
-        raise HypervisorFailed(detail=f"the merge of {target} ended, and its chain is {', '.join(chain)}")
-
-
-def _repoint(work: Work, target: str, top: str, base: Source) -> None:
-    """Whatever stood on `top` stands on `base`; what is live QEMU has repointed itself."""
-    live = _chain(work, target) if work.vm.facts().state in ALIVE else ()
-    for child in work.reader.tree(work.vm.facts()).children(top):
-        if child not in live:
-            work.images.rebase(child, base)
-    facts = work.vm.facts()
-    if facts.state not in ALIVE and any(volume.path == top for volume in facts.volumes):
-        work.vm.define(work.vm.definition(), {target: base})
-
-
-def _user(tree: Tree, path: str) -> str | None:
-    """Who in this VM's own tree needs a layer."""
-    if tree.is_head(path):
-        return "the VM"
-    if snapshots := tree.snapshots_at(path):
-        return f"snapshot {snapshots[0]}"
-    return next(iter(tree.children(path)), None)
-
-
-def _chain(work: Work, target: str) -> tuple[str, ...]:
-    if not any(volume.target == target for volume in work.vm.facts().volumes):
-        return ()
-    return work.vm.live_chain(target)
+def _item(tree: Tree, act: Unlink | Merge, number: int, sizes: list[int]) -> Output:
+    key = f"{act.target}:{number}"
+    if isinstance(act, Unlink):
+        return {"key": key, "act": "unlink"} | asdict(act)
+    return Merging(
+        key=key,
+        target=act.target,
+        base=act.base,
+        format=tree.layers[act.base].format,
+        top=act.top,
+        between=act.between,
+        size_bytes=sizes[number],
+        before_bytes=sum(sizes[:number]),
+        all_bytes=sum(sizes),
+    ).to_json()
 
 
 def _is_here(work: Work) -> bool:

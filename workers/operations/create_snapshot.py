@@ -22,7 +22,7 @@ from stillframe.rules import ALIVE
 from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import merge, unlink
+from workers.operations.merging import merge_at_once, unlink
 from workers.operations.standstill import cut_frozen, cut_with_memory, thaw, wake
 from workers.operations.turns import wait_for_turn
 from workers.reading import check_heads, home_for, usable, why_not
@@ -113,7 +113,7 @@ def put_back(work: Work) -> None:
     thaw(work)
     if _is_cut(work):
         for target, source in _frozen(work).items():
-            merge(work, target, _layers(work)[target].path, source, [])
+            merge_at_once(work, target, _layers(work)[target].path, source)
 
 
 def keep_snapshot(work: Work) -> Output:

@@ -3,7 +3,7 @@
 from stillframe.errors import VmGone
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import COLLECT, check_vm
+from workers.operations.collecting import check_vm, collection
 from workers.steps import Output, Plan, Step, Work
 
 
@@ -12,7 +12,11 @@ def check_snapshot(work: Work) -> Output:
     if work.folder is None:
         return {"gone": []}
     _, tree = check_vm(work)
-    return {"gone": sorted(tree.frozen.get(work.snapshot, {}).values())}
+    manifest = _manifest(work)
+    # From the manifest, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
+    froze = [source.path for source in manifest.volumes.values()] if manifest else []
+    names = {work.images.identity(path): path for path in tree.layers}
+    return {"gone": sorted(names.get(work.images.identity(path), path) for path in froze)}
 
 
 def drop_reference(work: Work) -> Output:
@@ -40,8 +44,9 @@ DELETE_SNAPSHOT = Plan(
     "delete_snapshot",
     Step("check_snapshot", check_snapshot),
     Step("drop_reference", drop_reference, final=True),
-    *COLLECT,
+    *collection(hears=True),
     Step("remove_folder", remove_folder, final=True),
+    halted="What was not merged yet is as it was, and its space is not free. Delete the snapshot again to end it.",
 )
 
 

@@ -1,16 +1,18 @@
 """Revert: a new empty layer on every layer the snapshot froze becomes the head, and the VM goes on from there."""
 
+from collections.abc import Callable
 from typing import cast
 
-from hypervisor.port import Source
-from stillframe.errors import AfterNotForMemory, HypervisorFailed, SnapshotDamaged
+from hypervisor.port import ImageFacts, Source
+from stillframe.errors import AfterNotForMemory, HypervisorFailed, LayerHalfMerged, SnapshotDamaged
+from stillframe.layers import half_read
 from stillframe.names import layer_path
 from stillframe.operations import RevertSnapshot
 from stillframe.rules import ALIVE
 from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
-from workers.operations.collecting import COLLECT, check_vm
+from workers.operations.collecting import check_vm, collection
 from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Plan, Step, Work
 
@@ -99,22 +101,35 @@ REVERT_SNAPSHOT = Plan(
     Step("switch_definition", switch_definition, undo=switch_back),
     Step("stop_vm", stop_vm, final=True),
     Step("bring_back", bring_back, final=True),
-    *COLLECT,
+    *collection(hears=False),
 )
 
 
 def whole_manifest(work: Work) -> Manifest:
-    """The snapshot's manifest, with every layer it names there and readable; raises SnapshotDamaged."""
-    found = {manifest.id: manifest for manifest in work.reader.manifests(work.vm.facts())}
+    """The snapshot's manifest, with every layer it names there and readable; raises SnapshotDamaged.
+
+    Raises LayerHalfMerged if one of them reads as something that never was.
+    """
+    facts = work.vm.facts()
+    found = {manifest.id: manifest for manifest in work.reader.manifests(facts)}
     manifest = found.get(work.snapshot) or (manifests.read(work.images, work.folder) if work.folder else None)
     if manifest is None:
         raise SnapshotDamaged(snapshot=work.snapshot, missing="its manifest is gone")
     for target, source in manifest.volumes.items():
         try:
-            work.images.chain(source.path, source.format)
+            chain = work.images.chain(source.path, source.format)
         except HypervisorFailed as error:
             raise SnapshotDamaged(snapshot=_name(manifest), missing=f"volume {target}: {error}") from error
+        half_merged = work.reader.half_merged(facts, _as_in(work, chain))
+        if half := half_read([image.path for image in chain], half_merged):
+            raise LayerHalfMerged(path=half[0], top=half[1])
     return manifest
+
+
+def _as_in(work: Work, chain: tuple[ImageFacts, ...]) -> Callable[[str], str]:
+    """What a file is called in this chain, whatever name it is met by."""
+    names = {work.images.identity(image.path): image.path for image in chain}
+    return lambda path: names.get(work.images.identity(path), path)
 
 
 def _check_files(work: Work, manifest: Manifest) -> None:
