@@ -91,8 +91,15 @@ FILMS: dict[str, Film] = {
     "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),
 }
-DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
 VOLUMES = {"1 volume": {"vda": "qcow2"}, "3 volumes": {"vda": "raw", "vdb": "qcow2", "vdc": "qcow2"}}
+WITH_VOLUMES = pytest.mark.parametrize(
+    "volumes",
+    [
+        pytest.param(VOLUMES["1 volume"], id="1 volume"),
+        pytest.param(VOLUMES["3 volumes"], id="3 volumes", marks=pytest.mark.slow),
+    ],
+)
+DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
 
 
 def _picture(world: World) -> Picture:
@@ -122,13 +129,7 @@ def _picture(world: World) -> Picture:
     }
 
 
-@pytest.mark.parametrize(
-    "volumes",
-    [
-        pytest.param(VOLUMES["1 volume"], id="1 volume"),
-        pytest.param(VOLUMES["3 volumes"], id="3 volumes", marks=pytest.mark.slow),
-    ],
-)
+@WITH_VOLUMES
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict[str, str]) -> None:
     """Whatever the point of death, the next attempt brings data, tree, VM state and files to the same end."""
@@ -167,10 +168,10 @@ def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Fi
         _check_end(world, job, ending, accepted, before, after, point)
 
 
+@WITH_VOLUMES
 @pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
-def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film) -> None:
+def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film, volumes: dict[str, str]) -> None:
     """A cancel that is accepted at whatever point is heard, breaks nothing, and costs nothing but to ask again."""
-    volumes = VOLUMES["3 volumes"]
     undisturbed = World(volumes)
     job = film(undisturbed)
     before = _picture(undisturbed)
