@@ -112,6 +112,17 @@ class FakeImages:
         with self._machine.world() as world:
             return bool(world.inside(path))
 
+    def is_empty(self, path: str) -> bool:
+        """Whether nothing was ever written to it."""
+        with self._machine.world() as world:
+            image = world.files.get(path)
+            return (
+                image is not None
+                and image.kind == "image"
+                and image.backing is not None
+                and not image.content
+            )
+
     def identity(self, path: str) -> str | None:
         """The path itself, or what it is another name of."""
         with self._machine.world() as world:

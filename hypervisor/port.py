@@ -92,6 +92,12 @@ class Images(Protocol):
 
     def exists(self, path: str) -> bool: ...
 
+    def is_empty(self, path: str) -> bool:
+        """Whether a qcow2 layer holds nothing of its own: all of it reads as what it stands on.
+
+        False also if that cannot be told. Only for a layer that nothing writes to.
+        """
+
     def identity(self, path: str) -> str | None:
         """Which file or device a path really is, or None if there is none.
 

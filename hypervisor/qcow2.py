@@ -77,6 +77,20 @@ def _header(image: BinaryIO, path: str, fixed: bytes) -> Header:
     )
 
 
+def is_empty(path: str) -> bool:
+    """Whether an image stands on another and has no cluster of data, nor a snapshot: all its tables of clusters are zeros.
+
+    Raises OSError, ValueError and HypervisorFailed if it cannot be read.
+    """
+    header = read_header(path)
+    with open_image(path) as image:
+        fixed = _FIXED.unpack(_at(image, 0, _FIXED.size))
+        l1_entries, l1_at = fixed[7], fixed[8]
+        if not header.backing or header.internal_snapshots or l1_entries * 8 > _LONGEST_TABLE:
+            return False
+        return not any(_at(image, l1_at, l1_entries * 8))
+
+
 def write_empty(image: BinaryIO, virtual_bytes: int, backing: str, backing_format: str) -> None:
     """Fills a new, empty file with a version 3 image that holds nothing of its own; raises ValueError on a long name.
 

@@ -101,6 +101,13 @@ class QemuImages:
         """Whether there is such a file, folder or device."""
         return os.path.exists(path)
 
+    def is_empty(self, path: str) -> bool:
+        """Whether a layer holds nothing of its own."""
+        try:
+            return qcow2.is_empty(path)
+        except (OSError, ValueError, HypervisorFailed):
+            return False
+
     def identity(self, path: str) -> str | None:
         """Which file or device a path really is."""
         try:

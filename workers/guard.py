@@ -5,14 +5,27 @@ is still needed stays, and the job says so; a file too many can be removed later
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from hypervisor.port import VmFacts
+from hypervisor.port import Host, Images, Vm, VmFacts
 from stillframe.errors import StillframeError
 from stillframe.layers import Tree
-from workers.steps import Work
 
 
-def needed_by(work: Work, paths: Iterable[str], tree: Tree, *, own_too: bool) -> str | None:
+class Asking(Protocol):
+    """Who asks: a step's Work, or a look at one VM."""
+
+    @property
+    def host(self) -> Host: ...
+
+    @property
+    def images(self) -> Images: ...
+
+    @property
+    def vm(self) -> Vm: ...
+
+
+def needed_by(work: Asking, paths: Iterable[str], tree: Tree, *, own_too: bool) -> str | None:
     """Who needs one of these images: another VM on this host or another image in their folders; None if nobody.
 
     `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that.
@@ -26,7 +39,7 @@ def needed_by(work: Work, paths: Iterable[str], tree: Tree, *, own_too: bool) ->
     return next(_clones(work, paths, identities, tree), None)
 
 
-def _under(work: Work, vm: VmFacts) -> Iterator[str]:
+def _under(work: Asking, vm: VmFacts) -> Iterator[str]:
     """The identity of every image that a VM's definitions lead to."""
     formats = {volume.path: volume.format for volume in vm.volumes}
     for named in vm.images:
@@ -38,7 +51,7 @@ def _under(work: Work, vm: VmFacts) -> Iterator[str]:
             continue  # its chain has a hole, so far as it leads it is counted
 
 
-def _clones(work: Work, paths: Iterable[str], identities: set[str], tree: Tree) -> Iterator[str]:
+def _clones(work: Asking, paths: Iterable[str], identities: set[str], tree: Tree) -> Iterator[str]:
     """Images beside these that stand on one of them and belong to no tree of ours: clones somebody made."""
     known = {work.images.identity(path) for path in tree.layers}
     for folder in sorted({path.rsplit("/", 1)[0] for path in paths}):

@@ -150,3 +150,18 @@ def test_small_files_come_whole_and_go(play_with: PlayWith) -> None:
     play.images.remove(folder)
     assert not play.images.exists(folder)
     assert play.images.listing(play.home()) == ()
+
+
+def test_a_layer_is_empty_until_something_is_written(play: Play) -> None:
+    """A layer that was only made holds nothing; one that a guest wrote to does, and so does what stands on nothing."""
+    path = f"{play.home()}/vda-{uuid4()}.qcow2"
+    play.images.create_layer(path, play.heads()["vda"], 64 << 20)
+    assert play.images.is_empty(path)
+    assert not play.images.is_empty(play.heads()["vda"].path)
+    assert not play.images.is_empty(f"{path}.gone")
+    play.images.remove(path)
+    play.cut_hot()
+    written = play.heads()["vda"].path
+    play.guest.tick()
+    play.cut_hot()
+    assert not play.images.is_empty(written)
