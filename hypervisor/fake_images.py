@@ -116,12 +116,9 @@ class FakeImages:
         """Whether nothing was ever written to it."""
         with self._machine.world() as world:
             image = world.files.get(path)
-            return (
-                image is not None
-                and image.kind == "image"
-                and image.backing is not None
-                and not image.content
-            )
+            if image is None or image.kind != "image" or image.backing is None:
+                return False
+            return not image.content and not image.internal
 
     def identity(self, path: str) -> str | None:
         """The path itself, or what it is another name of."""

@@ -86,7 +86,7 @@ def is_empty(path: str) -> bool:
     with open_image(path) as image:
         fixed = _FIXED.unpack(_at(image, 0, _FIXED.size))
         l1_entries, l1_at = fixed[7], fixed[8]
-        if not header.backing or header.internal_snapshots or l1_entries * 8 > _LONGEST_TABLE:
+        if not header.backing or header.internal or l1_entries * 8 > _LONGEST_TABLE:
             return False
         return not any(_at(image, l1_at, l1_entries * 8))
 

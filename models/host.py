@@ -41,6 +41,8 @@ class Rescan(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"))
+    #: Of this VM only; NULL means all that the host has.
+    vm_id: Mapped[UUID | None] = mapped_column(ForeignKey("vm.id"))
     state: Mapped[RescanState] = mapped_column(words(RescanState, "state"), default=RescanState.ASKED)
     #: Whether snapshots that no row knows are to be taken into the rows.
     adopt: Mapped[bool] = mapped_column(server_default="false")

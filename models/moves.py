@@ -37,6 +37,7 @@ from stillframe.events import EventType, Level
 from stillframe.states import (
     OVER,
     SNAPSHOT_MOVES,
+    VOLUME_SNAPSHOT_MOVES,
     JobState,
     SnapshotState,
     VolumeSnapshotState,
@@ -45,7 +46,7 @@ from stillframe.states import (
 
 Sql = Session | Connection
 
-#: Where Postgres says, after commit, the id of each job that does not go on by itself any more.
+#: Where Postgres says, after commit, the id of each job that does not go on by itself any more, and of each rescan that ended.
 OVER_CHANNEL = "stillframe_jobs"
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -126,15 +127,18 @@ def move_snapshot(
 def move_volume_snapshot(
     sql: Sql, volume_snapshot: UUID | None, to: VolumeSnapshotState, **values: Any
 ) -> None:
-    """Move a volume snapshot that is being made to `ready` or `error`; raises LostRace when it is not being made."""
+    """Move a volume snapshot; raises LostRace when it is in a state that does not lead there."""
+    allowed = sorted(old for old, moves in VOLUME_SNAPSHOT_MOVES.items() if to in moves)
     moved = sql.execute(
         update(VolumeSnapshot)
-        .where(VolumeSnapshot.id == volume_snapshot, VolumeSnapshot.state == VolumeSnapshotState.CREATING)
+        .where(VolumeSnapshot.id == volume_snapshot, VolumeSnapshot.state.in_(allowed))
         .values(state=to, **values)
         .returning(VolumeSnapshot.id)
     )
     if moved.one_or_none() is None:
-        raise LostRace(what=f"volume snapshot {volume_snapshot}", expected="creating", found="something else")
+        raise LostRace(
+            what=f"volume snapshot {volume_snapshot}", expected=" or ".join(allowed), found="another"
+        )
 
 
 def tell(

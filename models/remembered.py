@@ -153,3 +153,10 @@ class RowsOfVm:
         with transaction(self._engine) as session:
             output: Json | None = session.scalar(checks)
         return bool(output) and (output or {}).get("vm_state") == VmState.RUNNING
+
+
+def vms_elsewhere(engine: Engine, host: str) -> frozenset[UUID]:
+    """The VMs that live on other hosts."""
+    of = select(Vm.id).join(Host, Host.id == Vm.host_id).where(Host.name != host, ~Vm.gone)
+    with transaction(engine) as session:
+        return frozenset(session.scalars(of))

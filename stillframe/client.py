@@ -125,6 +125,13 @@ class Client:
         """A person's words on a snapshot."""
         return self._ask("POST", f"/v1/snapshots/{_part(snapshot_id)}/comments", json={"text": text})
 
+    def rescan_host(
+        self, name: str, *, vm: str | None = None, adopt: bool = False, repair: bool = False
+    ) -> Json:
+        """Asks for a look at a whole host, or at one VM of it; `rescan` tells what was found."""
+        wish = {"vm": vm, "adopt": adopt, "repair": repair}
+        return self._ask("POST", f"/v1/hosts/{_part(name)}/rescan", json=wish)
+
     # --- what there is ----------------------------------------------------------------------------
 
     def hosts(self, **filters: Any) -> Json:
@@ -134,6 +141,16 @@ class Client:
     def host(self, name: str) -> Json:
         """One host by its name."""
         return self._ask("GET", f"/v1/hosts/{_part(name)}")
+
+    def rescans(self, name: str, **filters: Any) -> Json:
+        """One page of a host's rescans, newest first."""
+        return self._list(f"/v1/hosts/{_part(name)}/rescans", filters)
+
+    def rescan(self, name: str, rescan_id: str, wait_s: float = 0) -> Json:
+        """One rescan; with `wait_s` (at most 60) the answer comes once it has ended or the time is over."""
+        wait = {"wait": f"{wait_s:.3f}s"} if wait_s >= 0.001 else {}
+        path = f"/v1/hosts/{_part(name)}/rescans/{_part(rescan_id)}"
+        return self._ask("GET", path, params=wait, timeout=wait_s + 30)
 
     def vms(self, **filters: Any) -> Json:
         """One page of VMs."""

@@ -385,6 +385,27 @@ class RescanNotFound(NotFound):
     remedy = "`stillframe host rescan HOST` begins one."
 
 
+class SnapshotLost(StillframeError):
+    """Nothing of snapshot "{snapshot}" was found on host {host}: its manifest is not in {folder}."""
+
+    code = "snapshot.lost"
+    remedy = "Bring that folder back and rescan with --adopt, or delete the snapshot."
+
+
+class DeletionUnfinished(StillframeError):
+    """The deletion of snapshot "{snapshot}" was begun and not ended: what it froze may have been written into."""
+
+    code = "snapshot.deletion_unfinished"
+    remedy = "Delete it again: the deletion goes on where it stood."
+
+
+class VolumeSnapshotLost(StillframeError):
+    """The image of volume snapshot "{volume}" was not found on host {host}: {path} is gone."""
+
+    code = "volume_snapshot.lost"
+    remedy = "Bring the file back and rescan with --adopt."
+
+
 # --- what the machine does not allow ---------------------------------------------------------------
 
 

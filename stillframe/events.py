@@ -33,6 +33,10 @@ class EventType(StrEnum):
     SNAPSHOT_ADOPTED = "snapshot.adopted"
     #: Its row says it is whole, and nothing of it is on the host.
     SNAPSHOT_LOST = "snapshot.lost"
+    #: Its image was found on a host, and no row knew of it.
+    VOLUME_ADOPTED = "volume.adopted"
+    #: Its row says it is whole, and its image is gone.
+    VOLUME_LOST = "volume.lost"
     VOLUME_EXTRACTED = "volume.extracted"
     VOLUME_CHECKSUMMED = "volume.checksummed"
     COMMENT_ADDED = "comment.added"
@@ -43,6 +47,8 @@ class EventType(StrEnum):
     VM_SEEN = "vm.seen"
     VM_CHANGED = "vm.changed"
     VM_GONE = "vm.gone"
+    #: Something of it is not as it should be, and was not put right.
+    VM_DRIFTED = "vm.drifted"
     #: What a dead worker, a dead libvirtd or a full disk had left of it was put right.
     VM_MENDED = "vm.mended"
     #: The watchdog ended a freeze that Stillframe had begun.

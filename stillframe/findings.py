@@ -28,6 +28,7 @@ class Kind(StrEnum):
     LAYER_ORPHAN = "layer.orphan"
     LAYER_HIDDEN = "layer.hidden"
     FOREIGN_SNAPSHOT = "foreign.snapshot"
+    HOME_LEFT = "home.left"
 
 
 class Repair(StrEnum):
@@ -44,7 +45,7 @@ class Repair(StrEnum):
 
 
 #: Worth knowing, and as it should be.
-NOTES = frozenset({Kind.LAYER_HIDDEN, Kind.FOREIGN_SNAPSHOT})
+NOTES = frozenset({Kind.LAYER_HIDDEN, Kind.FOREIGN_SNAPSHOT, Kind.HOME_LEFT})
 
 #: What a person does about it, where no rescan can.
 REMEDY = {
@@ -68,6 +69,7 @@ REMEDY = {
     Kind.LAYER_ORPHAN: "It may be a disk that somebody put aside. Remove it if nobody needs it.",
     Kind.LAYER_HIDDEN: "Nothing: it is needed.",
     Kind.FOREIGN_SNAPSHOT: "Nothing: the tool that made it looks after it.",
+    Kind.HOME_LEFT: "Define that VM again to use its snapshots, or remove the folder if nobody needs it.",
 }
 
 

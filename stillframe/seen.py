@@ -1,5 +1,6 @@
 """What a worker saw on its host, in plain values: the host holds the truth of disks, and rows are made from these."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 from uuid import UUID
@@ -99,3 +100,34 @@ class HostSeen:
     cpus: int
     memory_bytes: int
     vms: tuple[VmSeen, ...]
+
+
+@dataclass(frozen=True)
+class SnapshotSeen:
+    """A snapshot as its manifest says. Not `whole`: its deletion was begun."""
+
+    id: UUID
+    folder: str
+    whole: bool
+    type: str
+    consistency: str | None
+    #: None without RAM.
+    memory_bytes: int | None
+    #: name, display_name, description, tags, created_at, as they were at its creation.
+    words: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VolumeSnapshotSeen:
+    """An extracted volume as the file beside its image says."""
+
+    id: UUID
+    snapshot: UUID
+    path: str
+    format: str
+    virtual_bytes: int
+    size_bytes: int
+    sha256: str | None
+    name: str | None
+    target: str
+    created_at: str | None

@@ -35,7 +35,7 @@ class SnapshotState(StrEnum):
     REVERTING = "reverting"
     DELETING = "deleting"
     DELETED = "deleted"
-    #: Its creation failed; blocks nothing, counts for no limit, can always be deleted.
+    #: Its creation failed, or a rescan found that nothing is left of it; blocks nothing, counts for no limit, can be deleted.
     ERROR = "error"
 
 
@@ -105,11 +105,18 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
 
 SNAPSHOT_MOVES: dict[SnapshotState, frozenset[SnapshotState]] = {
     SnapshotState.CREATING: frozenset({SnapshotState.READY, SnapshotState.ERROR}),
-    SnapshotState.READY: frozenset({SnapshotState.REVERTING, SnapshotState.DELETING}),
+    SnapshotState.READY: frozenset({SnapshotState.REVERTING, SnapshotState.DELETING, SnapshotState.ERROR}),
     SnapshotState.REVERTING: frozenset({SnapshotState.READY}),
     SnapshotState.DELETING: frozenset({SnapshotState.DELETED, SnapshotState.READY, SnapshotState.ERROR}),
-    SnapshotState.ERROR: frozenset({SnapshotState.DELETING}),
+    SnapshotState.ERROR: frozenset({SnapshotState.DELETING, SnapshotState.READY}),
     SnapshotState.DELETED: frozenset(),
+}
+
+VOLUME_SNAPSHOT_MOVES: dict[VolumeSnapshotState, frozenset[VolumeSnapshotState]] = {
+    VolumeSnapshotState.CREATING: frozenset({VolumeSnapshotState.READY, VolumeSnapshotState.ERROR}),
+    VolumeSnapshotState.READY: frozenset({VolumeSnapshotState.ERROR, VolumeSnapshotState.DELETED}),
+    VolumeSnapshotState.ERROR: frozenset({VolumeSnapshotState.READY, VolumeSnapshotState.DELETED}),
+    VolumeSnapshotState.DELETED: frozenset(),
 }
 
 #: A job in one of these has ended and never changes again (`stuck` has not ended: a person decides).

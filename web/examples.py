@@ -226,6 +226,38 @@ COMMENT: Json = {
     "created_at": "2026-11-23T05:42:00Z",
 }
 
+RESCAN: Json = {
+    "id": "01a206ed-52aa-7b3f-8a21-91d84f7c1d02",
+    "host": "hv1",
+    "host_alive": True,
+    "host_seen_at": "2026-11-23T05:50:00Z",
+    "vm": None,
+    "state": "done",
+    "adopt": False,
+    "repair": True,
+    "findings": [
+        {
+            "kind": "layer.orphan",
+            "vm": _VM["name"],
+            "vm_id": _VM["id"],
+            "subject": f"{_FOLDER}/{_VM['id']}/vda-{_JOB}.qcow2",
+            "detail": "It is of a job that came to nothing, and nothing was ever written to it.",
+            "remedy": "",
+            "bytes": 200704,
+            "repair": "itself",
+            "repaired": True,
+            "done": "removed",
+            "drift": False,
+        }
+    ],
+    "requested_by": "admin",
+    "created_at": "2026-11-23T05:50:01Z",
+    "started_at": "2026-11-23T05:50:01.412Z",
+    "finished_at": "2026-11-23T05:50:01.690Z",
+    "error": None,
+}
+
+WISH_RESCAN: Json = {"adopt": False, "repair": True}
 WISH_SNAPSHOT: Json = {
     "type": "hot",
     "name": "before-patch",

@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 
 class Bell:
-    """Rings for each job that has ended. Lives in the event loop it was started in."""
+    """Rings for each job and each rescan that has ended. Lives in the event loop it was started in."""
 
     def __init__(self, engine: Engine) -> None:
         self._waiting: dict[UUID, set[asyncio.Event]] = {}

@@ -13,6 +13,7 @@ from models.queries.paging import Wanted
 from stillframe.errors import (
     JobNotFound,
     NotFound,
+    RescanNotFound,
     SnapshotNotFound,
     VolumeSnapshotNotFound,
 )
@@ -168,6 +169,16 @@ class WishComment(Wish):
     text: Annotated[Words, Field(min_length=1, max_length=10_000)]
 
 
+class WishRescan(Wish):
+    """What a look at a host may change. With neither it changes nothing."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_RESCAN))
+
+    vm: Annotated[Words, Field(max_length=255)] | None = None
+    adopt: bool = False
+    repair: bool = False
+
+
 def wanted(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[
@@ -196,6 +207,11 @@ def volume_id(text: str) -> UUID:
 def job_id(text: str) -> UUID:
     """The id in a path; what is no id is no job either."""
     return _id(text, JobNotFound(job=text[:80]))
+
+
+def rescan_id(text: str, host: str) -> UUID:
+    """The id in a path; what is no id is no rescan either."""
+    return _id(text, RescanNotFound(rescan=text[:80], host=host[:80]))
 
 
 def _id(text: str, otherwise: NotFound) -> UUID:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host
 from models.journal import Journal
-from models.machine import heartbeat, record_host
+from models.machine import heartbeat
 from models.session import DatabaseAway, make_engine, transaction
 from stillframe.errors import HostLost, StillframeError
 from stillframe.settings import Settings
@@ -26,7 +26,8 @@ from tasks.broker import BrokerAway
 from tasks.publish import Publisher
 from workers import identity
 from workers.checksums import Checksums
-from workers.reading import read_host
+from workers.inventory import take_inventory
+from workers.rescans import Rescans
 from workers.watch_folder import WatchFolder
 from workers.watching import Ear
 
@@ -94,11 +95,7 @@ class Keeper:
 
     def look(self) -> None:
         """Reads the whole host and makes its rows true."""
-        with transaction(self.engine) as session:
-            before = heartbeat(session, self.settings.host)
-        seen = read_host(self.host, self.settings.block_layers_folder)
-        with transaction(self.engine) as session:
-            record_host(session, seen, before)
+        take_inventory(self.engine, self.host, self.settings)
         self._looked_at = time.monotonic()
 
     def _changed(self, within_s: float) -> bool:
@@ -123,12 +120,17 @@ def main() -> int:
     """Runs the keeper of this host until it is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_env()
-    engine = make_engine(settings.database_url, pool_size=2, name=f"stillframe keeper {settings.host}")
-    host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
+    engine = make_engine(settings.database_url, pool_size=3, name=f"stillframe keeper {settings.host}")
+    host = _libvirt(settings)
     Checksums(engine, host.images, settings.host).begin()
+    Rescans(settings, engine, lambda: _libvirt(settings)).begin()
     publisher = Publisher(engine, make_app(settings.broker_url))
     Keeper(settings, engine, host, lambda: publisher.all_owed(host=settings.host)).run()
     return 0
+
+
+def _libvirt(settings: Settings) -> LibvirtHost:
+    return LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
 
 
 if __name__ == "__main__":

@@ -259,6 +259,13 @@ def _event(verbs: "Verbs") -> None:
 
 def _host(verbs: "Verbs") -> None:
     _listed(_verb(verbs, "list", "hosts.show_list", "list hypervisors"))
+    rescan = _verb(
+        verbs, "rescan", "rescans.rescan", "compare the rows with what is on a host, and wait", changes=True
+    )
+    rescan.add_argument("host", metavar="HOST")
+    rescan.add_argument("--vm", help="this VM only")
+    rescan.add_argument("--adopt", action="store_true", help="take in snapshots that no row knows")
+    rescan.add_argument("--repair", action="store_true", help="put right what is safe to put right")
 
 
 NOUNS = {

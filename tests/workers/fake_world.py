@@ -161,6 +161,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     journal: MemoryJournal = field(init=False)
     outputs: dict[str, Output] = field(default_factory=dict)
+    #: What people call the snapshot.
+    name: str = "s"
     #: What rows would say of the VM's other snapshots.
     known: dict[UUID, str] = field(init=False)
 
@@ -189,7 +191,7 @@ class Job:
             vm=host.vm(self.world.guest.uuid),
             snapshot=self.snapshot,
             volume_snapshot=self.volume_snapshot,
-            words={"name": "s", "created_at": datetime.now(UTC).isoformat()},
+            words={"name": self.name, "created_at": datetime.now(UTC).isoformat()},
             folder=self.folder,
             outputs=dict(self.journal.outputs),
             pulse=self.progress,
@@ -251,7 +253,9 @@ class World:
     def create(self, name: str, kind: str | None = None, **words: Any) -> Job:
         """A create job."""
         self.ids[name] = uuid4()
-        return self.job(CreateSnapshot(vm="vm1", type=kind, **words), self.ids[name])  # type: ignore[arg-type]
+        job = self.job(CreateSnapshot(vm="vm1", type=kind, **words), self.ids[name])  # type: ignore[arg-type]
+        job.name = name
+        return job
 
     def revert(self, name: str, after: str = "keep") -> Job:
         """A revert job."""

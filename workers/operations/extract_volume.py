@@ -1,6 +1,7 @@
 """Extract: a standalone image of one volume out of a snapshot's frozen layer, while the VM goes on."""
 
 import json
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
@@ -57,7 +58,16 @@ def sum_up(work: Work) -> Output:
         "size_bytes": size,
         "sha256": work.images.sha256(found["path"], work.pulse) if small else None,
     }
-    identity = {"schema": 1, "id": str(work.volume_snapshot), "snapshot": str(work.snapshot)}
+    operation = cast(ExtractVolume, work.operation)
+    identity = {
+        "schema": 1,
+        "id": str(work.volume_snapshot),
+        "snapshot": str(work.snapshot),
+        "vm": str(work.vm.uuid),
+        "name": operation.name,
+        "target": operation.target,
+        "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
     work.images.write_text(manifest_of(found["path"]), json.dumps(identity | facts))
     return facts
 

@@ -1,6 +1,5 @@
 """Where the VM's volumes stand, and the layers that nothing stands on any more."""
 
-import json
 from collections.abc import Iterator
 
 from stillframe.errors import HypervisorFailed
@@ -10,13 +9,13 @@ from stillframe.names import is_in_home
 from stillframe.rules import ALIVE
 from workers.guard import needed_by
 from workers.reading import usable
-from workers.reconcile.look import Act, Found, Look, id_in
+from workers.reconcile.look import Act, Found, Look, id_in, json_in
 
 
 def heads(look: Look) -> Iterator[Found]:
     """What the VM writes to, live and by its definition."""
     if error := look.drift:
-        yield look.found(Kind.HEAD_DRIFTED, error.context["target"], error.detail)
+        yield look.found(Kind.HEAD_DRIFTED, error.context.get("target", look.facts.name), error.detail)
     if look.facts.state not in ALIVE or look.unfinished:
         return
     by_definition = {disk.target: disk.path for disk in look.vm.disks_of(look.vm.definition())}
@@ -30,8 +29,14 @@ def heads(look: Look) -> Iterator[Found]:
 def half_merged(look: Look) -> Iterator[Found]:
     """Layers that a merge was writing into when it was cut short."""
     for path in look.in_homes:
-        if path.endswith(".merging.json") and id_in(path) not in look.busy:
-            yield look.found(Kind.LAYER_HALF_MERGED, path, f"{_base(look, path)} is half merged.")
+        if not path.endswith(".merging.json"):
+            continue
+        mark = json_in(look.images, path)
+        over = mark.get("whole") or not look.images.exists(str(mark.get("top", "")))
+        if over or id_in(str(mark.get("job", ""))) in look.busy:
+            continue
+        detail = f"A merge was stopped in it: without {mark.get('top')} on top it reads as something that never was."
+        yield look.found(Kind.LAYER_HALF_MERGED, mark.get("base", path), detail)
 
 
 def layers(look: Look) -> Iterator[Found]:
@@ -83,11 +88,3 @@ def _unlink(look: Look, path: str) -> Act:
         return "removed"
 
     return act
-
-
-def _base(look: Look, mark: str) -> str:
-    try:
-        said = json.loads(look.images.read_text(mark) or "{}")
-        return str(said.get("base", mark))
-    except (ValueError, AttributeError):
-        return mark

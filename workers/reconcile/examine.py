@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator
 from stillframe.errors import HostLost, LostLease, StillframeError
 from stillframe.findings import Finding, Kind, Repair
 from stillframe.states import HELD
-from workers.reading import usable
 from workers.reconcile import chains, parts, snapshots, standing, volumes
 from workers.reconcile.look import Found, Look, words
 
@@ -77,14 +76,7 @@ def _carefully(look: Look, examiner: Examiner) -> list[Found]:
 
 def _foreign(look: Look) -> Iterator[Found]:
     """Snapshots of others: libvirt's own, and those inside images."""
-    for name in look.facts.foreign_snapshots:
-        yield look.found(Kind.FOREIGN_SNAPSHOT, name, "A snapshot of libvirt's own, made by another tool.")
-    for volume in usable(look.facts):
-        try:
-            image = look.images.facts(volume.path, volume.format)
-        except StillframeError:
-            continue
-        for name in image.internal_snapshots if image else ():
-            if name not in look.facts.foreign_snapshots:
-                detail = f"A snapshot inside {volume.path}, which libvirt does not know."
-                yield look.found(Kind.FOREIGN_SNAPSHOT, name, detail)
+    for one in look.facts.foreign_snapshots:
+        known = "" if one.known_to_libvirt else ", which libvirt does not know"
+        detail = f"Made by another tool ({one.kind}){known}."
+        yield look.found(Kind.FOREIGN_SNAPSHOT, one.name, detail)

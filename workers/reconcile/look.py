@@ -1,14 +1,16 @@
 """One look at one VM: the machine, the rows, and what the two say when they are asked once."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host, Images, Vm, VmFacts
 from models.remembered import JobKnown, Rows, SnapshotKnown
-from stillframe.errors import StillframeError, VmDrifted
+from stillframe.errors import LayerHalfMerged, StillframeError, VmDrifted
 from stillframe.findings import REMEDY, Finding, Kind, Repair
 from stillframe.layers import Tree
 from stillframe.names import is_in_home
@@ -126,14 +128,14 @@ class Look:
         return frozenset(path for path in over if self.images.is_empty(path))
 
     @cached_property
-    def drift(self) -> VmDrifted | None:
+    def drift(self) -> StillframeError | None:
         """Why its heads are not where they should be, if so. What unfinished and failed jobs have put on them is theirs."""
         ours = {path for path in self.tree.layers if id_in(path) in self.busy and self.tree.is_idle(path)}
         left_out = ours | self.came_to_nothing
         layers = {path: layer for path, layer in self.tree.layers.items() if path not in left_out}
         try:
             check_heads(replace(self.tree, layers=layers), self.facts)
-        except VmDrifted as error:
+        except (VmDrifted, LayerHalfMerged) as error:
             return error
         return None
 
@@ -166,6 +168,15 @@ def id_in(path: str) -> UUID | None:
     """The id that the name of a file of ours is made of."""
     found = _ID.search(path.rsplit("/", 1)[-1])
     return UUID(found[0]) if found else None
+
+
+def json_in(images: Images, path: str) -> dict[str, Any]:
+    """What a small file of ours says; nothing if it cannot be understood."""
+    try:
+        said = json.loads(images.read_text(path) or "{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def remove(images: Images, path: str) -> Act:

@@ -1,6 +1,5 @@
 """Volume snapshots: rows without an image, and images without a row."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 from models.remembered import VolumeKnown
 from stillframe.findings import Kind, Repair
 from stillframe.states import VolumeSnapshotState
-from workers.reconcile.look import Found, Look, id_in, remove
+from workers.reconcile.look import Found, Look, id_in, json_in, remove
 
 
 def folders_of(look: Look) -> list[str]:
@@ -37,7 +36,11 @@ def examine(look: Look) -> Iterator[Found]:
                 repair=Repair.ITSELF,
                 act=remove(look.images, path),
             )
-        elif path.endswith(".json") and id_ not in rows and belongs(look, said := read(look, path)):
+        elif (
+            path.endswith(".json")
+            and _is_unknown(rows.get(id_))
+            and belongs(look, said := json_in(look.images, path))
+        ):
             detail = f'No row knows volume snapshot "{said.get("name") or id_}" of {said.get("target", "a volume")}.'
             image = path.removesuffix(".json") + ".qcow2"
             if look.images.exists(image):
@@ -45,23 +48,20 @@ def examine(look: Look) -> Iterator[Found]:
                 yield look.found(Kind.VOLUME_SNAPSHOT_UNKNOWN, image, detail, size=size, repair=Repair.ADOPT)
 
 
-def read(look: Look, path: str) -> dict[str, Any]:
-    """What the file beside an image says; nothing if it cannot be understood."""
-    try:
-        said = json.loads(look.images.read_text(path) or "{}")
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
 def belongs(look: Look, said: dict[str, Any]) -> bool:
     """Whether an image was extracted out of this VM: one that does not say belongs to the VM of its snapshot."""
     if "vm" in said:
         return bool(said["vm"] == str(look.facts.uuid))
     try:
-        return UUID(str(said.get("snapshot"))) in look.snapshots
+        snapshot = UUID(str(said.get("snapshot")))
+        return snapshot in look.manifests or snapshot in look.snapshots
     except ValueError:
         return False
+
+
+def _is_unknown(row: VolumeKnown | None) -> bool:
+    """No row, or one that says that its image is lost."""
+    return row is None or (row.state is VolumeSnapshotState.ERROR and row.path is not None)
 
 
 def _is_lost(look: Look, row: VolumeKnown) -> bool:

@@ -24,6 +24,7 @@ ALTER TABLE host
 CREATE TABLE rescan (
     id uuid NOT NULL CONSTRAINT pk_rescan PRIMARY KEY,
     host_id uuid NOT NULL CONSTRAINT fk_rescan_host_id REFERENCES host (id),
+    vm_id uuid CONSTRAINT fk_rescan_vm_id REFERENCES vm (id),
     state varchar(16) NOT NULL CONSTRAINT ck_rescan_state CHECK (state IN ('asked', 'running', 'done', 'failed')),
     adopt boolean NOT NULL DEFAULT false,
     repair boolean NOT NULL DEFAULT false,

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from hypervisor import fake_foreign
 from hypervisor.fake_world import FakeJob
 from hypervisor.port import Source
 from models.remembered import JobKnown, SnapshotKnown
@@ -169,7 +170,7 @@ def test_a_snapshot_that_no_row_knows_is_to_be_adopted(site: Site) -> None:
     found = site.only(Kind.SNAPSHOT_UNKNOWN)
     assert found.repair is Repair.ADOPT
     assert found.subject == str(site.world.ids["s2"])
-    assert '"s" (hot)' in found.detail
+    assert '"s2" (hot)' in found.detail
     site.rows.of_snapshots[site.world.ids["s2"]] = row
     site.is_well()
 
@@ -192,6 +193,18 @@ def test_a_half_deleted_snapshot_is_told(site: Site) -> None:
     site.rows.of_snapshots[manifest.id] = SnapshotKnown("s", SnapshotState.ERROR, manifest.folder)
     found = site.only(Kind.SNAPSHOT_DELETING, ALL)
     assert "Delete it again" in found.remedy
+
+
+def test_a_merge_that_was_stopped_is_told(site: Site) -> None:
+    """The mark beside the top says what was merged into what; a job that goes on with it is not disturbed."""
+    tree = site.world.tree()
+    top, job = tree.heads["vda"], uuid4()
+    mark = {"base": tree.layers[top].backing, "top": top, "job": str(job), "whole": False}
+    site.images.write_text(f"{top}.merging.json", json.dumps(mark))
+    found = next(one for one in site.look(ALL) if one.kind is Kind.LAYER_HALF_MERGED)
+    assert found.subject == tree.layers[top].backing
+    site.rows.left[job] = JobKnown("delete_snapshot", JobState.STUCK)
+    assert Kind.LAYER_HALF_MERGED not in {one.kind for one in site.look(ALL)}
 
 
 @pytest.mark.parametrize("where", ["layer", "manifest", "copy"])
@@ -337,13 +350,17 @@ def test_a_volume_snapshot_that_no_row_knows(site: Site) -> None:
     assert str(id_) in found.subject
 
 
-def test_snapshots_of_others_are_listed(site: Site) -> None:
+def test_snapshots_of_others_are_listed() -> None:
     """Those of virsh, and those inside an image that libvirt does not know: no drift."""
+    site = Site()
     with site.world.machine.world() as inside:
-        inside.files[site.world.tree().heads["vda"]].internal_snapshots.append("inner")
-        inside.vms[str(site.guest.uuid)].foreign_snapshots.append("by-virsh")
+        row = inside.vms[str(site.guest.uuid)]
+        for name in ("by-virsh", "forgotten"):
+            fake_foreign.take_internal(inside, row, name)
+        fake_foreign.forget(row, "forgotten")
     found = [one for one in site.look(ALL) if one.kind is Kind.FOREIGN_SNAPSHOT]
-    assert [one.subject for one in found] == ["by-virsh", "inner"]
+    assert [one.subject for one in found] == ["by-virsh", "forgotten"]
+    assert "libvirt does not know" in found[1].detail
     site.is_well()
 
 

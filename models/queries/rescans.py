@@ -1,0 +1,55 @@
+"""Lists and details of rescans."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from models.base import Json
+from models.host import Host, Rescan
+from models.queries.find import host_id
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.vm import Vm
+from stillframe.errors import RescanNotFound
+
+NEWEST = Order("created_at", Rescan.created_at.expression, Rescan.id.expression, True, instant)
+
+
+def rescans(connection: Connection, host: str, wanted: Wanted, fresh: timedelta) -> Json:
+    """Those of a host, newest first, with their findings; raises HostNotFound."""
+    statement = _rescans(fresh).where(Rescan.host_id == host_id(connection, host))
+    return page(connection, statement, NEWEST, wanted, _items)
+
+
+def rescan(connection: Connection, host: str, id_: UUID, fresh: timedelta) -> Json:
+    """One of a host; raises HostNotFound or RescanNotFound."""
+    of = _rescans(fresh).where(Rescan.host_id == host_id(connection, host), Rescan.id == id_)
+    rows = connection.execute(of).all()
+    if not rows:
+        raise RescanNotFound(rescan=id_, host=host)
+    return _items(connection, rows)[0]
+
+
+def _rescans(fresh: timedelta) -> AnySelect:
+    return (
+        select(
+            *(Rescan.id, Rescan.state, Rescan.adopt, Rescan.repair, Rescan.requested_by, Rescan.findings),
+            *(Rescan.error, Rescan.created_at, Rescan.started_at, Rescan.finished_at, Rescan.vm_id),
+            *(Vm.name.label("vm_name"), Host.name.label("host"), Host.last_seen_at.label("host_seen_at")),
+            (Host.last_seen_at > func.now() - fresh).label("host_alive"),
+        )
+        .join(Host, Host.id == Rescan.host_id)
+        .outerjoin(Vm, Vm.id == Rescan.vm_id)
+    )
+
+
+def _items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [
+        {
+            **row._mapping,
+            "vm": {"id": row.vm_id, "name": row.vm_name} if row.vm_id else None,
+            "findings": row.findings["findings"] if row.findings is not None else None,
+        }
+        for row in rows
+    ]

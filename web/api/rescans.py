@@ -1,0 +1,89 @@
+"""Looks at a whole host: asked for, waited for, and what they found."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.concurrency import run_in_threadpool
+
+from models.queries import rescans as rows
+from models.queries.paging import Wanted
+from models.rescans import ask
+from models.session import transaction
+from stillframe.errors import HostNotFound, RescanNotFound, VmNotFound
+from stillframe.states import RescanState
+from web.auth import ActorOf
+from web.described import BODY, CHANGE, PAGES, keyed
+from web.house import House, HouseOf
+from web.shapes import Json, Page, Rescan
+from web.wishes import Wait, WishRescan, rescan_id, wait_s, wanted
+
+router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
+
+NO_HOST = HostNotFound(host="hv9")
+NO_RESCAN = RescanNotFound(rescan="01a206ed", host="hv1")
+_OVER = {RescanState.DONE, RescanState.FAILED}
+_LOCATION = {
+    "description": "The rescan",
+    "schema": {"type": "string", "examples": ["/v1/hosts/hv1/rescans/01a206ed-52aa-..."]},
+}
+
+
+@router.post(
+    "/{name}/rescan",
+    summary="Compare the rows with what is on a host",
+    response_model=Rescan,
+    status_code=202,
+    response_description="The rescan; `Location` is where it is to be looked at.",
+    responses={
+        202: {"model": Rescan, "headers": {"Location": _LOCATION}},
+        **keyed(*CHANGE, *BODY, NO_HOST, VmNotFound(vm="web9")),
+    },
+)
+def rescan_host(
+    *, house: HouseOf, actor: ActorOf, name: str, response: Response, wish: WishRescan | None = None
+) -> Any:
+    """Looks at every VM of a host: what is frozen or paused, its chains, snapshots and files that nobody needs.
+
+    With `adopt` snapshots that no row knows become rows; with `repair` what is safe to put right is put right.
+    """
+    wish = wish or WishRescan()
+    with transaction(house.engine) as session:
+        id_ = ask(session, name, wish.vm, actor.name, adopt=wish.adopt, repair=wish.repair)
+    response.headers["Location"] = f"/v1/hosts/{name}/rescans/{id_}"
+    return _look(house, name, id_)
+
+
+@router.get(
+    "/{name}/rescans",
+    summary="List the rescans of a host",
+    response_model=Page[Rescan],
+    responses=keyed(*PAGES, NO_HOST),
+)
+def list_rescans(*, house: HouseOf, name: str, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
+    """Newest first."""
+    with house.reads.connect() as connection:
+        return rows.rescans(connection, name, wanted, house.fresh)
+
+
+@router.get(
+    "/{name}/rescans/{rescan}",
+    summary="Show a rescan, or wait for its end",
+    response_model=Rescan,
+    responses=keyed(NO_HOST, NO_RESCAN),
+)
+async def show_rescan(*, house: HouseOf, name: str, rescan: str, wait: Wait = None) -> Any:
+    """One rescan with its findings. With `wait` the answer comes once it has ended, or the time is over."""
+    id_ = rescan_id(rescan, name)
+
+    async def look() -> Json:
+        return await run_in_threadpool(_look, house, name, id_)
+
+    if not wait:
+        return await look()
+    return await house.bell.wait(id_, look, lambda found: found["state"] in _OVER, wait_s(wait))
+
+
+def _look(house: House, name: str, id_: UUID) -> Json:
+    with house.reads.connect() as connection:
+        return rows.rescan(connection, name, id_, house.fresh)
