@@ -14,8 +14,9 @@ from stillframe.errors import HostNotFound, RescanNotFound, VmNotFound
 from stillframe.states import RescanState
 from web.auth import ActorOf
 from web.described import BODY, CHANGE, PAGES, keyed
+from web.found import Rescan
 from web.house import House, HouseOf
-from web.shapes import Json, Page, Rescan
+from web.shapes import Json, Page
 from web.wishes import Wait, WishRescan, rescan_id, wait_s, wanted
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
