@@ -60,6 +60,7 @@ def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
         vm_state=VmState.GONE if vm.gone else vm.state,
         host=_host_name(session, vm),
         deletion=_deletion_asked(session, snapshot.id),
+        cannot=(snapshot.foreign or {}).get("cannot", {}),
     )
 
 

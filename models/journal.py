@@ -200,6 +200,7 @@ class Journal:
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, snapshot),
+            foreign=snapshot.foreign,
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
             spent_s=float(job.spent_s),

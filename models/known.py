@@ -10,16 +10,20 @@ from sqlalchemy.orm import Session
 
 from models.snapshot import Snapshot, SnapshotLayer
 from models.vm import Layer, Volume
-from stillframe.states import SnapshotState
+from stillframe.states import SnapshotOrigin, SnapshotState
 
 
 @dataclass
 class Known:
-    """The rows of one VM: volumes by target, layers by path, snapshots that are not deleted, and what these froze."""
+    """The rows of one VM: volumes by target, layers by path, snapshots that are not deleted, and what these froze.
+
+    `foreign` are the snapshots that other tools made; they are not among `snapshots`.
+    """
 
     volumes: dict[str, Volume] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)
     snapshots: dict[UUID, Snapshot] = field(default_factory=dict)
+    foreign: dict[UUID, Snapshot] = field(default_factory=dict)
     frozen: dict[tuple[UUID, str], SnapshotLayer] = field(default_factory=dict)
 
 
@@ -32,7 +36,9 @@ def read_known(session: Session, vms: Collection[UUID]) -> dict[UUID, Known]:
         known[layer.vm_id].layers[layer.path] = layer
     alive = (Snapshot.vm_id.in_(vms), Snapshot.state != SnapshotState.DELETED)
     for snapshot in session.scalars(select(Snapshot).where(*alive).execution_options(populate_existing=True)):
-        known[snapshot.vm_id].snapshots[snapshot.id] = snapshot
+        of_vm = known[snapshot.vm_id]
+        rows = of_vm.foreign if snapshot.origin is SnapshotOrigin.FOREIGN else of_vm.snapshots
+        rows[snapshot.id] = snapshot
     frozen = session.execute(
         select(Snapshot.vm_id, SnapshotLayer)
         .join(Snapshot, Snapshot.id == SnapshotLayer.snapshot_id)

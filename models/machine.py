@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.follow import move_vm
+from models.foreign import record_foreign
 from models.host import Host
 from models.ids import new_id
 from models.known import Known, read_known
@@ -170,6 +171,8 @@ def _record_one(session: Session, host: UUID, row: Vm | None, seen: VmSeen, know
     changes |= _record_volumes(session, seen, known.volumes)
     if row is not None and changes:
         _tell(session, host, seen, EventType.VM_CHANGED, changes)
+    if seen.foreign is not None:
+        record_foreign(session, host, row.account_id if row else None, seen, known)
     if seen.tree is not None:
         record_tree(session, seen.uuid, seen.tree, known)
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.follow import follow
+from models.foreign import is_still_there
 from models.host import Host
 from models.job import Job, Step
 from models.machine import lock_vm, mark_gone, record_vm
@@ -228,7 +229,7 @@ def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
     if (seen is None or seen.tree is None) and not _is_past_return(session, end):
         release_snapshot(session, end.snapshot_id)
-    elif seen and seen.tree and end.snapshot_id in seen.tree.frozen:
+    elif seen and (_is_frozen(end, seen) or is_still_there(session, _snapshot(end), seen)):
         spoiled = session.scalars(select(Snapshot.error).where(Snapshot.id == end.snapshot_id)).one()
         move_snapshot(session, _snapshot(end), SnapshotState.ERROR if spoiled else SnapshotState.READY)
     else:
@@ -248,6 +249,10 @@ _FAILED = {
     "delete_snapshot": _not_deleted,
     "extract_volume": _not_made,
 }
+
+
+def _is_frozen(end: End, seen: VmSeen) -> bool:
+    return seen.tree is not None and end.snapshot_id in seen.tree.frozen
 
 
 def _is_past_return(session: Session, end: End) -> bool:

@@ -469,10 +469,10 @@ class ManifestMissing(Refused):
 
 
 class ForeignSnapshots(Refused):
-    """VM "{vm}" has snapshots made by others ({names}), which this would break."""
+    """VM "{vm}" has snapshots made by others ({names}): theirs and those of Stillframe would break each other."""
 
     code = "vm.foreign_snapshots"
-    remedy = "Delete them first (`virsh snapshot-delete`), and ask again."
+    remedy = "Delete them first (`virsh snapshot-delete`; internal ones also by `stillframe snapshot delete`), and ask again."
 
 
 class VmHeld(NotNow):
@@ -537,7 +537,7 @@ class ForeignInternalSnapshots(Refused):
     """VM "{vm}" has internal snapshots made by others ({names}), which new layers would break."""
 
     code = "vm.foreign_internal_snapshots"
-    remedy = "Delete them (`virsh snapshot-delete`) first."
+    remedy = "Delete them first (`stillframe snapshot delete`, `virsh snapshot-delete`), and ask again."
 
 
 class QemuImgFailed(HypervisorFailed):

@@ -29,6 +29,8 @@ class EventType(StrEnum):
     SNAPSHOT_DELETED = "snapshot.deleted"
     SNAPSHOT_FAILED = "snapshot.failed"
     SNAPSHOT_EDITED = "snapshot.edited"
+    #: Another tool made it, and it was seen on a host.
+    SNAPSHOT_FOUND = "snapshot.found"
     #: Its manifest was found on a host, and no row knew of it.
     SNAPSHOT_ADOPTED = "snapshot.adopted"
     #: Its row says it is whole, and nothing of it is on the host.

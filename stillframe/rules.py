@@ -3,8 +3,8 @@
 Pure, so that the Producer can ask it inside its transaction and the API can ask it for every snapshot of a list.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from stillframe.errors import (
     AfterNotForMemory,
     ColdNeedsStopped,
     DeletionAsked,
+    ForeignCannot,
     HotNeedsRunning,
     MemoryNeedsRunning,
     SnapshotNotReady,
@@ -40,6 +41,8 @@ class SnapshotFacts:
     host: str
     #: The unfinished job that is to delete it.
     deletion: UUID | None = None
+    #: Of one that another tool made: why it cannot be used, by action.
+    cannot: Mapping[str, str] = field(default_factory=dict)
 
 
 def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotType:
@@ -58,6 +61,7 @@ def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotTy
 def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
     """Whether the VM can be brought back to this snapshot; `after` as the request has it."""
     _check_stays(facts)
+    _check_usable(facts, "revert")
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
     if facts.type is SnapshotType.MEMORY and after != "keep":
@@ -68,6 +72,7 @@ def check_delete(facts: SnapshotFacts) -> None:
     """Whether it can be deleted: one whose creation failed always, and one that is being reverted to, afterwards."""
     if facts.deletion is not None or facts.state is not SnapshotState.ERROR:
         _check_stays(facts)
+    _check_usable(facts, "delete")
     if facts.state not in DELETABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
@@ -75,6 +80,7 @@ def check_delete(facts: SnapshotFacts) -> None:
 def check_extract(facts: SnapshotFacts) -> None:
     """Whether one of its volumes can be made a standalone image."""
     _check_stays(facts)
+    _check_usable(facts, "extract")
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
@@ -85,6 +91,12 @@ def _check_stays(facts: SnapshotFacts) -> None:
         raise VmGone(vm=facts.vm, host=facts.host)
     if facts.deletion is not None:
         raise DeletionAsked(snapshot=facts.name, job=facts.deletion)
+
+
+def _check_usable(facts: SnapshotFacts, action: str) -> None:
+    """What another tool made can be used as far as its worker has seen that it can."""
+    if why := facts.cannot.get(action):
+        raise ForeignCannot(snapshot=facts.name, why=why)
 
 
 def actions(facts: SnapshotFacts) -> dict[str, dict[str, Any]]:

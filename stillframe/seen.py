@@ -73,6 +73,31 @@ class Traits:
 
 
 @dataclass(frozen=True)
+class ForeignSeen:
+    """A snapshot of a VM that another tool made."""
+
+    name: str
+    #: internal (in the images themselves), external (in layers), or mixed.
+    kind: str
+    with_memory: bool
+    #: What the VM was then, in libvirt's words.
+    state: str
+    #: Seconds since 1970.
+    created_at: int
+    parent: str | None = None
+    current: bool = False
+    #: The image each of its volumes had then, by target.
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    #: RAM in an image; 0 if there is none there.
+    memory_bytes: int = 0
+    #: Whether libvirt has a record of it, or only the images' own tables.
+    known_to_libvirt: bool = True
+    #: Why it cannot be used, by action (revert, delete, extract); an action that is not here can be asked for.
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class VmSeen:
     """A VM with its volumes and, where it could be read, the tree of its layers.
 
@@ -88,6 +113,8 @@ class VmSeen:
     volumes: tuple[VolumeSeen, ...] | None
     tree: Tree | None = None
     traits: Traits = field(default_factory=Traits)
+    #: None if they could not be read: what was known of them stays.
+    foreign: tuple[ForeignSeen, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ SNAPSHOT: Json = {
     "description": "before the patch of November",
     "state": "ready",
     "type": "hot",
+    "origin": "stillframe",
+    "foreign": None,
     "consistency": "filesystem",
     "current": True,
     "parent_id": None,

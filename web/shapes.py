@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillframe.states import (
     Consistency,
     JobState,
+    SnapshotOrigin,
     SnapshotState,
     SnapshotType,
     StepState,
@@ -151,8 +152,23 @@ class SnapshotVolume(Shape):
     size_bytes: int | None
 
 
+class Foreign(Shape):
+    """What is known of a snapshot that another tool made. `state` is what the VM was then, in libvirt's words.
+
+    `kind`: internal (in the VM's images), external (in layers), mixed. `known_to_libvirt`: else only the images have it.
+    """
+
+    name: str
+    kind: str
+    with_memory: bool
+    state: str
+    parent: str | None
+    current: bool
+    known_to_libvirt: bool
+
+
 class Snapshot(Shape):
-    """A VM at an instant."""
+    """A VM at an instant. `foreign` is null but for one that another tool made."""
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.SNAPSHOT))
 
@@ -162,6 +178,8 @@ class Snapshot(Shape):
     description: str
     state: SnapshotState
     type: SnapshotType
+    origin: SnapshotOrigin
+    foreign: Foreign | None
     consistency: Consistency | None
     current: bool
     parent_id: UUID | None

@@ -13,6 +13,7 @@ from stillframe.names import TARGET, home_of, is_in_home
 from stillframe.rules import ALIVE
 from stillframe.seen import HostSeen, Traits, VmSeen, VolumeSeen
 from workers import manifests, marks
+from workers.foreign import see
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,7 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str
         else tuple(_volume(volume, tree, chains, homes, free) for volume in vm.volumes),
         tree=tree,
         traits=_traits(vm, chains, activity),
+        foreign=None if vm.unreadable else tuple(see(images, one, vm, tree) for one in vm.foreign_snapshots),
     )
 
 

@@ -18,7 +18,7 @@ from workers.carry import End, Ending, Standing, carry
 from workers.evidence import evidence
 from workers.hold import hold
 from workers.lease import heartbeat
-from workers.operations import PLANS
+from workers.operations import plan_for
 from workers.patience import patiently
 from workers.progress import Progress
 from workers.reading import read_vm
@@ -98,7 +98,8 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
     if attempt.closed_by:
         ending = settle(work, attempt.closed_by)
     else:
-        ending = carry(PLANS[attempt.kind], work, attempt, _standing(attempt), progress)
+        plan = plan_for(attempt.kind, foreign=work.foreign is not None)
+        ending = carry(plan, work, attempt, _standing(attempt), progress)
     _conclude(attempt, work, ending, _look(host, work, settings))
 
 
@@ -118,6 +119,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         outputs={name: step.output for name, step in attempt.steps.items() if step.state == StepState.DONE},
         pulse=progress,
         known=attempt.known,
+        foreign=attempt.foreign,
         block_layers_folder=settings.block_layers_folder,
         wards=_wards(attempt, settings),
     )
@@ -172,6 +174,6 @@ def _conclude(attempt: Attempt, work: Work, ending: Ending, seen: VmSeen | None)
 
 
 def _facts(kind: str, work: Work) -> dict[str, Any]:
-    result = PLANS[kind].result
+    result = plan_for(kind, foreign=work.foreign is not None).result
     freed = sum(int(output.get("freed_bytes", 0)) for output in work.outputs.values())
     return {"freed_bytes": freed} | (work.outputs[result] if result else {})

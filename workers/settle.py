@@ -9,6 +9,7 @@ from workers import manifests
 from workers.carry import End, Ending
 from workers.manifests import Manifest
 from workers.operations.extract_volume import sum_up
+from workers.operations.foreign import find_meant, is_marked
 from workers.operations.revert_snapshot import whole_manifest
 from workers.steps import Work
 
@@ -22,7 +23,8 @@ def settle(work: Work, decided: dict[str, Any]) -> Ending:
     Raises HostLost when libvirt stays away, and LostLease: then somebody looks again.
     """
     try:
-        lacking = _LOOKS[work.operation.kind](work)
+        looks = _LOOKS if work.foreign is None else _FOREIGN_LOOKS
+        lacking = looks[work.operation.kind](work)
     except (HostLost, LostLease):
         raise
     except (StillframeError, OSError) as error:
@@ -111,6 +113,18 @@ def _extracted(work: Work) -> Lacking:
     return None
 
 
+def _foreign_reverted(work: Work) -> Lacking:
+    """The definition is the one that the revert brought back."""
+    if "mark_vm" not in work.outputs:
+        return "it had not begun"
+    return "libvirt has not brought back its definition" if is_marked(work) else None
+
+
+def _foreign_deleted(work: Work) -> Lacking:
+    """Neither libvirt nor an image knows it any more."""
+    return "it is still there" if find_meant(work, work.vm.facts()) else None
+
+
 def _manifest(work: Work) -> Manifest | None:
     if work.folder is None:
         return None
@@ -126,5 +140,11 @@ _LOOKS: dict[str, Callable[[Work], Lacking]] = {
     "create_snapshot": _created,
     "revert_snapshot": _reverted,
     "delete_snapshot": _deleted,
+    "extract_volume": _extracted,
+}
+#: The same of snapshots that other tools made.
+_FOREIGN_LOOKS: dict[str, Callable[[Work], Lacking]] = {
+    "revert_snapshot": _foreign_reverted,
+    "delete_snapshot": _foreign_deleted,
     "extract_volume": _extracted,
 }

@@ -51,6 +51,8 @@ class Work:
     known: Mapping[UUID, str]
     #: Where a freeze or a pause of the VM is put on record before it begins.
     wards: Wards
+    #: Of a snapshot that another tool made: its name, when it was made, and what else its row says; None for one of ours.
+    foreign: Mapping[str, Any] | None = None
 
     @property
     def images(self) -> Images:

@@ -18,7 +18,7 @@ from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.operations import DeleteSnapshot
 from stillframe.rules import SnapshotFacts, actions
-from stillframe.states import SnapshotState, SnapshotType, VmState
+from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState
 
 _ID = Snapshot.id.expression
 ORDERS = {
@@ -36,6 +36,7 @@ class Filters:
     vm: str | None = None
     states: tuple[SnapshotState, ...] = ()
     type: SnapshotType | None = None
+    origin: SnapshotOrigin | None = None
     current: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -74,6 +75,8 @@ def _filtered(connection: Connection, filters: Filters) -> AnySelect:
         statement = statement.where(Snapshot.state != SnapshotState.DELETED)
     if filters.type is not None:
         statement = statement.where(Snapshot.type == filters.type)
+    if filters.origin is not None:
+        statement = statement.where(Snapshot.origin == filters.origin)
     if filters.current is not None:
         statement = statement.where(Snapshot.current if filters.current else ~Snapshot.current)
     if filters.created_after is not None:
@@ -109,6 +112,8 @@ def _select() -> AnySelect:
                 Snapshot.pause_ms,
                 Snapshot.freeze_ms,
                 Snapshot.error,
+                Snapshot.origin,
+                Snapshot.foreign,
             ),
             *(
                 Vm.id.label("vm_id"),
@@ -149,6 +154,7 @@ def _facts(row: AnyRow, deletion: UUID | None) -> SnapshotFacts:
         vm_state=VmState.GONE if row.vm_gone else row.vm_state,
         host=row.host,
         deletion=deletion,
+        cannot=(row.foreign or {}).get("cannot", {}),
     )
 
 

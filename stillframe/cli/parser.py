@@ -16,6 +16,7 @@ JOB_STATES = (
 )  # fmt: skip
 LEVELS = ("info", "warning", "error")
 TYPES = ("cold", "hot", "memory")
+ORIGINS = ("stillframe", "foreign")
 A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
 A_JOB = "id, or its last 6 or more characters"
 #: Where a verb would shadow the module of its namesake.
@@ -146,6 +147,7 @@ def _snapshot(verbs: "Verbs") -> None:
         "--state", action="append", choices=SNAPSHOT_STATES, help="may be given several times"
     )
     listed.add_argument("--type", choices=TYPES)
+    listed.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
     listed.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
     listed.add_argument(
         "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"

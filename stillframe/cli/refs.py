@@ -63,9 +63,10 @@ def _uuid(text: str) -> str | None:
 
 
 def _claiming(fits: list[Json]) -> list[Json]:
-    """Of those with one name: on VMs that are there before those that are gone, and good ones before failed ones."""
+    """Of those with one name: on VMs that are there before those that are gone, good ones before failed ones, ours first."""
     there = [one for one in fits if one["vm_state"] != "gone"] or fits
-    return [one for one in there if one["state"] != "error"] or there
+    good = [one for one in there if one["state"] != "error"] or there
+    return [one for one in good if not one.get("foreign")] or good
 
 
 def _ending(found: list[Json], text: str) -> list[Json]:

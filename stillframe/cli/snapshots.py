@@ -39,6 +39,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         vm=asked.vm,
         state=asked.state,
         type=asked.type,
+        origin=asked.origin,
         current=asked.current,
         created_after=asked.created_after,
         created_before=asked.created_before,
@@ -49,16 +50,15 @@ def show_list(client: Client, asked: Namespace) -> int:
     if asked.output == "json":
         show.data(found)
         return 0
-    heads = ("VM", "NAME", "DISPLAY NAME", "STATE", "TYPE", "CURRENT", "SIZE", "CREATED", "ID")
+    foreign = any(one["origin"] == "foreign" for one in found)
+    heads = ("STATE", "TYPE", "CURRENT", "SIZE", "CREATED", "ID")
+    heads = ("VM", "NAME", "DISPLAY NAME", *(("ORIGIN",) if foreign else ()), *heads)
     rows = [
         (
-            *(_vm(one), one["name"], one["display_name"], one["state"], one["type"]),
-            *(
-                "*" if one["current"] else "",
-                show.size(one["size_bytes"]),
-                show.time(one["created_at"]),
-                show.Id(one["id"]),
-            ),
+            *(_vm(one), one["name"], one["display_name"]),
+            *((one["origin"],) if foreign else ()),
+            *(one["state"], one["type"], "*" if one["current"] else "", _taken(one)),
+            *(show.time(one["created_at"]), show.Id(one["id"])),
         )
         for one in found
     ]
@@ -163,6 +163,19 @@ def _vm(one: Json) -> str:
     return f"{name} (gone)" if one["vm_state"] == "gone" else name
 
 
+def _origin(foreign: Json | None) -> str | None:
+    """Of a snapshot of another tool, what it is and who knows it."""
+    if foreign is None:
+        return None
+    by = "known to libvirt" if foreign["known_to_libvirt"] else "only the images have it"
+    return f"another tool ({foreign['kind']}, {by})"
+
+
+def _taken(one: Json) -> str:
+    """What its layers take; of what another tool made in its own way, nobody knows."""
+    return "-" if one.get("foreign") else show.size(one["size_bytes"])
+
+
 def _facts(one: Json) -> list[tuple[str, object]]:
     return [
         ("Name", one["name"]),
@@ -171,6 +184,7 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("VM", f"{_vm(one)} ({one['vm']['id']})"),
         ("State", one["state"]),
         ("Type", one["type"]),
+        ("Origin", _origin(one.get("foreign"))),
         ("Consistency", one["consistency"]),
         ("Current", "yes" if one["current"] else "no"),
         ("Host", one["host"]),
@@ -178,7 +192,7 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("Domain", one["domain"]),
         ("Created", show.time(one["created_at"])),
         ("Ready", one["ready_at"] and show.time(one["ready_at"])),
-        ("Size", show.size(one["size_bytes"])),
+        ("Size", _taken(one)),
         ("Memory", show.size(one["memory_bytes"]) if one["memory_bytes"] else None),
         ("VM paused", None if one["pause_ms"] is None else f"{one['pause_ms']:g} ms"),
         ("Frozen", f"{one['freeze_ms']:g} ms" if one["freeze_ms"] else None),

@@ -20,7 +20,8 @@ def drawn(vm: Json, snapshots: list[Json]) -> Iterator[str]:
     size = max((show.width(stem) for stem, _ in lines), default=0)
     for stem, one in lines:
         here = HERE if one["current"] else ""
-        words = f"{one['type']:<6}  {one['state']:<9}  {show.time(one['created_at'])}  {show.size(one['size_bytes']):>9}"
+        taken = "foreign" if one.get("foreign") else show.size(one["size_bytes"])
+        words = f"{one['type']:<6}  {one['state']:<9}  {show.time(one['created_at'])}  {taken:>9}"
         yield f"{show.pad(stem, size)}  {words}  {here}".rstrip()
     if not any(one["current"] for one in snapshots):
         yield HERE + ": no snapshot lies below"

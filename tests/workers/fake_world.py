@@ -22,7 +22,7 @@ from stillframe.operations import (
 )
 from workers import identity, manifests
 from workers.carry import End, Ending, Standing, carry
-from workers.operations import PLANS
+from workers.operations import plan_for
 from workers.progress import Progress
 from workers.reading import Reader
 from workers.settle import settle
@@ -163,6 +163,8 @@ class Job:
     outputs: dict[str, Output] = field(default_factory=dict)
     #: What people call the snapshot.
     name: str = "s"
+    #: What rows would say of a snapshot that another tool made.
+    foreign: dict[str, Any] | None = None
     #: What rows would say of the VM's other snapshots.
     known: dict[UUID, str] = field(init=False)
 
@@ -173,7 +175,8 @@ class Job:
     def run(self) -> Ending:
         """One attempt, from where the journal stands."""
         work = self.work()
-        return carry(PLANS[self.operation.kind], work, self.journal, self.journal.standing(), self.progress)
+        plan = plan_for(self.operation.kind, foreign=self.foreign is not None)
+        return carry(plan, work, self.journal, self.journal.standing(), self.progress)
 
     def settle(self) -> Ending:
         """One attempt after a person has closed the job."""
@@ -198,6 +201,7 @@ class Job:
             block_layers_folder=BLOCK_FOLDER,
             known=self.known,
             wards=self.world.wards(self.id),
+            foreign=self.foreign,
         )
         self.outputs = work.outputs
         return work
@@ -269,6 +273,12 @@ class World:
     def extract(self, name: str, target: str = "vda") -> Job:
         """An extract job."""
         return self.job(ExtractVolume(snapshot_id=str(self.ids[name]), target=target), self.ids[name])
+
+    def about_foreign(self, operation: Operation, name: str) -> Job:
+        """A job about a snapshot that another tool made."""
+        one = next(one for one in self.facts().foreign_snapshots if one.name == name)
+        foreign = {"name": one.name, "created_at": one.created_at}
+        return Job(self, operation, uuid4(), None, foreign=foreign)
 
     def folder(self, snapshot: UUID) -> str | None:
         """Where the snapshot lies, as its row would say."""

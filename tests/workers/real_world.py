@@ -14,7 +14,7 @@ from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume,
 from stillframe.states import VmState
 from tests.workers.fake_world import MemoryJournal, Mortality, wards_in
 from workers.carry import End, Ending, carry
-from workers.operations import PLANS
+from workers.operations import plan_for
 from workers.progress import Progress
 from workers.reading import Reader
 from workers.steps import Work
@@ -52,8 +52,8 @@ class RealWorld:
         """The VM as it is."""
         return self.host.vm(self.uuid).facts()
 
-    def run(self, operation: Operation, snapshot: UUID) -> Ending:
-        """Carries one operation to its end."""
+    def run(self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None) -> Ending:
+        """Carries one operation to its end; `foreign` is what rows would say of a snapshot of another tool."""
         journal = MemoryJournal(Mortality())
         job, volume = uuid4(), uuid4()
         work = Work(
@@ -71,8 +71,10 @@ class RealWorld:
             block_layers_folder=BLOCK_FOLDER,
             known={one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot},
             wards=self.wards(job),
+            foreign=foreign,
         )
-        ending = carry(PLANS[operation.kind], work, journal, journal.standing(), Progress())
+        plan = plan_for(operation.kind, foreign=foreign is not None)
+        ending = carry(plan, work, journal, journal.standing(), Progress())
         self.outputs = work.outputs
         return ending
 

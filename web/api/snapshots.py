@@ -13,6 +13,7 @@ from stillframe.errors import (
     AfterNotForMemory,
     DeletionAsked,
     DisplayNameInvalid,
+    ForeignCannot,
     NameInvalid,
     SnapshotNotFound,
     SnapshotNotReady,
@@ -22,7 +23,7 @@ from stillframe.errors import (
     VolumeNotFound,
 )
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
-from stillframe.states import SnapshotState, SnapshotType
+from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import ActorOf
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
@@ -51,6 +52,7 @@ BLOCKED = (
     SnapshotNotReady(snapshot="before-patch", state="creating"),
     DeletionAsked(snapshot="before-patch", job="01a206ea-d014-728d-927d-34762cc45e44"),
     VmGone(vm="web9", host="hv1"),
+    ForeignCannot(snapshot="virsh1", why="it is external, ..."),
 )
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
@@ -66,6 +68,9 @@ class _Narrowed:
         *,
         state: Annotated[Sequence[SnapshotState], Query(description="May be given several times")] = (),
         type: SnapshotType | None = None,  # noqa: A002  # the contract's word
+        origin: Annotated[
+            SnapshotOrigin | None, Query(description="Made by Stillframe, or by another tool")
+        ] = None,
         current: bool | None = None,
         created_after: Instant | None = None,
         created_before: Instant | None = None,
@@ -77,6 +82,7 @@ class _Narrowed:
         self._values: dict[str, Any] = {
             "states": tuple(state),
             "type": type,
+            "origin": origin,
             "current": current,
             "created_after": created_after,
             "created_before": created_before,

@@ -20,18 +20,33 @@ from workers.steps import Each, Output, Part, Step, Work
 def check_vm(work: Work) -> tuple[VmFacts, Tree]:
     """What revert and delete need of a VM before they touch anything; raises the refusal that says what is in the way."""
     facts = work.vm.facts()
+    check_quiet(work, facts)
+    check_no_foreign(facts)
+    tree = work.reader.tree(facts)
+    check_heads(tree, facts)
+    return facts, tree
+
+
+def check_quiet(work: Work, facts: VmFacts) -> None:
+    """Nobody has put its RAM aside or is at work on its images, and it outlives a stop."""
     if not facts.persistent:
         raise VmTransient(vm=facts.name)
     if facts.managed_save:
         raise ManagedSavePresent(vm=facts.name)
-    if facts.foreign_snapshots:
-        raise ForeignSnapshots(vm=facts.name, names=", ".join(one.name for one in facts.foreign_snapshots))
+    check_jobs(work, facts)
+
+
+def check_jobs(work: Work, facts: VmFacts) -> None:
+    """No block job runs on it."""
     for volume in facts.volumes:
         if facts.state in ALIVE and (job := work.vm.block_job(volume.target)):
             raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
-    tree = work.reader.tree(facts)
-    check_heads(tree, facts)
-    return facts, tree
+
+
+def check_no_foreign(facts: VmFacts) -> None:
+    """No other tool has snapshots of it: each would break the other's."""
+    if names := ", ".join(one.name for one in facts.foreign_snapshots):
+        raise ForeignSnapshots(vm=facts.name, names=names)
 
 
 def plan_collection(work: Work) -> Output:

@@ -22,6 +22,7 @@ from stillframe.rules import ALIVE
 from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
+from workers.operations.collecting import check_no_foreign
 from workers.operations.merging import merge_at_once, unlink
 from workers.operations.standstill import cut_frozen, cut_with_memory, thaw, wake
 from workers.operations.turns import wait_for_turn
@@ -34,12 +35,11 @@ def check_vm(work: Work) -> Output:
     facts = work.vm.facts()
     _check_state(facts, _type(work))
     _check_quiet(work, facts)
+    _check_no_foreign(facts)
     volumes: dict[str, dict[str, Any]] = {}
     check_heads(work.reader.tree(facts), facts)
     for volume in usable(facts):
         image = work.images.chain(volume.path, volume.format)[0]
-        if image.internal_snapshots:
-            raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(image.internal_snapshots))
         home = home_for(facts, volume, work.block_layers_folder)
         volumes[volume.target] = {
             "path": volume.path,
@@ -168,6 +168,13 @@ def _check_quiet(work: Work, facts: VmFacts) -> None:
     for volume in usable(facts):
         if facts.state in ALIVE and (job := work.vm.block_job(volume.target)):
             raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
+
+
+def _check_no_foreign(facts: VmFacts) -> None:
+    if internal := [one.name for one in facts.foreign_snapshots if one.kind != "external"]:
+        raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(internal))
+    # Deleted by the tool that made it, an external one would take away the very images that ours froze.
+    check_no_foreign(facts)
 
 
 def _check_room_for_memory(work: Work, facts: VmFacts, folder: str) -> None:

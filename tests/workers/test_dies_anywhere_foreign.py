@@ -1,0 +1,158 @@
+"""The plans about snapshots of other tools, cut at every point and before and after every call, then carried on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
+from stillframe.states import VmState
+from tests.workers.fake_world import Death, Job, World
+from workers.carry import End
+
+Film = Callable[[World], Job]
+
+
+def _two(world: World) -> None:
+    world.guest.tick()
+    world.guest.take_internal("one")
+    world.guest.tick()
+    world.guest.take_internal("two")
+    world.guest.tick()
+
+
+def _cold(world: World) -> None:
+    world.guest.tick()
+    world.guest.shut_down()
+    world.guest.take_internal("one")
+    world.guest.boot()
+    world.guest.tick()
+
+
+def _revert(before: Callable[[World], None], after: str = "keep", *, crashed: bool = False) -> Film:
+    def film(world: World) -> Job:
+        before(world)
+        if crashed:
+            world.guest.crash()
+        return world.about_foreign(RevertSnapshot(snapshot_id="x", after=after), "one")  # type: ignore[arg-type]
+
+    return film
+
+
+def _delete(*, forgotten: bool = False, off: bool = False) -> Film:
+    def film(world: World) -> Job:
+        _two(world)
+        if forgotten:
+            world.guest.forget_foreign("one")
+        if off:
+            world.guest.shut_down()
+        return world.about_foreign(DeleteSnapshot(snapshot_id="x"), "one")
+
+    return film
+
+
+def _extract(world: World) -> Job:
+    _two(world)
+    return world.about_foreign(ExtractVolume(snapshot_id="x", target="vda"), "one")
+
+
+FILMS: dict[str, Film] = {
+    "revert with RAM": _revert(_two),
+    "revert with RAM, crashed": _revert(_two, crashed=True),
+    "revert without RAM": _revert(_cold),
+    "revert without RAM, to be off": _revert(_cold, "stop"),
+    "delete": _delete(),
+    "delete, off": _delete(off=True),
+    "delete what libvirt forgot": _delete(forgotten=True),
+    "extract": _extract,
+}
+VOLUMES = {"vda": "qcow2", "vdb": "qcow2", "vdc": "qcow2"}
+
+
+def _picture(world: World) -> dict[str, Any]:
+    """All that must be the same whether or not a worker died: data, RAM, snapshots, state, files."""
+    facts = world.facts()
+    with world.machine.world() as inside:
+        row = inside.vms[str(world.guest.uuid)]
+        return {
+            "state": facts.state,
+            "ram": dict(row.ram),
+            "frozen": row.frozen,
+            "images": {
+                volume.target: (
+                    volume.path,
+                    inside.reads_as(volume.path),
+                    sorted(inside.image(volume.path).internal),
+                )
+                for volume in facts.volumes
+            },
+            "snapshots": [(one.name, one.parent, one.current) for one in facts.foreign_snapshots],
+            "copies": [
+                inside.reads_as(path) for path in inside.files if "/volumes/" in path and path.endswith("2")
+            ],
+            "files": len(inside.files),
+        }
+
+
+@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
+def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film) -> None:
+    """Whatever the point of death, the next attempt brings data, RAM, VM state and snapshots to the same end."""
+    undisturbed = World(VOLUMES)
+    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
+    points = list(undisturbed.machine.mortality.points)
+    wanted = _picture(undisturbed)
+    assert len(points) > 5
+
+    for number, point in enumerate(points):
+        world = World(VOLUMES)
+        ending = film(world).to_the_end(dies_at=number)
+        assert (ending.end, _picture(world)) == (End.SUCCEEDED, wanted), (point, ending.error)
+
+
+@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
+def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Film) -> None:
+    """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between."""
+    undisturbed = World(VOLUMES)
+    job = film(undisturbed)
+    before = _picture(undisturbed)
+    assert job.to_the_end().end is End.SUCCEEDED
+    after = _picture(undisturbed)
+
+    for number in range(len(undisturbed.machine.mortality.points)):
+        world = World(VOLUMES)
+        job = film(world)
+        mortality = world.machine.mortality
+        mortality.points.clear()
+        mortality.dies_at = number
+        with pytest.raises(Death):
+            job.run()
+        mortality.dies_at = None
+        job.progress.cancel_asked = True
+        ending = job.run()
+        found = _picture(world)
+        if ending.end is End.SUCCEEDED:
+            assert found == after, mortality.points[number]
+        else:
+            assert ending.end is End.CANCELLED, ending.error
+            assert found == before, mortality.points[number]
+
+
+def test_a_revert_that_is_over_is_not_done_again() -> None:
+    """Libvirt ends what a worker that died had begun: what the guest has done since then stays."""
+    world = World(VOLUMES)
+    job = _revert(_two)(world)
+    points = world.machine.mortality.points
+    points.clear()
+    assert job.to_the_end().end is End.SUCCEEDED
+    dies_at = points.index("after revert_internal")
+
+    world = World(VOLUMES)
+    job = _revert(_two)(world)
+    world.machine.mortality.points.clear()
+    world.machine.mortality.dies_at = dies_at
+    with pytest.raises(Death):
+        job.run()
+    world.machine.mortality.dies_at = None
+    at = world.guest.tick()
+    assert job.run().end is End.SUCCEEDED
+    assert (world.guest.counter, world.facts().state) == (at, VmState.RUNNING)

@@ -1,0 +1,88 @@
+"""What can be done with a snapshot that another tool made, as its VM and its images are at this moment.
+
+Nothing here is about how: the plans are in `workers/operations/foreign.py`, and they ask here again before they act.
+"""
+
+from hypervisor.port import ForeignSnapshot, Images, VmFacts
+from stillframe.errors import StillframeError
+from stillframe.layers import Tree
+from stillframe.names import is_in_home
+from stillframe.seen import ForeignSeen
+
+ACTIONS = ("revert", "delete", "extract")
+
+
+def see(images: Images, one: ForeignSnapshot, vm: VmFacts, tree: Tree | None) -> ForeignSeen:
+    """One of them in plain values. `tree` is that of the VM, None if it cannot be read."""
+    reasons = {action: why_not(action, images, one, vm, tree) for action in ACTIONS}
+    return ForeignSeen(
+        name=one.name.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres keeps no NUL
+        kind=one.kind,
+        with_memory=one.with_memory,
+        state=one.state,
+        created_at=one.created_at,
+        parent=one.parent,
+        current=one.current,
+        volumes=dict(one.volumes),
+        description=one.description,
+        memory_bytes=one.memory_bytes,
+        known_to_libvirt=one.known_to_libvirt,
+        cannot={action: why for action, why in reasons.items() if why},
+    )
+
+
+def why_not(action: str, images: Images, one: ForeignSnapshot, vm: VmFacts, tree: Tree | None) -> str | None:
+    """Why it cannot be reverted to, deleted or extracted from; None if it can."""
+    if one.kind != "internal":
+        return f"it is {one.kind}, and its chain of images is the business of the tool that made it"
+    if "\0" in one.name or "\N{REPLACEMENT CHARACTER}" in one.name:
+        return "its name has characters that cannot be told to QEMU"
+    holding = targets_holding(images, one)
+    if not holding and action != "delete":
+        return "none of the images it was made in has it any more"
+    if action == "extract":
+        return None
+    if why := _is_below(one, vm):
+        return why
+    return _why_no_revert(one, vm, tree, holding) if action == "revert" else None
+
+
+def targets_holding(images: Images, one: ForeignSnapshot) -> tuple[str, ...]:
+    """The volumes whose image of then has the snapshot in its table."""
+    return tuple(target for target, path in sorted(one.volumes.items()) if _has(images, path, one.name))
+
+
+def _has(images: Images, path: str, name: str) -> bool:
+    try:
+        image = images.facts(path, "qcow2") if path else None
+    except StillframeError:
+        return False
+    return image is not None and name in image.internal_snapshots
+
+
+def _is_below(one: ForeignSnapshot, vm: VmFacts) -> str | None:
+    """QEMU changes the tables of the images it writes to and of no others; what is frozen stays as it is."""
+    heads = {volume.target: volume.path for volume in vm.volumes}
+    for target, path in sorted(one.volumes.items()):
+        if heads.get(target) != path:
+            return f"{target} does not write to the image it is in any more ({path})"
+    return None
+
+
+def _why_no_revert(
+    one: ForeignSnapshot, vm: VmFacts, tree: Tree | None, holding: tuple[str, ...]
+) -> str | None:
+    """A revert writes the images anew: whatever stands on them would be lost."""
+    if not one.known_to_libvirt:
+        return "libvirt has no record of it, only the images have it"
+    if lacking := sorted(set(one.volumes) - set(holding)):
+        return f"the image of {', '.join(lacking)} has it no more, and the VM would be left off"
+    if external := [other.name for other in vm.foreign_snapshots if other.kind != "internal"]:
+        return (
+            f"the VM has external snapshots too ({', '.join(external)}), whose images would be written into"
+        )
+    if tree is None:
+        return "the layers of the VM cannot be read"
+    if tree.frozen or any(is_in_home(path, vm.uuid) for path in tree.layers):
+        return "the VM has layers of Stillframe, and a revert would write anew what they stand on"
+    return None
