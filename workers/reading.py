@@ -236,7 +236,7 @@ def _traits(vm: VmFacts, chains: Chains, activity: str | None) -> Traits:
         agent=vm.devices.agent,
         host_devices=vm.devices.of_host,
         outside_devices=vm.devices.outside,
-        foreign_snapshots=tuple(one.name for one in vm.foreign_snapshots),
+        foreign_snapshots=tuple(one.name for one in vm.foreign_snapshots if one.known_to_libvirt),
         internal_snapshots=tuple(dict.fromkeys(internal)),
         activity=activity,
         block_jobs=dict(vm.devices.mirrors),

@@ -34,6 +34,7 @@ def _state(vm: Json) -> str:
 
 def _traits(traits: Json) -> list[tuple[str, object]]:
     """What is not as usual."""
+    of_others = dict.fromkeys([*traits["foreign_snapshots"], *traits["internal_snapshots"]])
     jobs = ", ".join(f"{kind} of {target}" for target, kind in traits["block_jobs"].items())
     return [
         ("Agent", traits["agent"] or "no channel"),
@@ -43,7 +44,7 @@ def _traits(traits: Json) -> list[tuple[str, object]]:
         ("Outside", ", ".join(traits["outside_devices"])),
         ("Transient", None if traits["persistent"] else "yes: it vanishes when it stops"),
         ("Managed save", "yes" if traits["managed_save"] else None),
-        ("Of others", ", ".join([*traits["foreign_snapshots"], *traits["internal_snapshots"]])),
+        ("Of others", ", ".join(of_others)),
         ("Busy with", ", ".join(filter(None, (traits["activity"], jobs)))),
         ("Unreadable", traits["unreadable"]),
     ]
