@@ -517,6 +517,13 @@ class FreezeTooLong(Refused):
     remedy = "Ask again at a quieter time, with a larger STILLFRAME_FREEZE_BUDGET_S, or with quiesce prefer."
 
 
+class NotOnRecord(HypervisorFailed):
+    """A {kind} of VM "{vm}" was not begun, for it could not be put on record for the watchdog: {detail}"""
+
+    code = "host.not_on_record"
+    remedy = "Make room in STILLFRAME_WATCH_FOLDER on the host, or mend it, and ask again."
+
+
 class PauseTooLong(HypervisorFailed):
     """VM "{vm}" stood still for more than {budget_s} s while its RAM was saved; it was let go, and nothing was cut."""
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from stillframe.errors import VmHeld
-from workers.watch_folder import Ward, WatchFolder, now
+from stillframe.errors import NotOnRecord, VmHeld
+from workers.watch_folder import Kind, Ward, WatchFolder, now
 
 #: Seconds to wait for a watchdog that is just at work on this VM: a hung guest agent keeps it waiting as well.
 _TURN_S = 60.0
@@ -44,7 +44,7 @@ class Wards:
 
     @contextmanager
     def freeze(self) -> Iterator[Watched]:
-        """For a block that freezes the guest's filesystems and thaws them."""
+        """For a block that freezes the guest's filesystems and thaws them. Raises NotOnRecord and VmHeld before it."""
         with self._begun("freeze", self.freeze_budget_s, ours=False) as watched:
             yield watched
 
@@ -73,20 +73,22 @@ class Wards:
             return True  # and it takes the record away itself, once it sees the end
 
     @contextmanager
-    def _begun(self, kind: str, budget_s: float, *, ours: bool) -> Iterator[Watched]:
-        with self.folder.alone(self.vm, self.name, _TURN_S):
-            self.folder.write(
-                Ward(
-                    vm=self.vm,
-                    name=self.name,
-                    job=self.job,
-                    kind=kind,  # type: ignore[arg-type]
-                    ours=ours,
-                    began=now(),
-                    budget_s=budget_s,
-                    holder=self.holder,
-                )
-            )
+    def _begun(self, kind: Kind, budget_s: float, *, ours: bool) -> Iterator[Watched]:
+        ward = Ward(
+            vm=self.vm,
+            name=self.name,
+            job=self.job,
+            kind=kind,
+            ours=ours,
+            began=now(),
+            budget_s=budget_s,
+            holder=self.holder,
+        )
+        try:
+            with self.folder.alone(self.vm, self.name, _TURN_S):
+                self.folder.write(ward)
+        except OSError as error:
+            raise NotOnRecord(kind=kind, vm=self.name, detail=str(error)) from error
         watched = Watched()
         yield watched
         watched.broken = self.over()

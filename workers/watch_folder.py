@@ -23,6 +23,8 @@ from workers.hold import hold
 
 logger = logging.getLogger(__name__)
 
+Kind = Literal["freeze", "pause"]
+
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WARD = re.compile(f"({_UUID})\\.({_UUID})\\.json")
 _WORD = re.compile(f"word\\.({_UUID})\\.json")
@@ -41,7 +43,7 @@ class Ward:
     vm: UUID
     name: str
     job: UUID
-    kind: Literal["freeze", "pause"]
+    kind: Kind
     #: We suspended the VM ourselves, as a user does: a pause for libvirt's reason `user` is then ours too.
     ours: bool = False
     began: float

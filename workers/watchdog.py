@@ -8,8 +8,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host, Vm
@@ -45,11 +46,11 @@ class Watchdog:
     def run(self) -> None:
         """For ever."""
         while True:
-            try:
-                self.folder.sign()
-                self.look()
-            except Exception:  # a full disk, say: who watches over others must not end of it
-                logger.exception("the folder %s could not be looked at", self.folder.path)
+            for act in (self.look, self.folder.sign):
+                try:
+                    act()
+                except Exception:  # a full disk, say: who watches over others must not end of it
+                    logger.exception("something is wrong with the folder %s", self.folder.path)
             time.sleep(LOOK_S)
 
     def look(self) -> None:
@@ -117,7 +118,7 @@ class Guard:
 
     def _see_to(self, ward: Ward) -> None:
         """Alone, so that a worker that asks whether the watchdog acted is not answered in the middle of it."""
-        with suppress(VmHeld), self._folder.alone(ward.vm, ward.name, 0.0):
+        with suppress(VmHeld), _full_disks_borne(), self._folder.alone(ward.vm, ward.name, 0.0):
             found = self._folder.ward(ward.vm, ward.job)
             if found is None or found.began != ward.began:
                 return
@@ -144,7 +145,7 @@ class Guard:
     def _end_freeze(self, ward: Ward, vm: Vm) -> None:
         frozen = vm.is_frozen()
         if frozen:
-            self._folder.change(ward, broken=True)
+            self._mark(ward, broken=True)
             vm.thaw()
             if vm.is_frozen() is not False:
                 raise Lasts("it was thawed, and does not say that it is")
@@ -165,7 +166,7 @@ class Guard:
         self._paused_since = self._paused_since or now()
         if now() < self._paused_since + ward.budget_s and self._has_a_chance(ward, vm):
             return None
-        self._folder.change(ward, broken=True)
+        self._mark(ward, broken=True)
         if vm.activity() == "snapshot":
             vm.abort_activity()
         # While a call of libvirt is under way it lets this wait, and refuses it after 30 s: nothing is torn.
@@ -202,8 +203,13 @@ class Guard:
         logger.info("the %s of %s could not be ended: %s", ward.kind, ward.name, why)
         ward = self._folder.ward(ward.vm, ward.job) or ward
         if ward.is_late and (ward.alarmed is None or now() >= ward.alarmed + ALARM_S):
-            self._folder.change(ward, alarmed=now())
+            self._mark(ward, alarmed=now())
             self._say(ward, _LASTS[ward.kind], Level.ERROR, f"could not be ended: {why}")
+
+    def _mark(self, ward: Ward, **facts: Any) -> None:
+        """On a full disk the guest comes first. A ward that is gone in the end says as much to its worker as a marked one."""
+        with _full_disks_borne():
+            self._folder.change(ward, **facts)
 
     def _say(self, ward: Ward, type_: EventType, level: Level, what: str) -> None:
         after_s = round(now() - ward.began, 1)
@@ -216,6 +222,14 @@ class Guard:
             "worker_lives": identity.is_alive(ward.holder),
         }
         self._folder.say(Word(vm=ward.vm, job=ward.job, type=type_, level=level, message=message, data=data))
+
+
+@contextmanager
+def _full_disks_borne() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        logger.exception("the watch folder could not be written to")
 
 
 def _is_paused_by_us(ward: Ward, vm: Vm) -> bool:

@@ -1,5 +1,6 @@
 """The watchdog on the fake machine: what it ends, what it leaves alone, and what it says of what it cannot end."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from hypervisor import files
 from hypervisor.fake import FakeHost
 from stillframe.errors import HostLost
 from stillframe.events import EventType, Level
@@ -407,6 +409,30 @@ def test_a_sign_of_life_grows_old(tmp_path: Path) -> None:
     assert 0 <= silent_s < 5
     (tmp_path / "here" / "alive").write_text(f"{now() + 1000}\n")
     assert folder.silent_s() is None
+
+
+def test_a_full_disk_keeps_nobody_frozen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written the guest is thawed all the same, and its worker is told by what is gone."""
+    world.guest.change(frozen=True)
+    ward = begin(world, age_s=11)
+    monkeypatch.setattr(files, "write_text", _no_space)
+    look(world)
+    assert not is_frozen(world)
+    assert world.wards(ward.job).over()
+
+
+def test_what_cannot_be_put_on_record_is_not_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No freeze that nobody would end: the job fails and says why, and nothing is left of it."""
+    before = world.files()
+    monkeypatch.setattr(files, "write_text", _no_space)
+    ending = world.create("s1", "hot").to_the_end()
+    assert ending.error["code"] == "host.not_on_record"
+    assert world.files() == before
+    world.guest.tick()
+
+
+def _no_space(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 # --- with a job ---------------------------------------------------------------------------------
