@@ -517,6 +517,13 @@ class FreezeTooLong(Refused):
     remedy = "Ask again at a quieter time, with a larger STILLFRAME_FREEZE_BUDGET_S, or with quiesce prefer."
 
 
+class NotSurelyFrozen(Refused):
+    """The filesystems of VM "{vm}" may have been thawed before its volumes were cut: who cut them died. Quiesce is required."""
+
+    code = "vm.not_surely_frozen"
+    remedy = "Nothing was kept. Ask again, or with quiesce prefer."
+
+
 class NotOnRecord(HypervisorFailed):
     """A {kind} of VM "{vm}" was not begun, for it could not be put on record for the watchdog: {detail}"""
 

@@ -9,7 +9,7 @@ An exception leaves the record: nobody has seen the end. The step, when it is do
 must, and says so (`over`); what no step puts right in time, the watchdog does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -44,9 +44,14 @@ class Wards:
 
     @contextmanager
     def freeze(self) -> Iterator[Watched]:
-        """For a block that freezes the guest's filesystems and thaws them. Raises NotOnRecord and VmHeld before it."""
-        with self._begun("freeze", self.freeze_budget_s, ours=False) as watched:
-            yield watched
+        """For a block that freezes the guest's filesystems and thaws them. Raises NotOnRecord and VmHeld before it.
+
+        The record stays, as one of a freeze that ended, until `over` is called: the journal does not know of it yet.
+        """
+        self._begin("freeze", self.freeze_budget_s, ours=False)
+        watched = Watched()
+        yield watched
+        watched.broken = self._end(self._keep_as_evidence)
 
     @contextmanager
     def pause(self, *, ours: bool = False) -> Iterator[Watched]:
@@ -54,8 +59,10 @@ class Wards:
 
         Without it the pause is that of a call of libvirt: what a user pauses meanwhile is left alone.
         """
-        with self._begun("pause", self.pause_budget_s, ours=ours) as watched:
-            yield watched
+        self._begin("pause", self.pause_budget_s, ours=ours)
+        watched = Watched()
+        yield watched
+        watched.broken = self.over()
 
     def left(self) -> Ward | None:
         """What this job has begun, in this attempt or one before, and nobody has seen the end of."""
@@ -63,17 +70,25 @@ class Wards:
 
     def over(self) -> bool:
         """The end was seen. Returns whether the watchdog had acted: it ended before its time, or may have."""
+        return self.left() is None or self._end(self.folder.remove)
+
+    def _end(self, act: Callable[[Ward], object]) -> bool:
         try:
             with self.folder.alone(self.vm, self.name, _TURN_S):
                 ward = self.left()
                 if ward is not None:
-                    self.folder.remove(ward)
+                    act(ward)
                 return ward is None or ward.broken
         except VmHeld:
-            return True  # and it takes the record away itself, once it sees the end
+            return True  # the watchdog is at it, and takes the record away itself, once it sees the end
 
-    @contextmanager
-    def _begun(self, kind: Kind, budget_s: float, *, ours: bool) -> Iterator[Watched]:
+    def _keep_as_evidence(self, ward: Ward) -> None:
+        try:
+            self.folder.change(ward, ended=True)
+        except OSError:  # no room: then there is none
+            self.folder.remove(ward)
+
+    def _begin(self, kind: Kind, budget_s: float, *, ours: bool) -> None:
         ward = Ward(
             vm=self.vm,
             name=self.name,
@@ -89,6 +104,3 @@ class Wards:
                 self.folder.write(ward)
         except OSError as error:
             raise NotOnRecord(kind=kind, vm=self.name, detail=str(error)) from error
-        watched = Watched()
-        yield watched
-        watched.broken = self.over()

@@ -52,6 +52,8 @@ class Ward:
     holder: str
     #: The watchdog has acted, or was about to: what the freeze or the pause was for cannot rely on it.
     broken: bool = False
+    #: Its worker saw the end. The record says, to who takes up the job, that the freeze was whole; there is nothing to end.
+    ended: bool = False
     #: When an alarm about it was given last.
     alarmed: float | None = None
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.25
 TRY_S = 1.0
 ALARM_S = 300.0
-#: Seconds by which a ward is late when it is taken away though its worker lives: nothing is frozen or paused, and nobody said so.
+#: Seconds by which a ward of nothing is late when it is taken away, though its worker lives or it may still be evidence.
 LINGER_S = 300.0
 
 _ENDED = {"freeze": EventType.GUEST_THAWED, "pause": EventType.VM_RESUMED}
@@ -88,6 +88,8 @@ class Guard:
         """Looks whether there is something to do, and does it in a thread of its own; nothing if it still is at it."""
         if self._is_at_it() or now() < self._tried_at + TRY_S:
             return
+        if ward.ended and now() < ward.began + ward.budget_s + LINGER_S:
+            return
         if ward.kind == "freeze" and not ward.is_late and identity.is_alive(ward.holder):
             return
         self._tried_at = now()
@@ -136,8 +138,8 @@ class Guard:
                 self._alarm(found, repr(error))
 
     def _end(self, ward: Ward) -> None:
-        if not identity.is_of_this_boot(ward.holder):
-            return self._over(ward)  # its VM has gone down with the host
+        if ward.ended or not identity.is_of_this_boot(ward.holder):
+            return self._over(ward)  # nobody wants to know any more; or its VM has gone down with the host
         self._host = self._host or self._connect()
         vm = self._host.vm(ward.vm)
         return self._end_freeze(ward, vm) if ward.kind == "freeze" else self._end_pause(ward, vm)

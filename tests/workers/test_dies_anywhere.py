@@ -146,6 +146,19 @@ def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict
         assert (ending.end, _picture(world)) == (End.SUCCEEDED, wanted), (point, ending.error)
 
 
+def test_what_had_to_be_quiesced_is_so_however_often_its_worker_died() -> None:
+    """At every point of death: the cut fell into a freeze that is on record, or was done again; the snapshot says so."""
+    film = _create("hot", quiesce="require")
+    undisturbed = World()
+    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
+    for number, point in enumerate(list(undisturbed.machine.mortality.points)):
+        world = World()
+        ending = film(world).to_the_end(dies_at=number)
+        assert ending.end is End.SUCCEEDED, (point, ending.error)
+        (manifest,) = world.manifests()
+        assert manifest.consistency == "filesystem", point
+
+
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Film) -> None:
     """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between.

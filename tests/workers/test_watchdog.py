@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,7 @@ from hypervisor.fake import FakeHost
 from stillframe.errors import HostLost
 from stillframe.events import EventType, Level
 from stillframe.states import VmState
-from tests.workers.fake_world import World, ok
+from tests.workers.fake_world import Death, World, ok
 from workers import identity, watchdog
 from workers.carry import End
 from workers.watch_folder import Ward, WatchFolder, now
@@ -471,6 +472,39 @@ def test_a_cut_that_had_to_be_quiesced_and_was_not_is_taken_back(world: World) -
     assert ending.error["code"] == "vm.freeze_too_long"
     assert world.files() == files
     world.guest.tick()
+
+
+@pytest.mark.parametrize("quiesce", ["prefer", "require"])
+def test_a_cut_of_a_dead_worker_whose_freeze_was_ended_is_not_called_quiesced(
+    world: World, quiesce: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes the job up cannot know which came first: it is crash-consistent, or taken back where that will not do."""
+    before = world.files()
+    job = world.create("s1", "hot", quiesce=quiesce)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.machine.mortality, "pass_by", _die("after cut"))
+        with pytest.raises(Death):
+            job.run()
+    (ward,) = world.watch.wards()
+    world.watch.change(ward, holder=dead())
+    world.guest.change(frozen=True)
+    look(world)
+    ending = job.run()
+    world.guest.tick()
+    if quiesce == "prefer":
+        ok(ending)
+        assert job.outputs["cut"]["consistency"] == "crash"
+    else:
+        assert ending.error["code"] == "vm.not_surely_frozen"
+        assert world.files() == before
+
+
+def _die(at: str) -> Callable[[str], None]:
+    def pass_by(point: str) -> None:
+        if point == at:
+            raise Death(point)
+
+    return pass_by
 
 
 def test_a_freeze_in_time_is_left_to_its_worker(world: World) -> None:

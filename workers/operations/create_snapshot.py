@@ -12,6 +12,7 @@ from stillframe.errors import (
     ManagedSavePresent,
     MemoryNeedsRunning,
     NotEnoughSpace,
+    NotSurelyFrozen,
     NoUsableVolume,
     VmBusy,
     VmTransient,
@@ -24,7 +25,7 @@ from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import check_no_foreign
 from workers.operations.merging import merge_at_once, unlink
-from workers.operations.standstill import cut_frozen, cut_with_memory, thaw, wake
+from workers.operations.standstill import cut_frozen, cut_with_memory, is_held, thaw, wake
 from workers.operations.turns import wait_for_turn
 from workers.reading import check_heads, home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
@@ -87,6 +88,8 @@ def cut(work: Work) -> Output:
     """The instant itself. After an error it looks whether the cut happened all the same."""
     if _may_be_going_on(work):
         wait_for_turn(work)
+    held = is_held(work)
+    was_frozen = held and _is_cut(work)
     thaw(work)
     facts = None
     try:
@@ -96,13 +99,16 @@ def cut(work: Work) -> Output:
         # Disks pivot before libvirt resumes, thaws and answers: its "no" does not mean that nothing happened.
         if not _is_cut(work):
             raise
+        was_frozen = is_held(work) and not held
     finally:
         _wake(work)
     if facts is None:
         thaw(work)
         # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
         work.vm.define(work.vm.definition(), _layers(work))
-    return _cut_output(work, facts)
+        if _must_be_frozen(work) and not was_frozen:
+            raise NotSurelyFrozen(vm=work.wards.name)
+    return _cut_output(work, facts, was_frozen)
 
 
 def put_back(work: Work) -> None:
@@ -126,6 +132,7 @@ def keep_snapshot(work: Work) -> Output:
     manifest = _manifest(work, nvram)
     manifests.write(work.images, manifest)
     work.vm.note(manifests.note_of(work.snapshot))
+    work.wards.over()
     return {
         "type": manifest.type,
         "folder": manifest.folder,
@@ -275,19 +282,24 @@ def _wants_freeze(work: Work, state: VmState) -> bool:
     return operation.type != "memory" and operation.quiesce != "never" and state == VmState.RUNNING
 
 
+def _must_be_frozen(work: Work) -> bool:
+    required = cast(CreateSnapshot, work.operation).quiesce == "require"
+    return required and _wants_freeze(work, _vm_state(work)) and not work.outputs["check_vm"]["frozen"]
+
+
 def _wake(work: Work) -> None:
     if _vm_state(work) == VmState.RUNNING:
         wake(work)
 
 
-def _cut_output(work: Work, facts: CutFacts | None) -> dict[str, Any]:
+def _cut_output(work: Work, facts: CutFacts | None, was_frozen: bool) -> dict[str, Any]:
     if facts is not None:
         return {
             "consistency": facts.consistency,
             "pause_ms": facts.pause_ms,
             "freeze_ms": facts.freeze_ms,
         }
-    kind = Consistency.CRASH
+    kind = Consistency.FILESYSTEM if was_frozen else Consistency.CRASH
     if _memory(work):
         kind = Consistency.MEMORY
     elif _vm_state(work) not in ALIVE:

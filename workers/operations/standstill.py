@@ -41,6 +41,12 @@ def cut_with_memory(work: Work, layers: Mapping[str, Source], memory: str) -> Cu
     return done
 
 
+def is_held(work: Work) -> bool:
+    """Whether this job has frozen the guest, and thawed it only after the cut, if at all: a cut was one of a frozen guest."""
+    ward = work.wards.left()
+    return ward is not None and ward.kind == "freeze" and not ward.broken
+
+
 def thaw(work: Work) -> None:
     """Ends a freeze of this job that outlived the call it was for: libvirtd, or a worker, died in between.
 
