@@ -14,4 +14,5 @@ class Tick:
 SCHEDULE = {
     "publish-owed": Tick("stillframe.publish_owed", 2.0),
     "lapse-leases": Tick("stillframe.lapse_leases", 5.0),
+    "expire-jobs": Tick("stillframe.expire_jobs", 10.0),
 }

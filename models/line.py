@@ -6,13 +6,14 @@ from models.job import UNFINISHED
 #: Seconds without a sign of life after which nothing is published a second time to a host.
 HOST_SILENT_S = 120
 
-#: Whether another job of the VM goes first: one that is held or stuck, or one before it in the line.
-_BLOCKED = f"""EXISTS (
-    SELECT FROM job AS other
-    WHERE other.vm_id = job.vm_id AND other.id <> job.id AND other.state IN ({quoted(UNFINISHED)})
+#: Of two jobs of one VM, whether `other` goes before `job`: it is held or stuck, or before it in the line.
+GOES_FIRST = f"""(
+    other.vm_id = job.vm_id AND other.id <> job.id AND other.state IN ({quoted(UNFINISHED)})
     AND (other.state <> 'queued'
          OR (other.priority, other.created_at, other.id) < (job.priority, job.created_at, job.id))
 )"""
+
+_BLOCKED = f"EXISTS (SELECT FROM job AS other WHERE {GOES_FIRST})"
 
 #: Whether its VM is on no host. What a creation that failed has left can be deleted all the same.
 ABSENT = """EXISTS (

@@ -116,6 +116,14 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         return self._ask("POST", f"/v1/jobs/{_part(job_id)}/retry", headers=headers)
 
+    def drain_host(self, name: str, reason: str = "") -> Json:
+        """From now on it takes no new jobs; returns the host. What was begun there runs to its end."""
+        return self._ask("POST", f"/v1/hosts/{_part(name)}/drain", json={"reason": reason})
+
+    def undrain_host(self, name: str) -> Json:
+        """It takes jobs again; returns the host."""
+        return self._ask("POST", f"/v1/hosts/{_part(name)}/undrain")
+
     def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Json:
         """Changes display_name, description or tags; with an ETag only if nobody else has since."""
         headers = {"If-Match": etag} if etag else {}

@@ -37,6 +37,9 @@ class Settings:
         "Seconds after which a queued job that nobody began expires, unless its request says otherwise.",
         86400.0,
     )
+    vm_gone_s: float = _setting(
+        "Seconds for which a VM may be on no host before its jobs are given up, 60 to 86400.", 600.0
+    )
     freeze_budget_s: float = _setting(
         "Seconds after which the watchdog ends a freeze that Stillframe began, 1 to 600.", 10.0
     )

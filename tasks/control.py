@@ -13,7 +13,7 @@ from models.session import make_engine
 from stillframe.settings import Settings
 from tasks import ticks
 from tasks.app import make_app
-from tasks.messages import LAPSE_LEASES, PUBLISH_OWED
+from tasks.messages import EXPIRE_JOBS, LAPSE_LEASES, PUBLISH_OWED
 from tasks.publish import Publisher
 from tasks.routing import CONTROL_QUEUE
 
@@ -52,3 +52,9 @@ def publish_owed() -> None:
 def lapse_leases() -> None:
     """Wake the hosts of jobs whose workers fell silent."""
     ticks.lapse_leases(_engine(), _publisher())
+
+
+@app.task(name=EXPIRE_JOBS, send_events=False)
+def expire_jobs() -> None:
+    """End the jobs that are not waited for any longer."""
+    ticks.expire_jobs(_engine(), _publisher(), settings.vm_gone_s)

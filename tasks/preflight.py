@@ -17,6 +17,7 @@ from models.asking import (
     lock_snapshot,
     targets_of,
 )
+from models.drain import check_takes_jobs
 from models.ids import new_id
 from models.vm import Vm
 from stillframe.errors import VolumeNotFound
@@ -45,7 +46,9 @@ class Prepared:
 
 def prepare(session: Session, operation: Operation, actor: Actor, job: UUID) -> Prepared:
     """Check what the request needs, and add the rows of what it makes; raises what blocks it."""
-    return _PREPARE[operation.kind](session, operation, actor, job)
+    prepared = _PREPARE[operation.kind](session, operation, actor, job)
+    check_takes_jobs(session, prepared.vm.host_id)
+    return prepared
 
 
 def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID) -> Prepared:

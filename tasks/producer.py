@@ -14,12 +14,16 @@ from models.actor import Actor
 from models.asking import add_job, find_first
 from models.ids import new_id
 from models.job import INTERACTIVE, Job
+from models.moves import now_plus
 from models.session import transaction, violated
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
 from stillframe.operations import Operation
 from tasks.preflight import Prepared, prepare
 from tasks.publish import Publisher
 from tasks.wording import check_key, check_words
+
+#: A day.
+START_WITHIN_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,14 @@ class SubmittedJob:
 
 
 class Producer:
-    """Writes requests down as jobs and wakes the host. One a process, made after the fork; threads may share it."""
+    """Writes requests down as jobs and wakes the host. One a process, made after the fork; threads may share it.
 
-    def __init__(self, engine: Engine, app: Celery) -> None:
+    A job that does not say for itself within which time it is to begin has `start_within_s` seconds.
+    """
+
+    def __init__(self, engine: Engine, app: Celery, start_within_s: float = START_WITHIN_S) -> None:
         self._engine = engine
+        self._start_within_s = start_within_s
         self.publisher = Publisher(engine, app)
 
     def submit(
@@ -71,6 +79,7 @@ class Producer:
             prepared = prepare(session, operation, actor, id_)
             job = _job(id_, prepared, actor, priority)
             job.idempotency_key, job.request_sha256 = key, fingerprint
+            job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
             add_job(session, job, actor, _told(prepared))
             return _submitted(job)
 

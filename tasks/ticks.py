@@ -4,6 +4,7 @@ import logging
 
 from sqlalchemy import Engine
 
+from models import expiry
 from models.journal import Journal
 from models.outbox import forgotten
 from models.session import transaction
@@ -36,3 +37,12 @@ def lapse_leases(engine: Engine, publisher: Publisher) -> int:
         logger.warning("leases of %d jobs have lapsed", len(lapsed))
         publish_owed(engine, publisher)
     return len(lapsed)
+
+
+def expire_jobs(engine: Engine, publisher: Publisher, vm_gone_s: float) -> int:
+    """End jobs that were not begun in time, or whose VM stays away; what waited behind them is sent."""
+    ended = [*expiry.expire(engine), *expiry.give_up(engine, vm_gone_s)]
+    if ended:
+        logger.warning("%d jobs were not waited for any longer", len(ended))
+        publish_owed(engine, publisher)
+    return len(ended)

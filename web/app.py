@@ -73,7 +73,7 @@ def _house(settings: Settings) -> House:
         settings=settings,
         engine=engine,
         reads=engine.execution_options(isolation_level="AUTOCOMMIT"),
-        producer=Producer(engine, make_app(settings.broker_url)),
+        producer=Producer(engine, make_app(settings.broker_url), settings.start_within_s),
         journal=Journal(engine),
         keys=Keys(engine),
         bell=Bell(engine),

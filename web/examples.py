@@ -14,6 +14,7 @@ _FOLDER = "/var/lib/libvirt/images/stillframe"
 HOST: Json = {
     "name": "hv1",
     "alive": True,
+    "drained": None,
     "libvirt_version": "9.0.0",
     "qemu_version": "7.2.22",
     "cpus": 32,
@@ -152,7 +153,9 @@ JOB: Json = {
     "requested_by": "admin",
     "idempotency_key": "nightly-2026-11-23",
     "request": {"vm": _VM["id"], "type": "hot", "name": "before-patch", "quiesce": "prefer"},
+    "waiting": None,
     "created_at": "2026-11-23T05:39:39.065Z",
+    "expires_at": "2026-11-24T05:39:39.065Z",
     "started_at": "2026-11-23T05:39:39.090Z",
     "finished_at": None,
     "cancel_requested_at": None,
@@ -267,6 +270,7 @@ WISH_SNAPSHOT: Json = {
     "quiesce": "prefer",
     "tags": ["patch"],
 }
+WISH_DRAIN: Json = {"reason": "new memory"}
 WISH_REVERT: Json = {"after": "keep"}
 WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room"}
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}

@@ -63,13 +63,22 @@ class Ref(Shape):
     name: str
 
 
+class Drained(Shape):
+    """Since when a host takes no new jobs, who said so, and why."""
+
+    since: datetime
+    by: str
+    reason: str | None
+
+
 class Host(Shape):
-    """A hypervisor. `alive`: its worker was heard of lately."""
+    """A hypervisor. `alive`: its worker was heard of lately. `drained` is null while it takes jobs."""
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.HOST))
 
     name: str
     alive: bool
+    drained: Drained | None
     libvirt_version: str
     qemu_version: str
     cpus: int
@@ -256,10 +265,20 @@ class Recovery(Shape):
     note: str
 
 
-class Job(Shape):
-    """One operation on one VM, from request to end. `steps` is null in lists.
+class Waiting(Shape):
+    """Why a job does not go on now. Codes: `vm_gone`, `host_silent`, `host_drained`, `behind_job`, `tried_later`,
+    `no_free_worker`, `not_sent`, `lease_lapsed`, `person` (it is stuck).
+    """
 
-    `no_return_at` is since when it can only go forward; `deaths` are the workers that died holding it.
+    code: str
+    detail: str
+
+
+class Job(Shape):
+    """One operation on one VM, from request to end. `steps` is null in lists; `waiting` while it goes on, and in the end.
+
+    Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward; `deaths` are the workers
+    that died holding it.
     """
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.JOB))
@@ -281,7 +300,9 @@ class Job(Shape):
     requested_by: str
     idempotency_key: str | None
     request: Json
+    waiting: Waiting | None
     created_at: datetime
+    expires_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None

@@ -6,12 +6,13 @@ from fastapi import Response
 
 from models.actor import Actor
 from models.queries.jobs import job
-from stillframe.errors import IdempotencyMismatch, StillframeError
+from stillframe.errors import HostDraining, IdempotencyMismatch, StillframeError
 from stillframe.operations import Operation
 from web.described import CHANGE, keyed
 from web.house import House
 from web.shapes import Job, Json
 
+DRAINING = HostDraining(host="hv1", by="kim", reason="new memory")
 _LOCATION = {
     "description": "The job",
     "schema": {"type": "string", "examples": ["/v1/jobs/01a206ea-c839-..."]},
@@ -20,7 +21,7 @@ _LOCATION = {
 
 def accepted(*errors: StillframeError) -> dict[str, Any]:
     """How a route that submits is declared, with the refusals it may give."""
-    may = keyed(*CHANGE, IdempotencyMismatch(key="nightly-2026-11-23"), *errors)
+    may = keyed(*CHANGE, IdempotencyMismatch(key="nightly-2026-11-23"), DRAINING, *errors)
     return {
         "status_code": 202,
         "response_description": "The job; `Location` is where it is to be looked at.",

@@ -179,6 +179,14 @@ class WishRescan(Wish):
     repair: bool = False
 
 
+class WishDrain(Wish):
+    """Why a host is to take no new jobs."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_DRAIN))
+
+    reason: Annotated[Words, Field(max_length=1000)] = ""
+
+
 def wanted(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[

@@ -21,9 +21,20 @@ HOSTS_BY_NAME = Order("name", Host.name.expression, Host.id.expression, descendi
 VMS_BY_NAME = Order("name", Vm.name.expression, Vm.id.expression, descending=False)
 
 
-def hosts(connection: Connection, wanted: Wanted, fresh: timedelta) -> Json:
+def hosts(
+    connection: Connection,
+    wanted: Wanted,
+    fresh: timedelta,
+    alive: bool | None = None,
+    drained: bool | None = None,
+) -> Json:
     """Hosts by name. One is alive if it was seen within `fresh`."""
-    return page(connection, _hosts(fresh), HOSTS_BY_NAME, wanted, _host_items)
+    statement = _hosts(fresh)
+    if alive is not None:
+        statement = statement.where((Host.last_seen_at > func.now() - fresh).is_(alive))
+    if drained is not None:
+        statement = statement.where(Host.drained_at.is_not(None).is_(drained))
+    return page(connection, statement, HOSTS_BY_NAME, wanted, _host_items)
 
 
 def host(connection: Connection, name: str, fresh: timedelta) -> Json:
@@ -60,7 +71,7 @@ def _hosts(fresh: timedelta) -> AnySelect:
     ours = select(func.count()).where(Job.host_id == Host.id)
     return select(
         *(Host.id, Host.name, Host.libvirt_version, Host.qemu_version, Host.cpus, Host.memory_bytes),
-        *(Host.registered_at, Host.last_seen_at),
+        *(Host.registered_at, Host.last_seen_at, Host.drained_at, Host.drained_by, Host.drain_reason),
         (Host.last_seen_at > func.now() - fresh).label("alive"),
         select(func.count()).where(Vm.host_id == Host.id, ~Vm.gone).scalar_subquery().label("vms"),
         ours.where(Job.state == JobState.QUEUED).scalar_subquery().label("jobs_queued"),
@@ -69,7 +80,13 @@ def _hosts(fresh: timedelta) -> AnySelect:
 
 
 def _host_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    return [dict(row._mapping) for row in rows]
+    return [{**row._mapping, "drained": _drained(row)} for row in rows]
+
+
+def _drained(host: AnyRow) -> Json | None:
+    if host.drained_at is None:
+        return None
+    return {"since": host.drained_at, "by": host.drained_by, "reason": host.drain_reason}
 
 
 def _vms() -> AnySelect:

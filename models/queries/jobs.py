@@ -8,10 +8,11 @@ from sqlalchemy import Connection, false, select
 
 from models.base import Json
 from models.host import Host
-from models.job import Job, Step
+from models.job import UNFINISHED, Job, Step
 from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import Snapshot
+from models.waiting import waiting
 from stillframe.errors import JobNotFound
 from stillframe.states import JobState
 
@@ -55,7 +56,8 @@ def job(connection: Connection, id_: UUID) -> Json:
     row = connection.execute(_select().where(Job.id == id_)).first()
     if row is None:
         raise JobNotFound(job=str(id_))
-    return {**_item(row), "steps": _steps(connection, id_)}
+    (item,) = _items(connection, [row])
+    return {**item, "steps": _steps(connection, id_)}
 
 
 def _select() -> AnySelect:
@@ -63,18 +65,23 @@ def _select() -> AnySelect:
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
-        *(Job.request, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
+        *(Job.expires_at, Job.request, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
     return of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    return [_item(row) for row in rows]
-
-
-def _item(row: AnyRow) -> Json:
-    return {**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name}, "steps": None}
+    why = waiting(connection, [row.id for row in rows if row.state in UNFINISHED])
+    return [
+        {
+            **row._mapping,
+            "vm": {"id": row.vm_id, "name": row.vm_name},
+            "steps": None,
+            "waiting": why.get(row.id),
+        }
+        for row in rows
+    ]
 
 
 def _steps(connection: Connection, job: UUID) -> list[Json]:

@@ -27,7 +27,7 @@ def show_list(client: Client, asked: Namespace) -> int:
             *(show.Id(one["id"]), one["kind"], one["state"], one["vm"]["name"], one["snapshot_name"]),
             *(
                 one["host"],
-                _phase(one) or "-",
+                _phase(one) or _waits(one) or "-",
                 waiting.progress(one) or "-",
                 one["requested_by"],
                 show.time(one["created_at"]),
@@ -64,6 +64,7 @@ def details(one: Json) -> None:
             ("State", one["state"]),
             ("Phase", _phase(one)),
             ("Progress", waiting.progress(one)),
+            ("Waits", one["waiting"] and one["waiting"]["detail"]),
             ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
             ("Host", one["host"]),
             ("Snapshot", _snapshot(one)),
@@ -74,6 +75,7 @@ def details(one: Json) -> None:
             ("Worker", one["worker"]),
             ("Decided", _decided(one["recovery"])),
             ("Created", show.time(one["created_at"])),
+            ("Expires", show.time(one["expires_at"]) if one["state"] == "queued" else None),
             ("Started", one["started_at"] and show.time(one["started_at"])),
             ("Only forward", one["no_return_at"] and f"since {show.time(one['no_return_at'])}"),
             ("Finished", one["finished_at"] and show.time(one["finished_at"])),
@@ -127,6 +129,11 @@ def _decided(recovery: Json | None) -> str | None:
         return None
     what = f"{recovery['action'].replace('_', ' ')} by {recovery['actor']} at {show.time(recovery['at'])}"
     return f"{what}: {recovery['note']}" if recovery["note"] else what
+
+
+def _waits(job: Json) -> str | None:
+    """What it waits for, in a word or two."""
+    return f"waits: {job['waiting']['code'].replace('_', ' ')}" if job["waiting"] else None
 
 
 def _snapshot(job: Json) -> str | None:

@@ -260,7 +260,20 @@ def _event(verbs: "Verbs") -> None:
 
 
 def _host(verbs: "Verbs") -> None:
-    _listed(_verb(verbs, "list", "hosts.show_list", "list hypervisors"))
+    listed = _verb(verbs, "list", "hosts.show_list", "list hypervisors")
+    either = argparse.BooleanOptionalAction
+    listed.add_argument("--alive", action=either, help="only those that were heard of lately, or were not")
+    listed.add_argument("--drained", action=either, help="only those that take no jobs, or that do")
+    _listed(listed)
+    for name, text, changes in (
+        ("show", "show one hypervisor", False),
+        ("drain", "let it take no new jobs; what it has begun runs to its end", True),
+        ("undrain", "let it take jobs again", True),
+    ):
+        verb = _verb(verbs, name, f"hosts.{COMMAND.get(name, name)}", text, changes=changes)
+        verb.add_argument("host", metavar="HOST")
+        if name == "drain":
+            verb.add_argument("--reason", metavar="TEXT", help="told to whoever asks for a job there")
     rescan = _verb(
         verbs, "rescan", "rescans.rescan", "compare the rows with what is on a host, and wait", changes=True
     )

@@ -145,7 +145,9 @@ class _Lines:
 
 
 def _where(job: Json) -> str:
-    return f"{job['state']}: {job['phase'].replace('_', ' ')}" if job["phase"] else str(job["state"])
+    """The state, with the step it is at, or why it does not go on."""
+    at = job["waiting"]["detail"] if job["waiting"] else (job["phase"] or "").replace("_", " ")
+    return f"{job['state']}: {at}" if at else str(job["state"])
 
 
 def _bar(job: Json) -> str:

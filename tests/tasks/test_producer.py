@@ -4,11 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from celery import Celery
+from sqlalchemy import Engine
 
 from models.actor import ADMIN
 from models.event import Event
 from models.job import SCHEDULED, Job
 from models.journal import Journal
+from models.session import transaction
 from models.snapshot import Snapshot, VolumeSnapshot
 from stillframe.errors import (
     ColdNeedsStopped,
@@ -27,6 +30,7 @@ from stillframe.errors import (
 )
 from stillframe.operations import CreateSnapshot
 from stillframe.states import JobState, SnapshotState, SnapshotType, VmState
+from tasks import ticks
 from tasks.producer import Producer
 from tests.tasks.conftest import Queues
 from tests.world import World
@@ -259,3 +263,28 @@ def test_every_refusal_has_a_code_a_sentence_and_a_remedy() -> None:
     error: StillframeError = DeletionAsked(snapshot="s", job="j")
     assert error.to_json()["code"] == "snapshot.deletion_asked"
     assert error.detail == 'Snapshot "s" is already to be deleted, by job j.'
+
+
+def test_a_job_has_a_time_to_begin_within(world: World, engine: Engine, app: Celery) -> None:
+    """That of its request, else that of the service, by the clock of the database."""
+    world.vm("a")
+    world.vm("b")
+    producer = Producer(engine, app, start_within_s=600)
+    for vm, wished, within_s in (("a", None, 600), ("b", 30.0, 30)):
+        row = world.row(producer.submit(create(vm, start_within_s=wished), ADMIN).job_id)
+        assert row.expires_at == row.created_at + timedelta(seconds=within_s)
+    producer.publisher.close()
+
+
+def test_what_expires_lets_the_next_go_on(world: World, producer: Producer, queues: Queues) -> None:
+    """The tick ends the first of the line, and the message of the second is sent."""
+    world.vm()
+    first = producer.submit(create(start_within_s=1), ADMIN).job_id
+    second = producer.submit(create(), ADMIN).job_id
+    assert queues.jobs("host.h1") == [str(first)]
+    with transaction(world.engine) as session:
+        session.get_one(Job, first).expires_at = datetime.now(UTC) - timedelta(seconds=1)
+    assert ticks.expire_jobs(world.engine, producer.publisher, 600) == 1
+    assert world.row(first).state is JobState.EXPIRED
+    assert queues.jobs("host.h1") == [str(first), str(second)]
+    assert ticks.expire_jobs(world.engine, producer.publisher, 600) == 0

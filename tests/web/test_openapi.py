@@ -112,4 +112,4 @@ def test_an_example_is_what_it_is_an_example_of(shape: Any, example: Json) -> No
 def test_a_refusal_that_is_declared_has_a_status() -> None:
     """Each family has its place in the table, the new ones too."""
     assert STATUS[errors.Forbidden] == 403
-    assert set(accepted()["responses"]) == {202, 401, 403, 422, 503}
+    assert set(accepted()["responses"]) == {202, 401, 403, 409, 422, 503}

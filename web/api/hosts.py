@@ -1,29 +1,69 @@
-"""GET /v1/hosts."""
+"""/v1/hosts: the hypervisors, and whether they take jobs."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
+from models import drain
 from models.queries import hosts as rows
 from models.queries.paging import Wanted
 from stillframe.errors import HostNotFound
-from web.described import PAGES, keyed
-from web.house import HouseOf
-from web.shapes import Host, Page
-from web.wishes import wanted
+from web.auth import ActorOf
+from web.described import BODY, CHANGE, PAGES, keyed
+from web.house import House, HouseOf
+from web.shapes import Host, Json, Page
+from web.wishes import WishDrain, wanted
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
 
+UNKNOWN = HostNotFound(host="hv9")
+
 
 @router.get("", summary="List hosts", response_model=Page[Host], responses=keyed(*PAGES))
-def list_hosts(*, house: HouseOf, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
+def list_hosts(
+    *,
+    house: HouseOf,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    alive: Annotated[
+        bool | None, Query(description="Only those that were heard of lately, or were not")
+    ] = None,
+    drained: Annotated[bool | None, Query(description="Only those that take no jobs, or that do")] = None,
+) -> Any:
     """Hypervisors by name."""
     with house.reads.connect() as connection:
-        return rows.hosts(connection, wanted, house.fresh)
+        return rows.hosts(connection, wanted, house.fresh, alive, drained)
 
 
-@router.get("/{name}", summary="Show a host", response_model=Host, responses=keyed(HostNotFound(host="hv9")))
+@router.get("/{name}", summary="Show a host", response_model=Host, responses=keyed(UNKNOWN))
 def show_host(*, house: HouseOf, name: str) -> Any:
     """One hypervisor."""
+    return _look(house, name)
+
+
+@router.post(
+    "/{name}/drain",
+    summary="Let a host take no new jobs",
+    response_model=Host,
+    responses=keyed(*CHANGE, *BODY, UNKNOWN),
+)
+def drain_host(*, house: HouseOf, actor: ActorOf, name: str, wish: WishDrain | None = None) -> Any:
+    """New requests for its VMs are refused, queued jobs wait; what was begun runs to its end. Twice is as once."""
+    drain.drain(house.engine, name, actor.name, wish.reason if wish else "")
+    return _look(house, name)
+
+
+@router.post(
+    "/{name}/undrain",
+    summary="Let a host take jobs again",
+    response_model=Host,
+    responses=keyed(*CHANGE, UNKNOWN),
+)
+def undrain_host(*, house: HouseOf, actor: ActorOf, name: str) -> Any:
+    """Its jobs are accepted and begun again, those that waited within seconds. Twice is as once."""
+    drain.undrain(house.engine, name, actor.name)
+    return _look(house, name)
+
+
+def _look(house: House, name: str) -> Json:
     with house.reads.connect() as connection:
         return rows.host(connection, name, house.fresh)
