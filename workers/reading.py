@@ -53,11 +53,16 @@ def own_image(chain: tuple[ImageFacts, ...], vm: VmFacts) -> ImageFacts:
 
 def home_for(vm: VmFacts, volume: VolumeFacts, block_layers_folder: str) -> str:
     """The folder for this volume's layers: beside its own image, or the configured one for a block device."""
-    if is_in_home(volume.path, vm.uuid):
+    return home_in(vm.uuid, volume, block_layers_folder)
+
+
+def home_in(vm: UUID, volume: VolumeFacts, block_layers_folder: str) -> str:
+    """The same for who knows only the VM's id."""
+    if is_in_home(volume.path, vm):
         return volume.path.rsplit("/", 1)[0]
     if volume.storage == "block":
-        return home_of(f"{block_layers_folder}/device", vm.uuid)
-    return home_of(volume.path, vm.uuid)
+        return home_of(f"{block_layers_folder}/device", vm)
+    return home_of(volume.path, vm)
 
 
 def _layers(vm: VmFacts, chains: Chains) -> tuple[set[str], dict[str, Layer]]:

@@ -29,6 +29,7 @@ from workers.inventory import take_inventory
 from workers.reconcile import rows, strays
 from workers.reconcile.examine import examine, mended
 from workers.reconcile.look import Look
+from workers.watch_folder import WatchFolder
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Rescans:
         self._settings = settings
         self._engine = engine
         self._connect = host
+        self._watch = WatchFolder(settings.watch_folder, settings.host)
         self._host: Host | None = None
 
     def begin(self) -> None:
@@ -105,7 +107,7 @@ class Rescans:
                 if not vm.unreadable:
                     vm = host.vm(vm.uuid).facts()
                 frozen = frozen and _is_frozen(host, vm)
-                look = Look(host, vm, of_vm, self._settings.block_layers_folder, frozen)
+                look = Look(host, vm, of_vm, self._settings.block_layers_folder, frozen, self._watch)
                 found = mended(examine(look), may)
                 pen = rows.Pen(engine=self._engine, host=self._settings.host, actor=actor)
                 found = rows.put_right(pen, look, found, may)

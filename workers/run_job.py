@@ -7,9 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host
+from models.actor import of_worker
 from models.attempt import Attempt
 from models.journal import Journal
+from models.moves import Told, tell
+from models.session import transaction
 from stillframe.errors import HostLost, LostLease, LostRace, StillframeError, VmHeld
+from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
 from stillframe.states import HELD, StepState
@@ -22,6 +26,7 @@ from workers.operations import plan_for
 from workers.patience import patiently
 from workers.progress import Progress
 from workers.reading import read_vm
+from workers.reconcile.mend import mend
 from workers.settle import settle
 from workers.steps import Work
 from workers.wards import Wards
@@ -95,12 +100,23 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
     if attempt.state not in HELD:
         return
     work = _work(attempt, host, progress, settings)
+    _mend(attempt, work)
     if attempt.closed_by:
         ending = settle(work, attempt.closed_by)
     else:
         plan = plan_for(attempt.kind, foreign=work.foreign is not None)
         ending = carry(plan, work, attempt, _standing(attempt), progress)
     _conclude(attempt, work, ending, _look(host, work, settings))
+
+
+def _mend(attempt: Attempt, work: Work) -> None:
+    """What jobs before this one have left of the VM; it is told."""
+    own = {work.job, work.snapshot, *([work.volume_snapshot] if work.volume_snapshot else [])}
+    done = mend(work.host, attempt.vm_id, work.wards.folder, own, work.block_layers_folder)
+    if done:
+        told = Told(EventType.VM_MENDED, of_worker(attempt.worker), message="; ".join(done))
+        with transaction(attempt.engine) as session:
+            tell(session, told, vm=attempt.vm_id, job=attempt.job_id)
 
 
 def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> Work:

@@ -67,6 +67,18 @@ class Site:
         self.client.close()
         self.engine.dispose()
 
+    def forget_everything(self) -> None:
+        """The database is lost: another, empty one takes its place, with a new key."""
+        for name in reversed(PROGRAMS):
+            self.stack.stop(name)
+        self.sql("DROP SCHEMA public CASCADE")
+        self.sql("CREATE SCHEMA public")
+        lines = self.stack.env_file.read_text().splitlines(keepends=True)
+        self.stack.env_file.write_text("".join(line for line in lines if "STILLFRAME_KEY" not in line))
+        self.client.close()
+        self.key = self.stack.up(PROGRAMS)["KEY"]
+        self.client = Client(self.url, self.key, timeout_s=60)
+
     @contextmanager
     def http(self) -> Iterator[httpx.Client]:
         """A plain HTTP client that sends the key."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Iterator
 from stillframe.errors import HostLost, LostLease, StillframeError
 from stillframe.findings import Finding, Kind, Repair
 from stillframe.states import HELD
-from workers.reconcile import chains, parts, snapshots, standing, volumes
+from workers.reconcile import chains, left_standing, parts, snapshots, standing, volumes
 from workers.reconcile.look import Found, Look, words
 
 Examiner = Callable[[Look], Iterator[Found]]
 
-RUNNING: tuple[Examiner, ...] = (standing.frozen, standing.block_jobs, standing.paused)
+RUNNING: tuple[Examiner, ...] = (left_standing.examine, standing.frozen, standing.block_jobs, standing.paused)
 ON_DISK: tuple[Examiner, ...] = (
     chains.heads,
     snapshots.damaged,

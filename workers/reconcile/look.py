@@ -18,6 +18,7 @@ from stillframe.states import JobState, SnapshotState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.reading import Reader, check_heads
+from workers.watch_folder import WatchFolder
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -46,6 +47,8 @@ class Look:
     block_layers_folder: str
     #: Whether the guest's filesystems are frozen; None if it does not say.
     frozen: bool | None = None
+    #: Where freezes and pauses are on record.
+    watch: WatchFolder | None = None
 
     @cached_property
     def vm(self) -> Vm:

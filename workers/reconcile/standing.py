@@ -7,7 +7,9 @@ from stillframe.names import is_in_home
 from stillframe.rules import ALIVE
 from stillframe.states import VmState
 from workers.reading import usable
+from workers.reconcile.left_standing import left
 from workers.reconcile.look import Act, Found, Look
+from workers.watch_folder import Ward
 
 #: libvirt's reasons for a pause that its own cut makes, and that a libvirtd which dies in it leaves behind.
 LEFT_BY_A_CUT = frozenset({"save", "snapshot"})
@@ -17,7 +19,8 @@ ROOM = 64 << 20
 
 def frozen(look: Look) -> Iterator[Found]:
     """A freeze while no job is under way."""
-    if look.frozen:
+    ours = any(ward.kind == "freeze" for ward in wards(look))
+    if look.frozen and not ours:
         yield look.found(Kind.GUEST_FROZEN, look.facts.name, "Its filesystems are frozen, and not by a job.")
 
 
@@ -47,7 +50,7 @@ def block_jobs(look: Look) -> Iterator[Found]:
 def paused(look: Look) -> Iterator[Found]:
     """A pause, unless a person made it."""
     facts = look.facts
-    if facts.state is not VmState.PAUSED:
+    if facts.state is not VmState.PAUSED or any(ward.kind == "pause" for ward in wards(look)):
         return
     if facts.reason in LEFT_BY_A_CUT:
         if look.rows.ran_before_last_cut():
@@ -65,6 +68,11 @@ def paused(look: Look) -> Iterator[Found]:
             yield look.found(Kind.VM_PAUSED, facts.name, detail)
     elif facts.reason == "ioerror":
         yield _stopped_by_its_storage(look)
+
+
+def wards(look: Look) -> list[Ward]:
+    """Its freezes and pauses on record: those are told by `left_standing`, or are a job's own."""
+    return left(look.watch, look.facts.uuid, ()) if look.watch else []
 
 
 def _stopped_by_its_storage(look: Look) -> Found:

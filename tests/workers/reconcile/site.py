@@ -13,6 +13,7 @@ from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.workers.fake_world import BLOCK_FOLDER, Job, World, ok
 from workers.reconcile.examine import examine, mended
 from workers.reconcile.look import Look
+from workers.watch_folder import WatchFolder
 
 ALL = frozenset(Repair)
 
@@ -57,6 +58,7 @@ class Site:
     def __init__(self, volumes: dict[str, str] | None = None, **vm: Any) -> None:
         self.world = World(volumes, **vm)
         self.rows = MemoryRows()
+        self.watch: WatchFolder | None = None
         self.guest = self.world.guest
         self.images = self.world.host.images
         self.home = home_of("/images/vm1/vda.qcow2", self.guest.uuid)
@@ -93,7 +95,7 @@ class Site:
         """What is found, after the repair of what may be."""
         facts = next(vm for vm in FakeHost(self.world.machine).vms() if vm.uuid == self.guest.uuid)
         frozen = None if facts.unreadable else self.world.host.vm(self.guest.uuid).is_frozen()
-        look = Look(FakeHost(self.world.machine), facts, self.rows, BLOCK_FOLDER, frozen)
+        look = Look(FakeHost(self.world.machine), facts, self.rows, BLOCK_FOLDER, frozen, self.watch)
         return mended(examine(look), may)
 
     def only(self, kind: Kind, may: Collection[Repair] = ()) -> Finding:
