@@ -7,9 +7,10 @@ from stillframe.findings import Kind, Repair
 from stillframe.layers import Layer
 from stillframe.names import is_in_home
 from stillframe.rules import ALIVE
+from workers import marks
 from workers.guard import needed_by
 from workers.reading import usable
-from workers.reconcile.look import Act, Found, Look, id_in, json_in
+from workers.reconcile.look import Act, Found, Look, id_in
 
 
 def heads(look: Look) -> Iterator[Found]:
@@ -27,16 +28,13 @@ def heads(look: Look) -> Iterator[Found]:
 
 
 def half_merged(look: Look) -> Iterator[Found]:
-    """Layers that a merge was writing into when it was cut short."""
-    for path in look.in_homes:
-        if not path.endswith(".merging.json"):
-            continue
-        mark = json_in(look.images, path)
-        over = mark.get("whole") or not look.images.exists(str(mark.get("top", "")))
-        if over or id_in(str(mark.get("job", ""))) in look.busy:
-            continue
-        detail = f"A merge was stopped in it: without {mark.get('top')} on top it reads as something that never was."
-        yield look.found(Kind.LAYER_HALF_MERGED, mark.get("base", path), detail)
+    """Layers that a merge was writing into when it was stopped."""
+    for mark in marks.unfinished(look.images, look.homes):
+        if id_in(mark.job) not in look.busy:
+            detail = (
+                f"A merge was stopped in it: without {mark.top} on top it reads as something that never was."
+            )
+            yield look.found(Kind.LAYER_HALF_MERGED, mark.base, detail)
 
 
 def layers(look: Look) -> Iterator[Found]:

@@ -18,6 +18,7 @@ ON_DISK: tuple[Examiner, ...] = (
     snapshots.against_rows,
     volumes.examine,
     parts.examine,
+    parts.marks_left,
     snapshots.folders,
     chains.layers,
 )

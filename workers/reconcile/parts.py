@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from stillframe.findings import Kind, Repair
 from stillframe.states import ENDED
-from workers.reconcile.look import Found, Look, id_in, remove
+from workers.reconcile.look import Found, Look, id_in, json_in, remove
 
 #: As `hypervisor.files.beside` names what it writes, before a name of ours.
 _PART = re.compile(r".*\.(qcow2|json|xml|fd|save)\.part")
@@ -30,6 +30,21 @@ def examine(look: Look) -> Iterator[Found]:
                 size=look.images.size_bytes(path),
                 repair=Repair.REPAIR if over else Repair.NONE,
                 act=remove(look.images, path) if over else None,
+            )
+
+
+def marks_left(look: Look) -> Iterator[Found]:
+    """Marks of merges that are over: the base holds everything, and the layer that was merged down is gone."""
+    for path in look.in_homes:
+        mark = json_in(look.images, path) if path.endswith(".merging.json") else {}
+        over = mark.get("whole") is True and not look.images.exists(str(mark.get("top", "")))
+        if over and id_in(str(mark.get("job", ""))) not in look.busy:
+            yield look.found(
+                Kind.FILE_PART,
+                path,
+                "The mark of a merge that is over.",
+                repair=Repair.ITSELF,
+                act=remove(look.images, path),
             )
 
 

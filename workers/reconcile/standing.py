@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from stillframe.findings import Kind, Repair
-from stillframe.names import is_in_home
 from stillframe.rules import ALIVE
 from stillframe.states import VmState
+from workers import marks
 from workers.reading import usable
 from workers.reconcile.left_standing import left
 from workers.reconcile.look import Act, Found, Look
@@ -13,6 +13,7 @@ from workers.watch_folder import Ward
 
 #: libvirt's reasons for a pause that its own cut makes, and that a libvirtd which dies in it leaves behind.
 LEFT_BY_A_CUT = frozenset({"save", "snapshot"})
+COMMITS = frozenset({"commit", "active_commit"})
 #: With less than this free a VM that was paused by a full disk would only be paused again. Bytes.
 ROOM = 64 << 20
 
@@ -33,9 +34,8 @@ def block_jobs(look: Look) -> Iterator[Found]:
         if job is None:
             continue
         what = f"A {job.kind} job runs on {volume.target} ({job.done} of {job.total} bytes)"
-        ours = job.kind == "active_commit" and is_in_home(volume.path, look.facts.uuid)
-        if ours and any(one.state == "deleting" for one in look.manifests.values()):
-            detail = f"{what}: a deletion began it that is not under way any more."
+        if job.kind in COMMITS and _is_marked(look, volume.target):
+            detail = f"{what}: a job began it that is not under way any more."
             yield look.found(
                 Kind.BLOCK_JOB_LEFT,
                 volume.target,
@@ -68,6 +68,12 @@ def paused(look: Look) -> Iterator[Found]:
             yield look.found(Kind.VM_PAUSED, facts.name, detail)
     elif facts.reason == "ioerror":
         yield _stopped_by_its_storage(look)
+
+
+def _is_marked(look: Look, target: str) -> bool:
+    """Whether a merge of ours into the chain of a volume is on record."""
+    chain = set(look.vm.live_chain(target))
+    return any(mark.top in chain for mark in marks.unfinished(look.images, look.homes))
 
 
 def wards(look: Look) -> list[Ward]:

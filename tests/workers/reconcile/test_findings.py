@@ -14,7 +14,7 @@ from stillframe.names import layer_path
 from stillframe.states import JobState, SnapshotState, VmState
 from tests.workers.fake_world import Death
 from tests.workers.reconcile.site import ALL, Site
-from workers import manifests
+from workers import manifests, marks
 
 
 @pytest.fixture
@@ -71,17 +71,23 @@ def test_a_merge_without_a_job_is_ended(site: Site) -> None:
     """The deletion that began it is gone: it is ended before its pivot and the chain stays."""
     head = site.world.tree().heads["vda"]
     base = site.world.tree().layers[head].backing or ""
-    manifest = next(one for one in site.world.manifests() if one.id == site.world.ids["s2"])
-    manifests.write(site.images, manifest.deleting())
+    marks.write(site.images, marks.Mark(base, head, str(uuid4())))
     with site.world.machine.world() as inside:
-        inside.vms[str(site.guest.uuid)].jobs["vda"] = FakeJob(
-            head, base, is_head=True, done=0, total=1 << 40
-        )
+        job = FakeJob(head, base, is_head=True, done=0, total=1 << 40)
+        inside.vms[str(site.guest.uuid)].jobs["vda"] = job
     found = {one.kind: one for one in site.look(ALL)}
     assert found[Kind.BLOCK_JOB_LEFT].repaired
     assert site.world.host.vm(site.guest.uuid).block_job("vda") is None
     assert site.world.tree().heads["vda"] == head
-    assert found[Kind.SNAPSHOT_DELETING].repair is Repair.REPAIR
+
+
+def test_a_mark_of_a_merge_that_is_over_goes(site: Site) -> None:
+    """The layer that was merged down is gone; nothing is half merged."""
+    path = f"{layer_path(site.home, 'vda', uuid4())}.merging.json"
+    mark = {"base": site.world.tree().heads["vda"], "top": path, "job": str(uuid4())}
+    site.images.write_text(path, json.dumps(mark | {"top": "/gone.qcow2", "whole": True}))
+    assert site.only(Kind.FILE_PART, {Repair.ITSELF}).repaired
+    site.is_well()
 
 
 def test_a_block_job_of_others_is_left_alone(site: Site) -> None:
