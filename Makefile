@@ -6,9 +6,13 @@ BIN := .venv/bin
 T ?= tests
 ONLY ?=
 PROCESSES ?= 2
+# make chaos: part of a point's name, minutes for points (0: all of them), minutes of the long run (0: none), the dice
+MINUTES ?= 60
+LONG ?= 0
+SEED ?= $(shell echo $$RANDOM)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab up down demo test check lint types layers format bench clean
+.PHONY: help setup lab up down demo test check lint types layers format bench chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +59,10 @@ format: setup ## puts the code into shape
 
 bench: setup ## measures, against a baseline in the same run, into bench/results/; ONLY=jobs for one file
 	@$(BIN)/python -m bench $(ONLY)
+
+chaos: setup ## kills everything anywhere, on real guests; ONLY=point MINUTES=60 (0: all) LONG=120 SEED=1
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --only "$(ONLY)"
+	@test $(LONG) = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
 
 clean: down ## stops everything and removes var/ and the environment
 	@rm -rf var .venv

@@ -250,7 +250,7 @@ class Site:
         """SIGKILL for the process that carries the job, and for nothing else; when that was."""
         pid = self.holder(job)
         assert pid in children(self.worker_pid())
-        below = _all_below(pid)
+        below = all_below(pid)
         killed_at = time.time()
         os.kill(pid, signal.SIGKILL)
         wait_gone([pid, *below])
@@ -258,7 +258,7 @@ class Site:
 
     def kill_worker(self) -> None:
         """SIGKILL for the worker's own process; all that it had begun must die with it."""
-        below = _all_below(self.worker_pid())
+        below = all_below(self.worker_pid())
         self.stack.stop("worker", signal.SIGKILL)
         wait_gone(below)
 
@@ -323,7 +323,7 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
-def _all_below(pid: int) -> list[int]:
+def all_below(pid: int) -> list[int]:
     """The children of a process, theirs, and so on."""
     found = children(pid)
-    return found + [deeper for child in found for deeper in _all_below(child)]
+    return found + [deeper for child in found for deeper in all_below(child)]

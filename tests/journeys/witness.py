@@ -41,6 +41,8 @@ class Witness:
         self.guest = guest
         self.name = guest.name
         self.digest = ""
+        #: Volume snapshots whose files the test itself has taken away.
+        self.taken_away: set[str] = set()
 
     # --- what is in it ----------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class Witness:
         for head in heads:
             needed |= {image.path for image in QemuImages().chain(head, _form(head))}
         for volume in self.site.client.every(self.site.client.volumes, vm=self.name):
-            if volume["state"] == "ready":
+            if volume["state"] == "ready" and volume["id"] not in self.taken_away:
                 needed |= {volume["path"], volume["path"].removesuffix("qcow2") + "json"}
         return needed
 
