@@ -138,8 +138,8 @@ class SnapshotSeen:
     whole: bool
     type: str
     consistency: str | None
-    #: None without RAM.
-    memory_bytes: int | None
+    #: 0 without RAM.
+    memory_bytes: int
     #: name, display_name, description, tags, created_at, as they were at its creation.
     words: Mapping[str, Any]
 

@@ -312,14 +312,6 @@ class Job(Shape):
     error: Why | None
 
 
-class Way(Shape):
-    """One way out of `stuck`: whether it is open, why not, and what comes of it."""
-
-    allowed: bool
-    reason: str | None
-    what_happens: str
-
-
 class Event(Shape):
     """An immutable fact. `job_kind` and `snapshot_name` say what the ids are about."""
 
@@ -337,22 +329,6 @@ class Event(Shape):
     job_kind: str | None
     message: str
     data: Json
-
-
-class Inspection(Shape):
-    """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
-
-    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
-    """
-
-    model_config = ConfigDict(json_schema_extra=examples.shown(examples.INSPECTION))
-
-    job: Job
-    direction: Literal["forward", "back"] | None
-    past_no_return: bool
-    vm: Vm
-    events: list[Event]
-    ways: dict[str, Way]
 
 
 class Comment(Shape):

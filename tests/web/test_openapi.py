@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from stillframe import errors
 from tests.web.conftest import Api
-from web import examples, found, shapes, wishes
+from web import examples, found, inspected, shapes, wishes
 from web.problems import STATUS
 from web.submitting import accepted
 
@@ -88,7 +88,7 @@ def test_bodies_have_examples(document: Json) -> None:
         (shapes.Job, examples.JOB),
         (shapes.Event, examples.EVENT),
         (shapes.Comment, examples.COMMENT),
-        (shapes.Inspection, examples.INSPECTION),
+        (inspected.Inspection, examples.INSPECTION),
         (found.Rescan, examples.RESCAN),
         (wishes.WishRescan, examples.WISH_RESCAN),
         (wishes.WishSnapshot, examples.WISH_SNAPSHOT),

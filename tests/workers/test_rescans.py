@@ -106,7 +106,7 @@ def test_an_empty_database_is_filled_from_the_host(house: House) -> None:
     assert [rows[id_].parent_id for id_ in (one, two, three)] == [None, one, one]
     assert [id_ for id_, row in rows.items() if row.current] == [three]
     memory = house.world.host.images.size_bytes(_manifest(house, two).memory_path)
-    assert (rows[one].memory_bytes, rows[two].memory_bytes) == (None, memory)
+    assert (rows[one].memory_bytes, rows[two].memory_bytes) == (0, memory)
     assert all(row.size_bytes > 0 for row in rows.values())
     assert rows[one].created_at.isoformat() == _manifest(house, one).words["created_at"]
     assert house.drift() == []

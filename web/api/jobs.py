@@ -27,7 +27,8 @@ from stillframe.states import ENDED, OVER, JobState
 from web.auth import ActorOf
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
-from web.shapes import Inspection, Job, Json, Page
+from web.inspected import Inspection
+from web.shapes import Job, Json, Page
 from web.submitting import accepted, submit
 from web.wishes import (
     Filter,

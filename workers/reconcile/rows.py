@@ -79,7 +79,7 @@ def _snapshot(look: Look, manifest: Manifest) -> SnapshotSeen:
         whole=manifest.state != "deleting",
         type=manifest.type,
         consistency=manifest.consistency,
-        memory_bytes=look.images.size_bytes(manifest.memory_path) if manifest.memory else None,
+        memory_bytes=look.images.size_bytes(manifest.memory_path) if manifest.memory else 0,
         words=manifest.words,
     )
 
