@@ -20,13 +20,14 @@ _ACTOR = "stillframe"
 
 _LATE = "job.state = 'queued' AND job.expires_at <= now()"
 
-#: A job in the hands of a worker is that worker's to let go.
+#: A job in the hands of a worker is that worker's to let go; one that a person has just sent on is waited for anew.
 _ABANDONED = f"""
     (job.state = 'queued' OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now()) AND {ABSENT}
     AND coalesce(
         (SELECT event.at FROM event WHERE event.vm_id = job.vm_id AND event.type = 'vm.gone' ORDER BY event.id DESC LIMIT 1),
         '-infinity'
     ) < now() - make_interval(secs => :after_s)
+    AND coalesce((job.recovery ->> 'at')::timestamptz, '-infinity') < now() - make_interval(secs => :after_s)
 """  # noqa: S608
 
 

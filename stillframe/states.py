@@ -119,6 +119,19 @@ VOLUME_SNAPSHOT_MOVES: dict[VolumeSnapshotState, frozenset[VolumeSnapshotState]]
     VolumeSnapshotState.DELETED: frozenset(),
 }
 
+STEP_MOVES: dict[StepState, frozenset[StepState]] = {
+    StepState.STARTED: frozenset({StepState.STARTED, StepState.DONE, StepState.UNDONE}),
+    StepState.DONE: frozenset({StepState.UNDONE}),
+    StepState.UNDONE: frozenset(),
+}
+
+RESCAN_MOVES: dict[RescanState, frozenset[RescanState]] = {
+    RescanState.ASKED: frozenset({RescanState.RUNNING}),
+    RescanState.RUNNING: frozenset({RescanState.RUNNING, RescanState.DONE, RescanState.FAILED}),
+    RescanState.DONE: frozenset(),
+    RescanState.FAILED: frozenset(),
+}
+
 #: A job in one of these has ended and never changes again (`stuck` has not ended: a person decides).
 ENDED = frozenset(state for state, moves in JOB_MOVES.items() if not moves)
 #: A job in one of these does not go on by itself: those who wait for it need not wait longer.

@@ -11,7 +11,9 @@ from models.expiry import expire, give_up
 from models.job import Job
 from models.journal import Journal
 from models.machine import record_host
+from models.recovery import recover
 from models.session import transaction
+from stillframe.recovering import Way
 from stillframe.seen import HostSeen
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.world import World, seen_vm
@@ -134,6 +136,22 @@ def test_a_worker_that_still_acts_is_not_given_up(world: World, engine: Engine, 
     gone(engine, since_s=7200)
     assert give_up(engine, 60) == []
     world.lapse_now(job)
+    assert give_up(engine, 60) == [job]
+
+
+def test_what_a_person_sent_on_is_waited_for_anew(world: World, engine: Engine, journal: Journal) -> None:
+    """A decision about a job whose VM is away is not overruled by the next tick."""
+    job = world.job(world.vm())
+    attempt = journal.claim(job, worker="w", lease_s=30)
+    assert attempt is not None
+    attempt.start("check_vm")
+    attempt.missing(begun=True)
+    gone(engine, since_s=7200)
+    assert give_up(engine, 60) == [job]
+    recover(engine, job, Way.RESUME, "kim")
+    assert give_up(engine, 60) == []
+    with transaction(engine) as session:
+        session.get_one(Job, job).recovery = {"at": "2020-01-31T12:00:00+00:00"}
     assert give_up(engine, 60) == [job]
 
 
