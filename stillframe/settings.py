@@ -32,7 +32,7 @@ class Settings:
     heartbeat_s: float = _setting("Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0)
     agent_timeout_s: int = _setting("Seconds to wait for a guest agent's answer, 1 to 60.", 10)
     inventory_s: float = _setting("Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0)
-    max_deaths: int = _setting("Workers that may die holding one job before it is stuck, 1 to 100.", 5)
+    max_deaths: int = _setting("Workers that may die holding one job before it is stuck, 0 to 100.", 5)
     start_within_s: float = _setting(
         "Seconds after which a queued job that nobody began expires, unless its request says otherwise.",
         86400.0,

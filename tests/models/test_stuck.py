@@ -99,3 +99,12 @@ def test_a_stuck_job_keeps_its_evidence(world: World, journal: Journal) -> None:
         "steps": {"cut": "started"},
         "turned_back": why,
     }
+
+
+def test_with_no_death_allowed_nothing_is_carried_on(world: World, journal: Journal) -> None:
+    """Rows out of an old backup: what they show as under way is left to a person, what is new is begun."""
+    attempt = deadly(world, journal, 0)
+    world.lapse_now(attempt.job_id)
+    assert journal.claim(attempt.job_id, worker="h1/1", lease_s=30, max_deaths=0) is None
+    assert world.row(attempt.job_id).state is JobState.STUCK
+    assert journal.claim(world.job(world.vm("b")), worker="h1/1", lease_s=30, max_deaths=0) is not None
