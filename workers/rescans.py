@@ -57,7 +57,8 @@ class Rescans:
     def first_look(self) -> list[Finding]:
         """What a worker finds when it starts: what is safe is put right, and the rest is told, a VM an event."""
         found = self._look(None, {Repair.ITSELF}, self._settings.host)
-        for vm_id, left in _by_vm([one for one in found if one.is_drift]).items():
+        left_over = [one for one in found if one.is_drift and one.kind is not Kind.VM_BUSY]
+        for vm_id, left in _by_vm(left_over).items():
             logger.warning("VM %s: %s", left[0].vm, "; ".join(f"{one.kind}: {one.detail}" for one in left))
             self._tell(vm_id, left, Told(EventType.VM_DRIFTED, self._settings.host, Level.WARNING))
         return found
@@ -69,7 +70,7 @@ class Rescans:
         if asked is None:
             return False
         try:
-            found = self._look(asked.vm, _may(asked), asked.requested_by)
+            found = self._look_anyhow(asked.vm, _may(asked), asked.requested_by)
         except StillframeError as error:
             logger.warning("rescan %s: %s", asked.id, error)
             with transaction(self._engine) as session:
@@ -78,6 +79,14 @@ class Rescans:
         with transaction(self._engine) as session:
             rescans.finish(session, asked, [one.to_json() for one in found])
         return True
+
+    def _look_anyhow(self, only: UUID | None, may: Collection[Repair], actor: str) -> list[Finding]:
+        """Looks, and once more over a new connection if libvirt was started anew."""
+        try:
+            return self._look(only, may, actor)
+        except HostLost:
+            self._connected().reconnect(RECONNECT_S)
+            return self._look(only, may, actor)
 
     def _look(self, only: UUID | None, may: Collection[Repair], actor: str) -> list[Finding]:
         host = self._connected()

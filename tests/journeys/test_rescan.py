@@ -26,12 +26,8 @@ _KEPT_OF_VOLUMES = (
 def test_the_tree_is_rebuilt_from_the_host_alone(site: Site, witness: Made) -> None:
     """With an empty database a rescan brings every snapshot back as it was, and a revert gives the guest what it held."""
     vm = witness("qcow2", "raw")
-    vm.write()
     base = vm.take("hot", name="base", description="before all", tags=["a", "b"])
-    digest = vm.write()
     memory = vm.take("memory", name="with-ram")
-    boot = vm.guest.wait_tick().boot_id
-    vm.write()
     vm.revert(base)
     branch = vm.take("hot", name="branch")
     site.succeeded(site.client.extract_volume(base.id, "vdb", "archive"))
@@ -51,7 +47,7 @@ def test_the_tree_is_rebuilt_from_the_host_alone(site: Site, witness: Made) -> N
         assert {name: now[name] for name in was if now[name] != was[name]} == {}, was
     assert rescanned(site) == []
     vm.revert(memory)
-    vm.runs(digest, boot)
+    vm.runs(memory.mark.digest, memory.mark.before.boot_id)
     half = vm.guest.folder / "stillframe" / vm.guest.uuid / f"vda-{uuid4()}.qcow2.part"
     half.write_text("a worker died over it")
     job = site.succeeded(site.client.delete_snapshot(base.id))

@@ -310,6 +310,21 @@ def test_a_rescan_whose_keeper_died_is_done_by_the_next(house: House) -> None:
     assert not again.run_next()
 
 
+def test_a_libvirt_that_was_started_anew_is_looked_at(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a new connection; while it is away the rescan fails and says so."""
+    house.take("s1")
+    house.drift()
+    house.world.machine.kill_daemon()
+    monkeypatch.setattr("workers.rescans.RECONNECT_S", 0.05)
+    with transaction(house.engine) as session:
+        id_ = ask(session, "h1", None, "admin", adopt=False, repair=False)
+    assert house.rescans.run_next()
+    failed = house.row(id_)
+    assert (failed["state"], failed["error"]["code"]) == (RescanState.FAILED, "host.connection_lost")
+    house.world.machine.start_daemon()
+    assert house.drift() == [Kind.SNAPSHOT_UNKNOWN]
+
+
 def test_the_end_of_a_rescan_is_told_with_its_counts(house: House) -> None:
     """How many findings, how many put right, how many left."""
     house.take("s1")
