@@ -12,13 +12,18 @@ from models.queries.find import host_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.vm import Vm
 from stillframe.errors import RescanNotFound
+from stillframe.states import RescanState
 
 NEWEST = Order("created_at", Rescan.created_at.expression, Rescan.id.expression, True, instant)
 
 
-def rescans(connection: Connection, host: str, wanted: Wanted, fresh: timedelta) -> Json:
+def rescans(
+    connection: Connection, host: str, wanted: Wanted, fresh: timedelta, state: RescanState | None = None
+) -> Json:
     """Those of a host, newest first, with their findings; raises HostNotFound."""
     statement = _rescans(fresh).where(Rescan.host_id == host_id(connection, host))
+    if state is not None:
+        statement = statement.where(Rescan.state == state)
     return page(connection, statement, NEWEST, wanted, _items)
 
 

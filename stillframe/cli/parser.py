@@ -281,6 +281,10 @@ def _host(verbs: "Verbs") -> None:
     rescan.add_argument("--vm", help="this VM only")
     rescan.add_argument("--adopt", action="store_true", help="take in snapshots that no row knows")
     rescan.add_argument("--repair", action="store_true", help="put right what is safe to put right")
+    rescans = _verb(verbs, "rescans", "rescans.show_list", "list the rescans of a host, newest first")
+    rescans.add_argument("host", metavar="HOST")
+    rescans.add_argument("--state", choices=("asked", "running", "done", "failed"))
+    _listed(rescans)
 
 
 NOUNS = {

@@ -1,8 +1,10 @@
-"""`stillframe host rescan`."""
+"""`stillframe host rescan` and `host rescans`."""
 
 from argparse import Namespace
+from functools import partial
 
 from stillframe.cli import show
+from stillframe.cli.lists import items
 from stillframe.client import Client, Json
 
 OK, FAILED, STILL_GOING = 0, 1, 4
@@ -28,6 +30,26 @@ def rescan(client: Client, asked: Namespace) -> int:
     else:
         _show(found)
     return OK if found["state"] == "done" and not _left(found) else FAILED
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`host rescans`."""
+    found = items(client, partial(client.rescans, asked.host), asked, state=asked.state)
+    if asked.output == "json":
+        show.data(found)
+        return OK
+    heads = ("ID", "STATE", "VM", "ADOPT", "REPAIR", "FINDINGS", "LEFT", "ASKED BY", "CREATED")
+    rows = [
+        (
+            *(show.Id(one["id"]), one["state"], one["vm"]["name"] if one["vm"] else "all"),
+            *("yes" if one[wish] else "no" for wish in ("adopt", "repair")),
+            *(("-", "-") if one["findings"] is None else (len(one["findings"]), len(_left(one)))),
+            *(one["requested_by"], show.time(one["created_at"])),
+        )
+        for one in found
+    ]
+    show.table(heads, rows, f"Host {asked.host} was never rescanned.")
+    return OK
 
 
 def _left(rescan: Json) -> list[Json]:

@@ -143,6 +143,24 @@ def test_the_command_says_that_all_is_well(
     assert json.loads(said.out)["findings"][0]["kind"] == "layer.hidden"
 
 
+def test_the_rescans_of_a_host_are_listed(
+    cli: Cli, world: World, client: Client, keeper: Callable[..., Any], name: str
+) -> None:
+    """Newest first, by state if wanted, with how much each found and left."""
+    world.host(name)
+    assert "was never rescanned" in cli("host", "rescans", name).err
+    with keeper(name, FOUND):
+        cli("host", "rescan", name, "--repair")
+    client.rescan_host(name, adopt=True)
+    lines = cli("host", "rescans", name).out.splitlines()
+    assert [line.split()[1:7] for line in lines[1:]] == [
+        ["asked", "all", "yes", "no", "-", "-"],
+        ["done", "all", "no", "yes", "1", "1"],
+    ]
+    said = cli("host", "rescans", name, "--state", "done", "-o", "json")
+    assert [one["state"] for one in json.loads(said.out)] == ["done"]
+
+
 def test_a_rescan_that_failed_says_why(cli: Cli, world: World, keeper: Callable[..., Any], name: str) -> None:
     """Libvirt said no: exit code 1 with the reason."""
     world.host(name)

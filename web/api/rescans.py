@@ -61,10 +61,16 @@ def rescan_host(
     response_model=Page[Rescan],
     responses=keyed(*PAGES, NO_HOST),
 )
-def list_rescans(*, house: HouseOf, name: str, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
+def list_rescans(
+    *,
+    house: HouseOf,
+    name: str,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    state: RescanState | None = None,
+) -> Any:
     """Newest first."""
     with house.reads.connect() as connection:
-        return rows.rescans(connection, name, wanted, house.fresh)
+        return rows.rescans(connection, name, wanted, house.fresh, state)
 
 
 @router.get(
