@@ -50,6 +50,15 @@ def lock_snapshot(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
     return snapshot, session.get_one(Vm, snapshot.vm_id)
 
 
+def find_snapshot(session: Session, wanted: str) -> Snapshot:
+    """A snapshot to be looked at; raises SnapshotNotFound."""
+    by_id = _uuid(wanted)
+    snapshot = session.get(Snapshot, by_id) if by_id else None
+    if snapshot is None:
+        raise SnapshotNotFound(snapshot=wanted)
+    return snapshot
+
+
 def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
     """What the rules want to know of a snapshot."""
     return SnapshotFacts(

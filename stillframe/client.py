@@ -99,6 +99,13 @@ class Client:
         wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name, **wishes)
         return self.submit(wish, idempotency_key)
 
+    def plan(self, operation: Operation) -> Json:
+        """What an operation would do and cost, and whether it would be refused (`allowed`). Nothing is done."""
+        method, path, wishes = _route(operation)
+        if method == "DELETE":
+            path += "/delete"
+        return self._ask("POST", f"{path}:plan", json=wishes)
+
     def cancel_job(self, job_id: str) -> Json:
         """Asks a job to stop; the job that comes back may still be running."""
         return self._ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")

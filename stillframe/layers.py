@@ -3,7 +3,7 @@
 A layer is referenced by the snapshots that froze it, by the VM if it is a volume's head, and by the layers on top of it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -130,6 +130,13 @@ def collect(tree: Tree, gone: Collection[str]) -> tuple[Unlink | Merge, ...]:
         acts.append(act)
         tree = _applied(tree, act)
     return tuple(acts)
+
+
+def after(tree: Tree, acts: Iterable[Unlink | Merge]) -> Tree:
+    """The tree once these acts are done."""
+    for act in acts:
+        tree = _applied(tree, act)
+    return tree
 
 
 def _put_aside(tree: Tree, gone: Collection[str]) -> set[str]:

@@ -3,25 +3,31 @@
 Pure, so that the Producer can ask it inside its transaction and the API can ask it for every snapshot of a list.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from stillframe.errors import (
     AfterNotForMemory,
+    ChainTooDeep,
     ColdNeedsStopped,
     DeletionAsked,
     ForeignCannot,
     HotNeedsRunning,
     MemoryNeedsRunning,
+    MemoryWithPassthrough,
+    NotEnoughSpace,
     SnapshotNotReady,
     StillframeError,
     VmGone,
+    VmTransient,
 )
 from stillframe.operations import After
 from stillframe.states import SnapshotState, SnapshotType, VmState
 
+#: Bytes that must be free where new layers go: a VM that finds no room for its next write is paused.
+LAYER_FLOOR_BYTES = 64 << 20
 #: A VM in one of these has a QEMU process: its disks are in use and its RAM can be saved.
 ALIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
 #: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
@@ -56,6 +62,36 @@ def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotTy
     if wished is SnapshotType.MEMORY and state not in ALIVE:
         raise MemoryNeedsRunning(vm=vm, state=state)
     return wished
+
+
+def check_defined(vm: str, *, persistent: bool) -> None:
+    """A VM that vanishes when it stops can keep no layers; raises VmTransient."""
+    if not persistent:
+        raise VmTransient(vm=vm)
+
+
+def check_depth(vm: str, depths: Mapping[str, int], limit: int) -> None:
+    """Whether each volume, by the images it is read through, may get one more; raises ChainTooDeep."""
+    for target, depth in sorted(depths.items()):
+        if depth >= limit:
+            raise ChainTooDeep(vm=vm, target=target, depth=depth, limit=limit)
+
+
+def check_memory(vm: str, devices: Collection[str], type_: SnapshotType) -> None:
+    """Whether RAM can be saved, if it is to be; `devices` are those of the host. Raises MemoryWithPassthrough."""
+    if type_ is SnapshotType.MEMORY and devices:
+        raise MemoryWithPassthrough(vm=vm, devices=", ".join(devices))
+
+
+def memory_needs(memory_bytes: int) -> int:
+    """Bytes that a VM's RAM may take on the disk: device state comes on top of it."""
+    return memory_bytes * 105 // 100
+
+
+def check_room(where: str, free_bytes: int, needed_bytes: int, what: str) -> None:
+    """Raises NotEnoughSpace."""
+    if free_bytes < needed_bytes:
+        raise NotEnoughSpace(where=where, free_bytes=free_bytes, needed_bytes=needed_bytes, what=what)
 
 
 def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:

@@ -19,6 +19,7 @@ from models.asking import (
 )
 from models.drain import check_takes_jobs
 from models.ids import new_id
+from models.outlook import depths_of
 from models.vm import Vm
 from stillframe.errors import VolumeNotFound
 from stillframe.names import made_up_name
@@ -29,8 +30,18 @@ from stillframe.operations import (
     Operation,
     RevertSnapshot,
 )
-from stillframe.rules import check_delete, check_extract, check_revert, type_for
-from stillframe.states import SnapshotType
+from stillframe.planning import Limits
+from stillframe.rules import (
+    check_defined,
+    check_delete,
+    check_depth,
+    check_extract,
+    check_memory,
+    check_revert,
+    type_for,
+)
+from stillframe.seen import Traits
+from stillframe.states import SnapshotState, SnapshotType
 from tasks.wording import expiry
 
 
@@ -44,20 +55,27 @@ class Prepared:
     volume_snapshot_id: UUID | None = None
 
 
-def prepare(session: Session, operation: Operation, actor: Actor, job: UUID) -> Prepared:
-    """Check what the request needs, and add the rows of what it makes; raises what blocks it."""
-    prepared = _PREPARE[operation.kind](session, operation, actor, job)
+def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, limits: Limits) -> Prepared:
+    """Check what the request needs, and add the rows of what it makes; raises what blocks it.
+
+    Only what rows know for sure enough blocks it here: what may be over when the job runs is left to the worker.
+    """
+    prepared = _PREPARE[operation.kind](session, operation, actor, job, limits)
     check_takes_jobs(session, prepared.vm.host_id)
     return prepared
 
 
-def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID) -> Prepared:
+def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID, limits: Limits) -> Prepared:
     now = datetime.now(UTC)
     vm = find_vm(session, operation.vm)
+    type_ = type_for(vm.name, vm.state, SnapshotType(operation.type) if operation.type else None)
+    traits = _check_defined(vm)
+    check_depth(vm.name, depths_of(session, vm.id), limits.chain_limit)
+    check_memory(vm.name, traits.host_devices, type_)
     operation = replace(
         operation,
         vm=str(vm.id),
-        type=type_for(vm.name, vm.state, operation.type and SnapshotType(operation.type)).value,
+        type=type_.value,
         name=operation.name or made_up_name("snap", now, job),
     )
     snapshot = new_id()
@@ -65,19 +83,28 @@ def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID
     return Prepared(operation, vm, snapshot)
 
 
-def _revert(session: Session, operation: RevertSnapshot, _actor: Actor, _job: UUID) -> Prepared:
+def _revert(
+    session: Session, operation: RevertSnapshot, _actor: Actor, _job: UUID, _limits: Limits
+) -> Prepared:
     snapshot, vm = lock_snapshot(session, operation.snapshot_id)
     check_revert(facts_of(session, snapshot, vm), operation.after)
+    _check_defined(vm)
     return Prepared(operation, vm, snapshot.id)
 
 
-def _delete(session: Session, operation: DeleteSnapshot, _actor: Actor, _job: UUID) -> Prepared:
+def _delete(
+    session: Session, operation: DeleteSnapshot, _actor: Actor, _job: UUID, _limits: Limits
+) -> Prepared:
     snapshot, vm = lock_snapshot(session, operation.snapshot_id)
     check_delete(facts_of(session, snapshot, vm))
+    if snapshot.state is not SnapshotState.ERROR:
+        _check_defined(vm)
     return Prepared(operation, vm, snapshot.id)
 
 
-def _extract(session: Session, operation: ExtractVolume, _actor: Actor, job: UUID) -> Prepared:
+def _extract(
+    session: Session, operation: ExtractVolume, _actor: Actor, job: UUID, _limits: Limits
+) -> Prepared:
     snapshot, vm = lock_snapshot(session, operation.snapshot_id)
     check_extract(facts_of(session, snapshot, vm))
     targets = targets_of(session, snapshot.id)
@@ -90,7 +117,13 @@ def _extract(session: Session, operation: ExtractVolume, _actor: Actor, job: UUI
     return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot)
 
 
-_PREPARE: dict[str, Callable[[Session, Any, Actor, UUID], Prepared]] = {
+def _check_defined(vm: Vm) -> Traits:
+    traits = Traits.from_json(vm.traits)
+    check_defined(vm.name, persistent=traits.persistent)
+    return traits
+
+
+_PREPARE: dict[str, Callable[[Session, Any, Actor, UUID, Limits], Prepared]] = {
     CreateSnapshot.kind: _create,
     RevertSnapshot.kind: _revert,
     DeleteSnapshot.kind: _delete,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +18,12 @@ from models.job import INTERACTIVE, Job
 from models.moves import now_plus
 from models.session import transaction, violated
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
-from stillframe.operations import Operation
+from stillframe.operations import CreateSnapshot, Operation
+from stillframe.planning import Forecast, Limits
+from tasks.planner import forecast
 from tasks.preflight import Prepared, prepare
 from tasks.publish import Publisher
-from tasks.wording import check_key, check_words
+from tasks.wording import check_key, check_words, expiry
 
 #: A day.
 START_WITHIN_S = 86_400.0
@@ -43,9 +46,12 @@ class Producer:
     A job that does not say for itself within which time it is to begin has `start_within_s` seconds.
     """
 
-    def __init__(self, engine: Engine, app: Celery, start_within_s: float = START_WITHIN_S) -> None:
+    def __init__(
+        self, engine: Engine, app: Celery, start_within_s: float = START_WITHIN_S, limits: Limits | None = None
+    ) -> None:
         self._engine = engine
         self._start_within_s = start_within_s
+        self._limits = limits or Limits()
         self.publisher = Publisher(engine, app)
 
     def submit(
@@ -70,13 +76,24 @@ class Producer:
             self.publisher.next_of_vm(submitted.vm_id)
         return submitted
 
+    def plan(self, operation: Operation, actor: Actor) -> Forecast:
+        """What the operation would do, and whether it would be refused. Nothing is written.
+
+        Raises what says that there is no such VM or snapshot, and Invalid for words that make no sense.
+        """
+        asked = check_words(operation)
+        if isinstance(asked, CreateSnapshot):
+            expiry(asked, datetime.now(UTC))
+        with transaction(self._engine) as session:
+            return forecast(session, asked, actor, self._limits)
+
     def _write(self, operation: Operation, actor: Actor, key: str | None, priority: int) -> SubmittedJob:
         fingerprint = _fingerprint(operation)
         with transaction(self._engine) as session:
             if key is not None and (first := find_first(session, actor, key, fingerprint)):
                 return _submitted(first, replayed=True)
             id_ = new_id()
-            prepared = prepare(session, operation, actor, id_)
+            prepared = prepare(session, operation, actor, id_, self._limits)
             job = _job(id_, prepared, actor, priority)
             job.idempotency_key, job.request_sha256 = key, fingerprint
             job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)

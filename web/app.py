@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from models.journal import Journal
 from models.session import make_engine
 from stillframe import __version__
+from stillframe.planning import Limits
 from stillframe.settings import Settings
 from tasks.app import make_app
 from tasks.producer import Producer
@@ -73,7 +74,12 @@ def _house(settings: Settings) -> House:
         settings=settings,
         engine=engine,
         reads=engine.execution_options(isolation_level="AUTOCOMMIT"),
-        producer=Producer(engine, make_app(settings.broker_url), settings.start_within_s),
+        producer=Producer(
+            engine,
+            make_app(settings.broker_url),
+            settings.start_within_s,
+            Limits(settings.chain_warn, settings.chain_limit),
+        ),
         journal=Journal(engine),
         keys=Keys(engine),
         bell=Bell(engine),

@@ -165,6 +165,45 @@ JOB: Json = {
     "error": None,
 }
 
+FORECAST: Json = {
+    "kind": "create_snapshot",
+    "vm": _VM,
+    "host": "hv1",
+    "seen_at": "2026-11-23T05:39:38.900Z",
+    "allowed": False,
+    "refusals": [
+        {
+            "when": "job",
+            "code": "storage.not_enough_space",
+            "detail": f"{_FOLDER} has 1073741824 bytes free, and 4509715660 are needed for the VM's memory.",
+            "remedy": "Free space there (delete old snapshots, move files away) and ask again.",
+            "evidence": {"where": _FOLDER, "free_bytes": 1073741824, "needed_bytes": 4509715660},
+        }
+    ],
+    "warnings": [
+        {
+            "code": "vm.volumes_left_out",
+            "detail": 'Snapshots of VM "web1" leave out sda (it is a cdrom).',
+            "remedy": "What is on them stays as it is at a revert. Keep it by other means if it matters.",
+            "evidence": {"vm": "web1", "volumes": "sda (it is a cdrom)"},
+        }
+    ],
+    "steps": [{"name": "check_vm", "words": "Looks at the VM and refuses what cannot be."}],
+    "bytes": {
+        "needed": 4509715660,
+        "freed": 0,
+        "moved": 0,
+        "places": [{"where": _FOLDER, "free": 1073741824, "needed": 4509715660, "what": "the VM's memory"}],
+    },
+    "pause": {
+        "kind": "pause",
+        "expected_ms": [50, 2000],
+        "why": "It stands still while the rest of its RAM is written and the volumes are cut.",
+    },
+    "consequences": [{"code": "kept", "detail": "It keeps the disks and the RAM of one instant: vda."}],
+    "request": {"vm": _VM["id"], "type": "memory", "name": "before-patch", "quiesce": "prefer"},
+}
+
 EVENT: Json = {
     "id": 4711,
     "at": "2026-11-23T05:39:39.065Z",
@@ -271,6 +310,7 @@ WISH_SNAPSHOT: Json = {
     "tags": ["patch"],
 }
 WISH_DRAIN: Json = {"reason": "new memory"}
+WISH_JOB: Json = {"start_within_s": 3600, "timeout_s": 600}
 WISH_REVERT: Json = {"after": "keep"}
 WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room"}
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}

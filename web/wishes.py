@@ -103,6 +103,8 @@ class Wish(BaseModel):
 class WishJob(Wish):
     """What can be said of any job. Nothing means the service's own `start_within_s`, and as long as it takes."""
 
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_JOB))
+
     start_within_s: StartWithin = None
     timeout_s: Timeout = None
 

@@ -83,6 +83,11 @@ def _job_verb(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--wait", action="store_true", help="wait for the job's end and show how far it is; Ctrl-C detaches"
     )
+    verb.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show what it would do and cost; nothing is done. Exit code 5 if it would be refused",
+    )
     verb.add_argument("--idempotency-key", metavar="KEY", help="asking twice with one key asks once")
     verb.add_argument(
         "--start-within",

@@ -2,11 +2,12 @@
 
 from argparse import Namespace
 
-from stillframe.cli import refs, show, waiting
+from stillframe.cli import plans, refs, show, waiting
 from stillframe.cli.lists import items
 from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
 from stillframe.client import Client, Json
+from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 
 REFUSED = 5
 
@@ -22,11 +23,7 @@ def create(client: Client, asked: Namespace) -> int:
         "tags": tuple(asked.tag) if asked.tag else None,
     }
     given = {name: value for name, value in wishes.items() if value is not None}
-    return _follow(
-        client,
-        asked,
-        client.create_snapshot(asked.vm, idempotency_key=asked.idempotency_key, **given, **_limits(asked)),
-    )
+    return _ask(client, asked, CreateSnapshot(vm=asked.vm, **given, **_limits(asked)))
 
 
 def show_list(client: Client, asked: Namespace) -> int:
@@ -117,9 +114,8 @@ def revert(client: Client, asked: Namespace) -> int:
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Bring VM {vm} back to snapshot {name}? What it is now will be lost."):
         return REFUSED
-    wishes = _limits(asked) | ({"after": asked.after} if asked.after else {})
-    job = client.revert_snapshot(id_, idempotency_key=asked.idempotency_key, **wishes)
-    return _follow(client, asked, job)
+    after = {"after": asked.after} if asked.after else {}
+    return _ask(client, asked, RevertSnapshot(snapshot_id=id_, **after, **_limits(asked)))
 
 
 def delete(client: Client, asked: Namespace) -> int:
@@ -127,16 +123,22 @@ def delete(client: Client, asked: Namespace) -> int:
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
         return REFUSED
-    job = client.delete_snapshot(id_, idempotency_key=asked.idempotency_key, **_limits(asked))
-    return _follow(client, asked, job)
+    return _ask(client, asked, DeleteSnapshot(snapshot_id=id_, **_limits(asked)))
 
 
 def extract(client: Client, asked: Namespace) -> int:
     """`snapshot extract`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
-    key = asked.idempotency_key
-    job = client.extract_volume(id_, asked.target, asked.name, idempotency_key=key, **_limits(asked))
-    return _follow(client, asked, job)
+    wish = ExtractVolume(snapshot_id=id_, target=asked.target, name=asked.name, **_limits(asked))
+    return _ask(client, asked, wish)
+
+
+def _ask(client: Client, asked: Namespace, operation: Operation) -> int:
+    """Asks for it, or with --dry-run for what it would do."""
+    if asked.dry_run:
+        return plans.shown(client.plan(operation), asked.output)
+    job = client.submit(operation, asked.idempotency_key)
+    return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)
 
 
 def _limits(asked: Namespace) -> Json:
@@ -145,16 +147,12 @@ def _limits(asked: Namespace) -> Json:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-def _follow(client: Client, asked: Namespace, job: Json) -> int:
-    return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)
-
-
 def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
     def filled() -> str:
         one = client.snapshot(id_)
         return question.format(vm=one["vm"]["name"], name=one["name"])
 
-    return sure(asked, filled)
+    return asked.dry_run or sure(asked, filled)
 
 
 def _vm(one: Json) -> str:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from stillframe import errors
 from tests.web.conftest import Api
-from web import examples, found, inspected, shapes, wishes
+from web import examples, found, inspected, planned, shapes, wishes
 from web.problems import STATUS
 from web.submitting import accepted
 
@@ -57,7 +57,7 @@ def test_every_operation_lists_its_problems(document: Json) -> None:
                 codes.add(code)
         if path.startswith("/v1"):
             assert {"key.missing", "key.refused", "database.unavailable", "request.invalid"} <= codes, path
-            assert ("key.read_only" in codes) is (method != "get"), path
+            assert ("key.read_only" in codes) is (method != "get" and not path.endswith(":plan")), path
             assert ("request.body_too_large" in codes) is ("requestBody" in one), path
             assert any(code.endswith("not_found") for code in codes) is ("{" in path or "vm" in str(one)), (
                 path
@@ -74,6 +74,7 @@ def test_bodies_have_examples(document: Json) -> None:
         "Vm",
         "Host",
         "Event",
+        "Forecast",
     ):
         assert schemas[name]["examples"], name
 
@@ -86,12 +87,14 @@ def test_bodies_have_examples(document: Json) -> None:
         (shapes.Snapshot, examples.SNAPSHOT),
         (shapes.VolumeSnapshot, examples.VOLUME_SNAPSHOT),
         (shapes.Job, examples.JOB),
+        (planned.Forecast, examples.FORECAST),
         (shapes.Event, examples.EVENT),
         (shapes.Comment, examples.COMMENT),
         (inspected.Inspection, examples.INSPECTION),
         (found.Rescan, examples.RESCAN),
         (wishes.WishRescan, examples.WISH_RESCAN),
         (wishes.WishSnapshot, examples.WISH_SNAPSHOT),
+        (wishes.WishJob, examples.WISH_JOB),
         (wishes.WishRevert, examples.WISH_REVERT),
         (wishes.WishRecovery, examples.WISH_RECOVERY),
         (wishes.WishVolume, examples.WISH_VOLUME),

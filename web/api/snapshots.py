@@ -27,6 +27,7 @@ from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import ActorOf
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
+from web.planned import plan, planned
 from web.shapes import Comment, Event, Job, Page, Snapshot
 from web.submitting import accepted, submit
 from web.wishes import (
@@ -48,6 +49,7 @@ from web.wishes import (
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 
 UNKNOWN = SnapshotNotFound(snapshot="01a206ea")
+VOLUME_NAME_INVALID = NameInvalid(name="a/b", what="volume snapshot", why="it has the character '/'")
 BLOCKED = (
     SnapshotNotReady(snapshot="before-patch", state="creating"),
     DeletionAsked(snapshot="before-patch", job="01a206ea-d014-728d-927d-34762cc45e44"),
@@ -177,6 +179,15 @@ def delete_snapshot(
     return submit(house, operation, actor, idempotency_key, response)
 
 
+@router.post("/{snapshot}/delete:plan", summary="Plan a deletion", **planned(*BODY, UNKNOWN))
+def plan_delete(
+    *, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishJob | None = None
+) -> Any:
+    """What deleting it would free, move and leave, and whether it would be refused. Nothing is done."""
+    limits = (wish or WishJob()).limits()
+    return plan(house, DeleteSnapshot(snapshot_id=str(snapshot_id(snapshot)), **limits), actor)
+
+
 @router.post(
     "/{snapshot}/revert",
     summary="Bring the VM back to a snapshot",
@@ -193,9 +204,19 @@ def revert_snapshot(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for the VM to be brought back to this snapshot."""
-    wish = wish or WishRevert()
-    operation = RevertSnapshot(snapshot_id=str(snapshot_id(snapshot)), after=wish.after, **wish.limits())
-    return submit(house, operation, actor, idempotency_key, response)
+    return submit(house, _revert(snapshot, wish), actor, idempotency_key, response)
+
+
+@router.post("/{snapshot}/revert:plan", summary="Plan a revert", **planned(*BODY, UNKNOWN))
+def plan_revert(
+    *, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishRevert | None = None
+) -> Any:
+    """What would be lost and what would stay, and whether it would be refused. Nothing is done."""
+    return plan(house, _revert(snapshot, wish), actor)
+
+
+def _revert(snapshot: str, wish: WishRevert | None) -> RevertSnapshot:
+    return RevertSnapshot(snapshot_id=str(snapshot_id(snapshot)), **(wish or WishRevert()).model_dump())
 
 
 @router.post(
@@ -208,7 +229,7 @@ def revert_snapshot(
         *BLOCKED,
         VolumeNotFound(where='snapshot "before-patch"', target="vdz", targets="vda"),
         VolumeNameTaken(name="web1-archive"),
-        NameInvalid(name="a/b", what="volume snapshot", why="it has the character '/'"),
+        VOLUME_NAME_INVALID,
     ),
 )
 def extract_volume(
@@ -221,8 +242,19 @@ def extract_volume(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a standalone image of one volume. The job's `volume_snapshot_id` is what will come of it."""
-    operation = ExtractVolume(snapshot_id=str(snapshot_id(snapshot)), **wish.model_dump())
-    return submit(house, operation, actor, idempotency_key, response)
+    return submit(house, _extract(snapshot, wish), actor, idempotency_key, response)
+
+
+@router.post(
+    "/{snapshot}/volumes:plan", summary="Plan an extract", **planned(*BODY, UNKNOWN, VOLUME_NAME_INVALID)
+)
+def plan_extract(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishVolume) -> Any:
+    """How much the copy would take, and whether it would be refused. Nothing is done."""
+    return plan(house, _extract(snapshot, wish), actor)
+
+
+def _extract(snapshot: str, wish: WishVolume) -> ExtractVolume:
+    return ExtractVolume(snapshot_id=str(snapshot_id(snapshot)), **wish.model_dump())
 
 
 @router.get(

@@ -8,16 +8,19 @@ from models.queries import hosts as rows
 from models.queries import snapshots as snapshot_rows
 from models.queries.paging import Wanted
 from stillframe.errors import (
+    ChainTooDeep,
     ColdNeedsStopped,
     DisplayNameInvalid,
     HostNotFound,
     HotNeedsRunning,
     MemoryNeedsRunning,
+    MemoryWithPassthrough,
     NameInvalid,
     NameTaken,
     VmGone,
     VmNameAmbiguous,
     VmNotFound,
+    VmTransient,
 )
 from stillframe.operations import CreateSnapshot
 from stillframe.states import VmState
@@ -25,6 +28,7 @@ from web.api.snapshots import Narrowed, Sort
 from web.auth import ActorOf
 from web.described import BODY, PAGES, keyed
 from web.house import HouseOf
+from web.planned import plan, planned
 from web.shapes import Job, Page, Snapshot, Vm
 from web.submitting import accepted, submit
 from web.wishes import Filter, IdempotencyKey, VmPath, WishSnapshot, wanted
@@ -36,6 +40,8 @@ NO_VM = (
     VmNameAmbiguous(vm="web1", candidates="8f4075f4-... on hv1, 2b6c0d11-... on hv2"),
 )
 GONE = VmGone(vm="web9", host="hv1")
+NAME_INVALID = NameInvalid(name="a/b", what="snapshot", why="it has the character '/'")
+DISPLAY_NAME_INVALID = DisplayNameInvalid(why="it is empty")
 
 
 @router.get(
@@ -88,12 +94,15 @@ def list_vm_snapshots(
         *BODY,
         *NO_VM,
         GONE,
-        NameInvalid(name="a/b", what="snapshot", why="it has the character '/'"),
-        DisplayNameInvalid(why="it is empty"),
+        NAME_INVALID,
+        DISPLAY_NAME_INVALID,
         NameTaken(vm="web1", name="before-patch"),
         ColdNeedsStopped(vm="web1", state="running"),
         HotNeedsRunning(vm="web1", state="off"),
         MemoryNeedsRunning(vm="web1", state="off"),
+        MemoryWithPassthrough(vm="web1", devices="PCI device 0000:3b:00.0 of the host"),
+        VmTransient(vm="web1"),
+        ChainTooDeep(vm="web1", target="vda", depth=24, limit=24),
     ),
 )
 def create_snapshot(
@@ -106,7 +115,20 @@ def create_snapshot(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a snapshot to be taken."""
+    return submit(house, _operation(vm, wish), actor, idempotency_key, response)
+
+
+@router.post(
+    "/{vm}/snapshots:plan",
+    summary="Plan a snapshot",
+    **planned(*BODY, *NO_VM, GONE, NAME_INVALID, DISPLAY_NAME_INVALID),
+)
+def plan_snapshot(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishSnapshot) -> Any:
+    """What taking this snapshot would do and cost, and whether it would be refused. Nothing is done."""
+    return plan(house, _operation(vm, wish), actor)
+
+
+def _operation(vm: str, wish: WishSnapshot) -> CreateSnapshot:
     expires_at = wish.expires_at.isoformat() if wish.expires_at else None
     values = wish.model_dump(exclude={"tags", "expires_at"})
-    operation = CreateSnapshot(vm=vm, tags=tuple(wish.tags), expires_at=expires_at, **values)
-    return submit(house, operation, actor, idempotency_key, response)
+    return CreateSnapshot(vm=vm, tags=tuple(wish.tags), expires_at=expires_at, **values)

@@ -1,0 +1,77 @@
+"""What a request would do, told without asking for it: the same checks as when it is asked, and then the plan."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from models.actor import Actor
+from models.asking import facts_of, find_snapshot, find_vm
+from models.outlook import is_snapshot_name_taken, is_volume_name_taken, snapshot_known, vm_known
+from models.snapshot import Snapshot
+from models.vm import Vm
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    ExtractVolume,
+    Operation,
+    RevertSnapshot,
+)
+from stillframe.planning import (
+    Forecast,
+    Limits,
+    SnapshotKnown,
+    VmKnown,
+    plan_create,
+    plan_delete,
+    plan_extract,
+    plan_revert,
+)
+
+#: A host that was not heard of for so long is said to be silent.
+SILENT = timedelta(minutes=2)
+
+
+def forecast(session: Session, operation: Operation, actor: Actor, limits: Limits) -> Forecast:
+    """The plan of an operation whose words were checked. Raises VmNotFound, VmNameAmbiguous, VmGone, SnapshotNotFound."""
+    return _FORECAST[operation.kind](session, operation, actor, limits)
+
+
+def _create(session: Session, operation: CreateSnapshot, _actor: Actor, limits: Limits) -> Forecast:
+    vm = find_vm(session, operation.vm)
+    taken = is_snapshot_name_taken(session, vm.id, operation.name)
+    operation = replace(operation, vm=str(vm.id))
+    return plan_create(operation, vm_known(session, vm, SILENT), limits, name_taken=taken)
+
+
+def _revert(session: Session, operation: RevertSnapshot, _actor: Actor, _limits: Limits) -> Forecast:
+    vm, snapshot, _ = _known(session, operation.snapshot_id)
+    return plan_revert(operation, vm, snapshot)
+
+
+def _delete(session: Session, operation: DeleteSnapshot, _actor: Actor, _limits: Limits) -> Forecast:
+    vm, snapshot, _ = _known(session, operation.snapshot_id)
+    return plan_delete(operation, vm, snapshot)
+
+
+def _extract(session: Session, operation: ExtractVolume, _actor: Actor, _limits: Limits) -> Forecast:
+    vm, snapshot, row = _known(session, operation.snapshot_id)
+    taken = is_volume_name_taken(session, row.account_id, operation.name)
+    return plan_extract(operation, vm, snapshot, name_taken=taken)
+
+
+def _known(session: Session, wanted: str) -> tuple[VmKnown, SnapshotKnown, Snapshot]:
+    row = find_snapshot(session, wanted)
+    vm = session.get_one(Vm, row.vm_id)
+    facts = facts_of(session, row, vm)
+    return vm_known(session, vm, SILENT, holding=row.id), snapshot_known(session, row, facts), row
+
+
+_FORECAST: dict[str, Callable[[Session, Any, Actor, Limits], Forecast]] = {
+    CreateSnapshot.kind: _create,
+    RevertSnapshot.kind: _revert,
+    DeleteSnapshot.kind: _delete,
+    ExtractVolume.kind: _extract,
+}
