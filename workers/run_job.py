@@ -137,6 +137,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         known=attempt.known,
         foreign=attempt.foreign,
         block_layers_folder=settings.block_layers_folder,
+        chain_limit=settings.chain_limit,
         wards=_wards(attempt, settings),
     )
 

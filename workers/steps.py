@@ -19,6 +19,7 @@ from uuid import UUID
 
 from hypervisor.port import Host, Images, Pulse, Vm
 from stillframe.operations import Operation
+from stillframe.planning import Limits
 from workers.reading import Reader
 from workers.wards import Wards
 
@@ -47,6 +48,8 @@ class Work:
     #: Tells how far a long call is; raises Cancelled when a cancel was asked for.
     pulse: Pulse
     block_layers_folder: str
+    #: Images under a volume from which on it gets no new layer.
+    chain_limit: int = Limits.chain_limit
     #: The VM's other snapshots that rows know of, with their folders: each must have its manifest.
     known: Mapping[UUID, str]
     #: Where a freeze or a pause of the VM is put on record before it begins.

@@ -11,7 +11,7 @@ from stillframe.planning.known import VmKnown
 
 @dataclass(frozen=True)
 class Collected:
-    """`freed`: bytes of files that go. `moved`: bytes that are copied down. `grows`: the most a base grows by, by volume."""
+    """`freed`: bytes of files that go. `moved`: bytes that are copied down. `grows`: the most each base grows by."""
 
     freed: int
     moved: int
@@ -32,16 +32,16 @@ def collected(tree: Tree, acts: Sequence[Merge | Unlink]) -> Collected:
         grown = max(0, min(poured, virtual - sizes[act.base]))
         sizes[act.base] += grown
         freed, moved = freed + poured, moved + poured
-        grows[act.target] = max(grows.get(act.target, 0), grown)
+        grows[act.base] = grows.get(act.base, 0) + grown
     return Collected(freed, moved, grows)
 
 
 def places(vm: VmKnown, grows: dict[str, int]) -> tuple[Place, ...]:
-    """The storages that bases grow on. Volumes of one home take turns, so the largest counts."""
+    """The storages that bases grow on. They take turns, and what was merged is freed between, so the largest counts."""
     homes = {volume.target: volume for volume in vm.usable}
     found: dict[str, Place] = {}
-    for target, grown in sorted(grows.items()):
-        volume = homes.get(target)
+    for base, grown in sorted(grows.items()):
+        volume = homes.get(vm.tree.layers[base].target)
         if volume is None or volume.home is None or not grown:
             continue
         before = found.get(volume.home)

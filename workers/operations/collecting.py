@@ -12,6 +12,7 @@ from stillframe.errors import ForeignSnapshots, ManagedSavePresent, VmBusy, VmGo
 from stillframe.layers import Merge, Tree, Unlink, collect
 from stillframe.rules import ALIVE
 from workers import manifests
+from workers.operations.checks import check_idle
 from workers.operations.merging import MERGE, Merging, unlink
 from workers.reading import check_heads
 from workers.steps import Each, Output, Part, Step, Work
@@ -33,6 +34,7 @@ def check_quiet(work: Work, facts: VmFacts) -> None:
         raise VmTransient(vm=facts.name)
     if facts.managed_save:
         raise ManagedSavePresent(vm=facts.name)
+    check_idle(work, facts)
     check_jobs(work, facts)
 
 

@@ -11,7 +11,6 @@ from stillframe.errors import (
     HypervisorFailed,
     ManagedSavePresent,
     MemoryNeedsRunning,
-    NotEnoughSpace,
     NotSurelyFrozen,
     NoUsableVolume,
     VmBusy,
@@ -23,6 +22,7 @@ from stillframe.rules import ALIVE
 from stillframe.states import Consistency, SnapshotType, VmState
 from workers import manifests
 from workers.manifests import Manifest
+from workers.operations.checks import check_idle, check_new_layers, check_room_for_memory
 from workers.operations.collecting import check_no_foreign
 from workers.operations.merging import merge_at_once, unlink
 from workers.operations.standstill import cut_frozen, cut_with_memory, is_held, thaw, wake
@@ -39,8 +39,9 @@ def check_vm(work: Work) -> Output:
     _check_no_foreign(facts)
     volumes: dict[str, dict[str, Any]] = {}
     check_heads(work.reader.tree(facts), facts)
+    chains = work.reader.chains(facts)
     for volume in usable(facts):
-        image = work.images.chain(volume.path, volume.format)[0]
+        image = chains[volume.target][0]
         home = home_for(facts, volume, work.block_layers_folder)
         volumes[volume.target] = {
             "path": volume.path,
@@ -52,9 +53,11 @@ def check_vm(work: Work) -> Output:
     if not volumes:
         reasons = [f"{volume.target}: {why_not(volume)}" for volume in facts.volumes]
         raise NoUsableVolume(vm=facts.name, why="; ".join(reasons) or "it has no disks")
+    depths = {target: len(chain) for target, chain in chains.items()}
+    check_new_layers(work, facts, _type(work), depths, (volume["home"] for volume in volumes.values()))
     folder = snapshot_folder(next(iter(volumes.values()))["home"], work.snapshot)
     if _type(work) == SnapshotType.MEMORY:
-        _check_room_for_memory(work, facts, folder)
+        check_room_for_memory(work, facts, folder)
     return {
         "volumes": volumes,
         "folder": folder,
@@ -172,6 +175,7 @@ def _check_quiet(work: Work, facts: VmFacts) -> None:
         raise VmTransient(vm=facts.name)
     if facts.managed_save:
         raise ManagedSavePresent(vm=facts.name)
+    check_idle(work, facts)
     for volume in usable(facts):
         if facts.state in ALIVE and (job := work.vm.block_job(volume.target)):
             raise VmBusy(vm=facts.name, detail=f"a {job.kind} job runs on {volume.target}")
@@ -182,12 +186,6 @@ def _check_no_foreign(facts: VmFacts) -> None:
         raise ForeignInternalSnapshots(vm=facts.name, names=", ".join(internal))
     # Deleted by the tool that made it, an external one would take away the very images that ours froze.
     check_no_foreign(facts)
-
-
-def _check_room_for_memory(work: Work, facts: VmFacts, folder: str) -> None:
-    needed, free = facts.memory_bytes * 105 // 100, work.images.free_bytes(folder)
-    if free < needed:
-        raise NotEnoughSpace(where=folder, free_bytes=free, needed_bytes=needed, what="the VM's memory")
 
 
 def _layers(work: Work) -> dict[str, Source]:

@@ -3,6 +3,7 @@
 from stillframe.errors import VmGone
 from workers import manifests
 from workers.manifests import Manifest
+from workers.operations.checks import check_room_for_merges
 from workers.operations.collecting import check_vm, collection
 from workers.steps import Output, Plan, Step, Work
 
@@ -16,7 +17,9 @@ def check_snapshot(work: Work) -> Output:
     # From the manifest, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
     froze = [source.path for source in manifest.volumes.values()] if manifest else []
     names = {work.images.identity(path): path for path in tree.layers}
-    return {"gone": sorted(names.get(work.images.identity(path), path) for path in froze)}
+    gone = sorted(names.get(work.images.identity(path), path) for path in froze)
+    check_room_for_merges(work, tree.without(work.snapshot), gone)
+    return {"gone": gone}
 
 
 def drop_reference(work: Work) -> Output:
