@@ -82,6 +82,7 @@ def snapshot_known(session: Session, snapshot: Snapshot, facts: SnapshotFacts) -
         layers={row.target: row.path for row in rows},
         virtual_bytes={row.target: row.virtual_bytes for row in rows},
         memory_bytes=snapshot.memory_bytes or 0,
+        foreign=snapshot.origin is SnapshotOrigin.FOREIGN,
         has_files=snapshot.folder is not None or bool(rows),
     )
 

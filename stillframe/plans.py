@@ -43,9 +43,33 @@ STEPS: dict[str, dict[str, str]] = {
         "sum_up": "Writes down its sizes and, if it is not large, its checksum.",
     },
 }
+#: The same of a snapshot that another tool made.
+FOREIGN_STEPS: dict[str, dict[str, str]] = {
+    "revert_snapshot": {
+        "check_snapshot": "Sees that every image has the snapshot, and that nobody stands on these images.",
+        "mark_vm": "Notes in the VM's metadata that it is to be reverted.",
+        "go_back": "Lets libvirt bring the images back: from here on there is no way back.",
+        "bring_back": "Brings the VM back as it shall be.",
+    },
+    "delete_snapshot": {
+        "check_snapshot": "Sees what there is of it.",
+        "remove_internal": "Lets libvirt remove it from the images; the files do not shrink.",
+    },
+    "extract_volume": {
+        "check_snapshot": "Finds the image that has it and sees that there is room for the copy.",
+        "copy_volume": "Copies what the image held then, twice, and sees that both are the same.",
+        "sum_up": "Writes down its sizes and, if it is not large, its checksum.",
+    },
+}
 #: The steps of one act, each named `step:volume:number`.
-OF_A_MERGE = {"collect": "Merges what lies above {base} into it, and frees {top}."}
-OF_AN_UNLINK = {"collect": "Removes {path}, which nothing needs."}
+OF_A_MERGE = {
+    "mark": "Writes beside {base} that it is about to be half merged.",
+    "commit": "Copies what {top} holds down into {base}.",
+    "pivot": "Lets the VM go on in {base}, if it stood on {top}.",
+    "repoint": "Lets whatever stood on {top} stand on {base}.",
+    "unlink": "Removes {top}, which nothing needs any more.",
+}
+OF_AN_UNLINK = {"unlink": "Removes {path}, which nothing needs."}
 
 
 def steps(
@@ -57,6 +81,11 @@ def steps(
             yield from _of_acts(acts)
         else:
             yield name, CUT[type_] if name == "cut" else words
+
+
+def foreign_steps(kind: str) -> Iterator[tuple[str, str]]:
+    """The steps of a job about a snapshot that another tool made."""
+    yield from FOREIGN_STEPS[kind].items()
 
 
 def _of_acts(acts: Sequence[Merge | Unlink]) -> Iterator[tuple[str, str]]:

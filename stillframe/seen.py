@@ -45,9 +45,9 @@ class Traits:
     host_devices: tuple[str, ...] = ()
     #: Devices whose state is kept outside of QEMU, in words for people.
     outside_devices: tuple[str, ...] = ()
-    #: Names of libvirt's own snapshots of it, made by others.
+    #: Names of snapshots that others made: external ones, whose images others lie on,
     foreign_snapshots: tuple[str, ...] = ()
-    #: Names of snapshots inside of its images.
+    #: and internal ones, inside of its images.
     internal_snapshots: tuple[str, ...] = ()
     #: The long job libvirt is at: `migration_out`, `save`, `backup`, ...
     activity: str | None = None

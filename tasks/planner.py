@@ -27,6 +27,7 @@ from stillframe.planning import (
     plan_create,
     plan_delete,
     plan_extract,
+    plan_foreign,
     plan_revert,
 )
 
@@ -48,18 +49,19 @@ def _create(session: Session, operation: CreateSnapshot, _actor: Actor, limits: 
 
 def _revert(session: Session, operation: RevertSnapshot, _actor: Actor, _limits: Limits) -> Forecast:
     vm, snapshot, _ = _known(session, operation.snapshot_id)
-    return plan_revert(operation, vm, snapshot)
+    return plan_foreign(operation, vm, snapshot) if snapshot.foreign else plan_revert(operation, vm, snapshot)
 
 
 def _delete(session: Session, operation: DeleteSnapshot, _actor: Actor, _limits: Limits) -> Forecast:
     vm, snapshot, _ = _known(session, operation.snapshot_id)
-    return plan_delete(operation, vm, snapshot)
+    return plan_foreign(operation, vm, snapshot) if snapshot.foreign else plan_delete(operation, vm, snapshot)
 
 
 def _extract(session: Session, operation: ExtractVolume, _actor: Actor, _limits: Limits) -> Forecast:
     vm, snapshot, row = _known(session, operation.snapshot_id)
     taken = is_volume_name_taken(session, row.account_id, operation.name)
-    return plan_extract(operation, vm, snapshot, name_taken=taken)
+    made = plan_foreign if snapshot.foreign else plan_extract
+    return made(operation, vm, snapshot, name_taken=taken)
 
 
 def _known(session: Session, wanted: str) -> tuple[VmKnown, SnapshotKnown, Snapshot]:

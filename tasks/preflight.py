@@ -41,7 +41,7 @@ from stillframe.rules import (
     type_for,
 )
 from stillframe.seen import Traits
-from stillframe.states import SnapshotState, SnapshotType
+from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from tasks.wording import expiry
 
 
@@ -97,7 +97,7 @@ def _delete(
 ) -> Prepared:
     snapshot, vm = lock_snapshot(session, operation.snapshot_id)
     check_delete(facts_of(session, snapshot, vm))
-    if snapshot.state is not SnapshotState.ERROR:
+    if snapshot.state is not SnapshotState.ERROR and snapshot.origin is SnapshotOrigin.STILLFRAME:
         _check_defined(vm)
     return Prepared(operation, vm, snapshot.id)
 

@@ -219,7 +219,7 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str
         if vm.unreadable
         else tuple(_volume(volume, tree, chains, homes, free) for volume in vm.volumes),
         tree=tree,
-        traits=_traits(vm, chains, activity),
+        traits=_traits(vm, activity),
         foreign=None if vm.unreadable else tuple(see(images, one, vm, tree) for one in vm.foreign_snapshots),
     )
 
@@ -231,8 +231,9 @@ def _free(images: Images, home: str) -> int | None:
         return None  # its storage is away
 
 
-def _traits(vm: VmFacts, chains: Chains, activity: str | None) -> Traits:
-    internal = [name for chain in chains.values() for name in chain[0].internal_snapshots]
+def _traits(vm: VmFacts, activity: str | None) -> Traits:
+    external = [one.name for one in vm.foreign_snapshots if one.kind == "external"]
+    internal = [one.name for one in vm.foreign_snapshots if one.kind != "external"]
     return Traits(
         persistent=vm.persistent,
         managed_save=vm.managed_save,
@@ -241,8 +242,8 @@ def _traits(vm: VmFacts, chains: Chains, activity: str | None) -> Traits:
         agent=vm.devices.agent,
         host_devices=vm.devices.of_host,
         outside_devices=vm.devices.outside,
-        foreign_snapshots=tuple(one.name for one in vm.foreign_snapshots if one.known_to_libvirt),
-        internal_snapshots=tuple(dict.fromkeys(internal)),
+        foreign_snapshots=tuple(external),
+        internal_snapshots=tuple(internal),
         activity=activity,
         block_jobs=dict(vm.devices.mirrors),
         unreadable=vm.unreadable,

@@ -7,6 +7,7 @@ from stillframe.planning.create import plan_create
 from stillframe.planning.delete import plan_delete
 from stillframe.planning.extract import plan_extract
 from stillframe.planning.forecast import Forecast
+from stillframe.planning.foreign import plan_foreign
 from stillframe.planning.known import Limits, SnapshotKnown, VmKnown
 from stillframe.planning.revert import plan_revert
 
@@ -18,5 +19,6 @@ __all__ = [
     "plan_create",
     "plan_delete",
     "plan_extract",
+    "plan_foreign",
     "plan_revert",
 ]

@@ -40,8 +40,8 @@ def check_stands(draft: Draft) -> None:
 
 
 def check_not_foreign(draft: Draft) -> None:
-    """Layers that others' snapshots stand on are not merged."""
-    if names := draft.vm.traits.foreign_snapshots:
+    """Where others have snapshots, ours would break theirs and theirs ours."""
+    if names := (*draft.vm.traits.internal_snapshots, *draft.vm.traits.foreign_snapshots):
         draft.refusals.append(("job", ForeignSnapshots(vm=draft.vm.name, names=", ".join(names))))
 
 

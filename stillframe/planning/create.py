@@ -4,6 +4,7 @@ from stillframe import plans
 from stillframe.errors import (
     AgentUnresponsive,
     ForeignInternalSnapshots,
+    ForeignSnapshots,
     NameTaken,
     NoUsableVolume,
 )
@@ -67,6 +68,8 @@ def _check_volumes(draft: Draft, limits: Limits) -> None:
         draft.warn(VolumesLeftOut(vm=vm.name, volumes=", ".join(left_out)))
     if names := vm.traits.internal_snapshots:
         draft.refusals.append(("job", ForeignInternalSnapshots(vm=vm.name, names=", ".join(names))))
+    elif names := vm.traits.foreign_snapshots:
+        draft.refusals.append(("job", ForeignSnapshots(vm=vm.name, names=", ".join(names))))
     for volume in vm.usable:
         if limits.chain_warn <= volume.depth < limits.chain_limit:
             draft.warn(

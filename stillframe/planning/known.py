@@ -62,5 +62,7 @@ class SnapshotKnown:
     virtual_bytes: Mapping[str, int]
     #: What its RAM takes on the disk; 0 if it holds none.
     memory_bytes: int = 0
+    #: Whether another tool made it.
+    foreign: bool = False
     #: Whether anything of it lies on the host: of one whose creation failed nothing does.
     has_files: bool = True

@@ -5,7 +5,7 @@ import pytest
 from stillframe import plans
 from stillframe.layers import Merge, Unlink
 from stillframe.states import SnapshotType
-from workers.operations import PLANS
+from workers.operations import FOREIGN_PLANS, PLANS
 
 ACTS = (Unlink("vda", "/i/old"), Merge("vdb", "/i/base", "/i/top", ("/i/between",)))
 ITEMS = [
@@ -24,9 +24,18 @@ def test_every_step_has_its_words(kind: str) -> None:
     assert all(words.endswith(".") and "{" not in words for words in told.values())
 
 
+@pytest.mark.parametrize("kind", FOREIGN_PLANS)
+def test_every_step_about_a_foreign_snapshot_has_its_words(kind: str) -> None:
+    """As for ours."""
+    assert [name for name, _ in plans.foreign_steps(kind)] == [
+        step.name for step in FOREIGN_PLANS[kind].steps({})
+    ]
+
+
 def test_no_kind_is_without_words() -> None:
     """A new kind of job has its words on the day it is written."""
     assert set(plans.STEPS) == set(PLANS)
+    assert set(plans.FOREIGN_STEPS) == set(FOREIGN_PLANS)
 
 
 def test_a_cut_is_worded_by_type() -> None:

@@ -44,6 +44,7 @@ def test_a_plain_vm_has_nothing_against_it() -> None:
         ({}, "cold", ("request", "snapshot.cold_needs_stopped")),
         ({"managed_save": True, "state": VmState.OFF}, "cold", ("job", "vm.managed_save")),
         ({"internal_snapshots": ("old",)}, "hot", ("job", "vm.foreign_internal_snapshots")),
+        ({"foreign_snapshots": ("theirs",)}, "hot", ("job", "vm.foreign_snapshots")),
         ({"volumes": (volume(why_not="it is shared with other VMs"),)}, "hot", ("job", "vm.no_usable_volume")),
         ({"volumes": ()}, "hot", ("job", "vm.no_usable_volume")),
         ({"volumes": (volume(free_bytes=64 * MIB - 1),)}, "hot", ("job", "storage.not_enough_space")),
