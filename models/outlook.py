@@ -7,11 +7,13 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.drain import check_takes_jobs
 from models.host import Host
 from models.job import UNFINISHED, Job
 from models.snapshot import NAMELESS, Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer as LayerRow
 from models.vm import Vm, Volume
+from stillframe.errors import HostDraining
 from stillframe.layers import Layer, Tree
 from stillframe.planning import SnapshotKnown, VmKnown
 from stillframe.rules import SnapshotFacts
@@ -62,7 +64,16 @@ def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: UUID | None = 
             select(func.count()).where(Job.vm_id == vm.id, Job.state.in_(sorted(UNFINISHED)))
         ).one(),
         host_is_alive=alive,
+        drained=_drained(session, vm.host_id),
     )
+
+
+def _drained(session: Session, host: UUID) -> HostDraining | None:
+    try:
+        check_takes_jobs(session, host)
+    except HostDraining as refusal:
+        return refusal
+    return None
 
 
 def depths_of(session: Session, vm: UUID) -> dict[str, int]:

@@ -65,6 +65,12 @@ def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, lim
     return prepared
 
 
+def check_expiry(operation: Operation) -> None:
+    """A new snapshot is not to expire before it is there; raises Invalid."""
+    if isinstance(operation, CreateSnapshot):
+        expiry(operation, datetime.now(UTC))
+
+
 def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID, limits: Limits) -> Prepared:
     now = datetime.now(UTC)
     vm = find_vm(session, operation.vm)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +17,12 @@ from models.job import INTERACTIVE, Job
 from models.moves import now_plus
 from models.session import transaction, violated
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
-from stillframe.operations import CreateSnapshot, Operation
+from stillframe.operations import Operation
 from stillframe.planning import Forecast, Limits
 from tasks.planner import forecast
-from tasks.preflight import Prepared, prepare
+from tasks.preflight import Prepared, check_expiry, prepare
 from tasks.publish import Publisher
-from tasks.wording import check_key, check_words, expiry
+from tasks.wording import check_key, check_words
 
 #: A day.
 START_WITHIN_S = 86_400.0
@@ -47,7 +46,11 @@ class Producer:
     """
 
     def __init__(
-        self, engine: Engine, app: Celery, start_within_s: float = START_WITHIN_S, limits: Limits | None = None
+        self,
+        engine: Engine,
+        app: Celery,
+        start_within_s: float = START_WITHIN_S,
+        limits: Limits | None = None,
     ) -> None:
         self._engine = engine
         self._start_within_s = start_within_s
@@ -82,8 +85,7 @@ class Producer:
         Raises what says that there is no such VM or snapshot, and Invalid for words that make no sense.
         """
         asked = check_words(operation)
-        if isinstance(asked, CreateSnapshot):
-            expiry(asked, datetime.now(UTC))
+        check_expiry(asked)
         with transaction(self._engine) as session:
             return forecast(session, asked, actor, self._limits)
 

@@ -15,6 +15,8 @@ from stillframe.rules import ALIVE, check_defined, check_room
 def look_around(draft: Draft) -> None:
     """What may hold any job up or make it wait. Most of it is over by itself, so it does not refuse a request."""
     vm = draft.vm
+    if vm.drained is not None:
+        draft.refusals.append(("request", vm.drained))
     if not vm.host_is_alive:
         draft.warn(HostSilent(host=vm.host))
     if vm.traits.unreadable:

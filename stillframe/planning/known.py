@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from stillframe.errors import HostDraining
 from stillframe.layers import Tree
 from stillframe.rules import SnapshotFacts
 from stillframe.seen import Traits, VolumeSeen
@@ -44,6 +45,8 @@ class VmKnown:
     ahead: int = 0
     #: Whether its host was heard of lately.
     host_is_alive: bool = True
+    #: Why its host takes no jobs, if it takes none.
+    drained: HostDraining | None = None
 
     @property
     def usable(self) -> tuple[VolumeSeen, ...]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stillframe.errors import HostDraining
 from stillframe.operations import CreateSnapshot
 from stillframe.planning import Forecast, Limits, plan_create
 from stillframe.planning.known import VmKnown
@@ -44,6 +45,7 @@ def test_a_plain_vm_has_nothing_against_it() -> None:
         ({}, "cold", ("request", "snapshot.cold_needs_stopped")),
         ({"managed_save": True, "state": VmState.OFF}, "cold", ("job", "vm.managed_save")),
         ({"internal_snapshots": ("old",)}, "hot", ("job", "vm.foreign_internal_snapshots")),
+        ({"drained": HostDraining(host="hv1", by="kim", reason="new memory")}, "hot", ("request", "host.draining")),
         ({"foreign_snapshots": ("theirs",)}, "hot", ("job", "vm.foreign_snapshots")),
         ({"volumes": (volume(why_not="it is shared with other VMs"),)}, "hot", ("job", "vm.no_usable_volume")),
         ({"volumes": ()}, "hot", ("job", "vm.no_usable_volume")),
