@@ -107,8 +107,14 @@ class Guard:
         """The ward is gone; returns whether this is at its end too."""
         if self._is_at_it():
             return False
-        self._let_go()
+        if self._host is not None:
+            self._start(self._let_go)  # a daemon that hangs keeps waiting even who wants to go
+            return False
         return True
+
+    def _start(self, act: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=act, name="guard", daemon=True)
+        self._thread.start()
 
     def _is_at_it(self) -> bool:
         return self._thread is not None and self._thread.is_alive()

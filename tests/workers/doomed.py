@@ -2,13 +2,27 @@
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from hypervisor.libvirt_host import LibvirtHost
+from hypervisor.port import Source
 from lab import Lab
+from stillframe.errors import HypervisorFailed
 from stillframe.operations import CreateSnapshot
 from tests.workers.real_world import RealWorld
+
+
+def save(world: RealWorld) -> None:
+    """RAM and disks, of a VM that stands still all the while."""
+    images, folder = world.host.images, world.guest.folder
+    layers = {}
+    for volume in world.facts().volumes:
+        layer = str(folder / f"layer-{volume.target}.qcow2")
+        images.create_layer(layer, Source(volume.path, volume.format), volume.virtual_bytes)
+        layers[volume.target] = Source(layer, "qcow2")
+    world.host.vm(world.uuid).cut(layers, str(folder / "memory.save"), False, lambda *_: None)
 
 
 def main(var: str, guest: str, what: str, budget_s: str) -> None:
@@ -18,6 +32,11 @@ def main(var: str, guest: str, what: str, budget_s: str) -> None:
     wards = world.wards(uuid4(), freeze_budget_s=float(budget_s), pause_budget_s=float(budget_s))
     if what == "create":
         world.run(CreateSnapshot(vm="x", type="hot", quiesce="require"), uuid4())
+        return
+    if what == "save":
+        with suppress(HypervisorFailed), wards.pause(ours=True):
+            world.guest.domain.suspend()
+            save(world)
         return
     with wards.freeze() if what == "freeze" else wards.pause(ours=what == "suspend"):
         if what == "freeze":

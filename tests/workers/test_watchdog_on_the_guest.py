@@ -15,8 +15,10 @@ import pytest
 
 from hypervisor.libvirt_host import LibvirtHost
 from lab import Lab
+from lab.daemon import program
 from stillframe.events import EventType
 from stillframe.states import VmState
+from tests.journeys.site import slow
 from tests.workers.real_world import RealWorld
 
 pytestmark = pytest.mark.qemu
@@ -28,9 +30,9 @@ _numbers = count()
 
 
 @pytest.fixture
-def world(machine: Lab, host: LibvirtHost) -> Iterator[RealWorld]:
+def world(request: pytest.FixtureRequest, machine: Lab, host: LibvirtHost) -> Iterator[RealWorld]:
     """A ticking guest whose agent answers."""
-    guest = machine.create_guest(f"watched-{next(_numbers)}")
+    guest = machine.create_guest(f"watched-{next(_numbers)}", **getattr(request, "param", {}))
     try:
         guest.wait_tick()
         guest.wait_agent()
@@ -73,7 +75,7 @@ def doomed(world: RealWorld, what: str, budget_s: float = 10.0) -> Iterator[subp
         text=True,
     )
     try:
-        if what != "create":
+        if what not in {"create", "save"}:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == what
         yield process
@@ -200,3 +202,19 @@ def test_an_agent_that_hangs_while_the_guest_is_frozen_is_an_alarm(world: RealWo
         stands_still(world)
         assert len(world.watch.wards()) == 1
         assert said(world) == [EventType.GUEST_STILL_FROZEN]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [{"memory_mib": 768, "ballast_mib": 512}], ids=["512 MiB"], indirect=True)
+def test_a_save_under_which_the_vm_stands_still_too_long_is_given_up(world: RealWorld) -> None:
+    """Libvirt writes RAM for longer than the budget and the VM stands still: it runs on, on the image it had."""
+    before, paused_at = world.guest.disks, counter(world)
+    qemu = next(pid for pid in world.lab.machine.members() if program(pid).startswith("qemu-system"))
+    with slow(qemu, 0.05), doomed(world, "save", budget_s=3.0) as worker:
+        until(lambda: world.host.vm(world.uuid).activity() == "snapshot", "the save")
+        until(lambda: said(world)[-1:] == [EventType.VM_RESUMED], "the end of the pause", 60)
+        assert worker.wait(60) == 0
+    assert world.guest.wait_tick(after=paused_at + 5).boot_id == world.guest.ticks()[0].boot_id
+    assert world.guest.disks == before
+    assert not (world.guest.folder / "memory.save").exists()
+    assert world.facts().state == VmState.RUNNING
