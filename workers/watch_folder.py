@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from hypervisor import files
 from stillframe.events import EventType, Level
 from workers.hold import hold
 
@@ -89,7 +88,7 @@ class WatchFolder:
     def wards(self) -> list[Ward]:
         """All of them; what calls itself one and is none is taken away."""
         found = []
-        for path in files.listing(self.path):
+        for path in _listing(self.path):
             if not _WARD.fullmatch(os.path.basename(path)):
                 continue
             ward = _read_ward(path)
@@ -97,7 +96,7 @@ class WatchFolder:
                 found.append(ward)
             elif os.path.exists(path):
                 logger.error("%s is not the record of a freeze or a pause; it is removed", path)
-                files.remove(path)
+                _remove(path)
         return found
 
     def ward(self, vm: UUID, job: UUID) -> Ward | None:
@@ -105,9 +104,9 @@ class WatchFolder:
         return _read_ward(self._ward_path(vm, job))
 
     def write(self, ward: Ward) -> None:
-        """Puts it on record; it is durable when this returns."""
+        """Puts it on record; it is there for all others when this returns."""
         said = asdict(ward) | {"vm": str(ward.vm), "job": str(ward.job)}
-        files.write_text(self._ward_path(ward.vm, ward.job), json.dumps(said, indent=1))
+        write_whole(self._ward_path(ward.vm, ward.job), json.dumps(said, indent=1))
 
     def change(self, ward: Ward, **facts: Any) -> Ward:
         """The same with other facts, on record."""
@@ -117,7 +116,7 @@ class WatchFolder:
 
     def remove(self, ward: Ward) -> None:
         """Takes it off the record."""
-        files.remove(self._ward_path(ward.vm, ward.job))
+        _remove(self._ward_path(ward.vm, ward.job))
 
     def alone(self, vm: UUID, name: str, timeout_s: float) -> AbstractContextManager[None]:
         """Within the block nobody else changes the wards of this VM, or acts on them; raises VmHeld."""
@@ -128,24 +127,21 @@ class WatchFolder:
     def say(self, word: Word) -> None:
         """Leaves word."""
         said = asdict(word) | {"id": str(word.id), "vm": str(word.vm), "job": str(word.job)}
-        files.write_text(os.path.join(self.path, f"word.{word.id}.json"), json.dumps(said, indent=1))
+        write_whole(os.path.join(self.path, f"word.{word.id}.json"), json.dumps(said, indent=1))
 
     def words(self) -> list[Word]:
         """All that was left and not taken away, oldest first."""
-        paths = [path for path in files.listing(self.path) if _WORD.fullmatch(os.path.basename(path))]
+        paths = [path for path in _listing(self.path) if _WORD.fullmatch(os.path.basename(path))]
         found = [word for path in paths if (word := _read_word(path))]
         return sorted(found, key=lambda word: word.at)
 
     def forget(self, word: Word) -> None:
         """Takes a word away: it was told."""
-        files.remove(os.path.join(self.path, f"word.{word.id}.json"))
+        _remove(os.path.join(self.path, f"word.{word.id}.json"))
 
     def sign(self) -> None:
-        """The watchdog's sign of life. It need not outlive a power cut."""
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
-        path = os.path.join(self.path, _SIGN)
-        Path(f"{path}.part").write_text(f"{now()}\n")
-        os.replace(f"{path}.part", path)
+        """The watchdog's sign of life."""
+        write_whole(os.path.join(self.path, _SIGN), f"{now()}\n")
 
     def silent_s(self) -> float | None:
         """Seconds since the watchdog's last sign of life; None if there was none since the host was booted."""
@@ -157,6 +153,37 @@ class WatchFolder:
 
     def _ward_path(self, vm: UUID, job: UUID) -> str:
         return os.path.join(self.path, f"{vm}.{job}.json")
+
+
+def write_whole(path: str, text: str) -> None:
+    """Writes a file for this host's other processes, whole or not at all.
+
+    It is not synced: what a power cut takes of it, it takes of the guests as well, and a sync may cost more than the cut.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    part = f"{path}.part"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(part, path)
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def _read_ward(path: str) -> Ward | None:
@@ -180,7 +207,7 @@ def _read_word(path: str) -> Word | None:
 
 def _read(path: str) -> dict[str, Any] | None:
     try:
-        said = json.loads(files.read_text(path) or "null")
+        said = json.loads(_text(path) or "null")
     except ValueError:
         return None
     return said if isinstance(said, dict) else None

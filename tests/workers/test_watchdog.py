@@ -15,13 +15,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from hypervisor import files
 from hypervisor.fake import FakeHost
 from stillframe.errors import HostLost
 from stillframe.events import EventType, Level
 from stillframe.states import VmState
 from tests.workers.fake_world import Death, World, ok
-from workers import identity, watchdog
+from workers import identity, watch_folder, watchdog
 from workers.carry import End
 from workers.watch_folder import Ward, WatchFolder, now
 from workers.watchdog import Watchdog
@@ -416,7 +415,7 @@ def test_a_full_disk_keeps_nobody_frozen(world: World, monkeypatch: pytest.Monke
     """Where nothing can be written the guest is thawed all the same, and its worker is told by what is gone."""
     world.guest.change(frozen=True)
     ward = begin(world, age_s=11)
-    monkeypatch.setattr(files, "write_text", _no_space)
+    monkeypatch.setattr(watch_folder, "write_whole", _no_space)
     look(world)
     assert not is_frozen(world)
     assert world.wards(ward.job).over()
@@ -425,7 +424,7 @@ def test_a_full_disk_keeps_nobody_frozen(world: World, monkeypatch: pytest.Monke
 def test_what_cannot_be_put_on_record_is_not_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """No freeze that nobody would end: the job fails and says why, and nothing is left of it."""
     before = world.files()
-    monkeypatch.setattr(files, "write_text", _no_space)
+    monkeypatch.setattr(watch_folder, "write_whole", _no_space)
     ending = world.create("s1", "hot").to_the_end()
     assert ending.error["code"] == "host.not_on_record"
     assert world.files() == before
