@@ -29,6 +29,7 @@ def test_the_tree_is_rebuilt_from_the_host_alone(site: Site, witness: Made) -> N
     base = vm.take("hot", name="base", description="before all", tags=["a", "b"])
     memory = vm.take("memory", name="with-ram")
     vm.revert(base)
+    vm.runs(base.mark.digest)
     branch = vm.take("hot", name="branch")
     site.succeeded(site.client.extract_volume(base.id, "vdb", "archive"))
     assert rescanned(site) == []
