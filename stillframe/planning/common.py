@@ -59,6 +59,11 @@ def check_places(draft: Draft, places: tuple[Place, ...], least: int = 0) -> Non
             draft.refusals.append(("job", refusal))
 
 
+def others(count: int) -> str:
+    """`other snapshot`, `3 other snapshots`."""
+    return "other snapshot" if count == 1 else f"{count} other snapshots"
+
+
 def size(count: int) -> str:
     """`1.5 GiB`."""
     amount = float(count)

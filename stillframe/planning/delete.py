@@ -4,7 +4,14 @@ from stillframe import plans
 from stillframe.layers import Merge, Unlink, collect
 from stillframe.operations import DeleteSnapshot
 from stillframe.planning.collection import collected, places, tell_hidden
-from stillframe.planning.common import check_not_foreign, check_places, check_stands, look_around, size
+from stillframe.planning.common import (
+    check_not_foreign,
+    check_places,
+    check_stands,
+    look_around,
+    others,
+    size,
+)
 from stillframe.planning.forecast import Bytes, Draft, Forecast, Pause
 from stillframe.planning.known import SnapshotKnown, VmKnown
 from stillframe.planning.warned import NotYetSeen
@@ -45,9 +52,8 @@ def _tell(draft: Draft, snapshot: SnapshotKnown) -> None:
     draft.tell("snapshot_lost", f"Snapshot {snapshot.facts.name} cannot be brought back.")
     if snapshot.memory_bytes:
         draft.tell("memory_lost", f"Its RAM goes with it: {size(snapshot.memory_bytes)}.")
-    others = len(draft.vm.names.keys() - {snapshot.id})
-    if others:
-        draft.tell("others_untouched", f"The VM and its {others} other snapshots stay as they are.")
+    if left := len(draft.vm.names.keys() - {snapshot.id}):
+        draft.tell("others_untouched", f"The VM and its {others(left)} stay as they are.")
     else:
         draft.tell("others_untouched", "The VM stays as it is; it has no other snapshot.")
 

@@ -6,7 +6,14 @@ from stillframe import plans
 from stillframe.layers import Layer, Merge, Tree, Unlink, collect
 from stillframe.operations import RevertSnapshot
 from stillframe.planning.collection import collected
-from stillframe.planning.common import check_not_foreign, check_places, check_stands, look_around, size
+from stillframe.planning.common import (
+    check_not_foreign,
+    check_places,
+    check_stands,
+    look_around,
+    others,
+    size,
+)
 from stillframe.planning.forecast import Bytes, Draft, Forecast, Pause, Place
 from stillframe.planning.known import SnapshotKnown, VmKnown
 from stillframe.planning.warned import NotYetSeen, TpmNotKept
@@ -63,11 +70,8 @@ def _tell(draft: Draft, snapshot: SnapshotKnown) -> None:
     draft.tell(
         "present_lost", f"What the VM wrote {since} is lost: {size(lost)}. Take a snapshot first to keep it."
     )
-    others = len(vm.names.keys() - {snapshot.id})
-    if others:
-        draft.tell(
-            "others_untouched", f"The {others} other snapshots stay, newer ones and other branches too."
-        )
+    if left := len(vm.names.keys() - {snapshot.id}):
+        draft.tell("others_untouched", f"Its {others(left)} stay, on other branches too.")
     if extra := sorted({volume.target for volume in vm.usable} - snapshot.layers.keys()):
         draft.tell(
             "volumes_not_in_it",
