@@ -279,7 +279,7 @@ def test_a_job_has_a_time_to_begin_within(world: World, engine: Engine, app: Cel
 def test_what_expires_lets_the_next_go_on(world: World, producer: Producer, queues: Queues) -> None:
     """The tick ends the first of the line, and the message of the second is sent."""
     world.vm()
-    first = producer.submit(create(start_within_s=1), ADMIN).job_id
+    first = producer.submit(create(), ADMIN).job_id
     second = producer.submit(create(), ADMIN).job_id
     assert queues.jobs("host.h1") == [str(first)]
     with transaction(world.engine) as session:
