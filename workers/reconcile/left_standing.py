@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hypervisor.port import Vm
 from stillframe.findings import Kind, Repair
-from stillframe.rules import LEFT_BY_A_CUT
+from stillframe.rules import ALIVE, LEFT_BY_A_CUT
 from stillframe.states import VmState
 from workers.reconcile.look import Act, Found, Look
 from workers.watch_folder import Ward, WatchFolder
@@ -49,7 +49,7 @@ def lasts(vm: Vm, ward: Ward) -> bool:
 
 
 def end(vm: Vm, folder: WatchFolder, ward: Ward) -> str | None:
-    """Ends it and takes it off the record; what was done, if it lasted."""
+    """Ends it and takes it off the record, if the end was seen; what was done, if it lasted."""
     with folder.alone(ward.vm, ward.name, TURN_S):
         found = folder.ward(ward.vm, ward.job)
         if found is None or found.began != ward.began:
@@ -58,8 +58,17 @@ def end(vm: Vm, folder: WatchFolder, ward: Ward) -> str | None:
         if lasts(vm, ward):
             done = "thawed" if ward.kind == "freeze" else "resumed"
             vm.thaw() if ward.kind == "freeze" else vm.resume()
+        if not _is_over(vm, ward):
+            return None
         folder.remove(ward)
         return done
+
+
+def _is_over(vm: Vm, ward: Ward) -> bool:
+    """A guest that cannot be asked may be frozen still: the record stays, and the watchdog goes on trying and telling."""
+    if ward.kind == "freeze":
+        return vm.is_frozen() is False or vm.facts().state not in ALIVE
+    return not lasts(vm, ward)
 
 
 def _end(look: Look, ward: Ward) -> Act:

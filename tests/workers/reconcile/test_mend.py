@@ -1,6 +1,7 @@
 """Before a job: what the one before it has left is gone, and what is the job's own or another's work is not touched."""
 
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -63,6 +64,16 @@ def test_partial_files_of_other_jobs_go(site: Site) -> None:
     assert before_a_job(site, own) == [f"removed: {gone}"]
     assert [site.images.exists(path) for path in (gone, *kept)] == [False, True, True, True]
     assert before_a_job(site, own) == []
+
+
+@pytest.mark.parametrize("facts", [{"agent": "hung"}, {"state": VmState.PAUSED, "reason": "user"}])
+def test_a_freeze_whose_end_nobody_can_see_stays_on_record(site: Site, facts: dict[str, Any]) -> None:
+    """The guest may be frozen still, and the watchdog must not forget it for the next job's sake."""
+    site.guest.change(frozen=True, **facts)
+    made = ward(site, "freeze")
+    assert before_a_job(site) == []
+    assert site.watch
+    assert site.watch.wards() == [made]
 
 
 def test_a_freeze_that_was_left_is_ended(site: Site) -> None:
