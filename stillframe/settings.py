@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Self
 
@@ -46,6 +46,11 @@ class Settings:
     pause_budget_s: float = _setting(
         "Seconds after which the watchdog ends a pause that Stillframe began, 1 to 600.", 30.0
     )
+    pause_for_internal_delete: bool = _setting(
+        "Whether a running VM is paused while an internal snapshot of another tool is deleted, yes or no. "
+        "It stands still for as long without a pause.",
+        False,
+    )
     watch_folder: str = _setting(
         "Where freezes and pauses under way are on record for the watchdog.", "/run/stillframe/watch"
     )
@@ -60,7 +65,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
-        """Settings from STILLFRAME_* variables; raises ValueError with the variable's name on a bad number."""
+        """Settings from STILLFRAME_* variables; raises ValueError with the variable's name on a bad value."""
         found = {
             one.name: _parse(one, env[variable(one.name)]) for one in fields(cls) if variable(one.name) in env
         }
@@ -73,8 +78,18 @@ def variable(name: str) -> str:
 
 
 def _parse(one: Field[Any], text: str) -> Any:
-    convert = {"float": float, "int": int}.get(str(getattr(one.type, "__name__", one.type)), str)
+    kind = str(getattr(one.type, "__name__", one.type))
     try:
-        return convert(text)
+        return _READ.get(kind, str)(text)
     except ValueError as error:
-        raise ValueError(f"{variable(one.name)}: {text!r} is not a number") from error
+        wanted = "yes or no" if kind == "bool" else "a number"
+        raise ValueError(f"{variable(one.name)}: {text!r} is not {wanted}") from error
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise ValueError(text)
+    return text.lower() in ("yes", "true", "1")
+
+
+_READ: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "bool": _yes}

@@ -136,6 +136,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         pulse=progress,
         known=attempt.known,
         foreign=attempt.foreign,
+        pause_for_internal_delete=settings.pause_for_internal_delete,
         block_layers_folder=settings.block_layers_folder,
         chain_limit=settings.chain_limit,
         wards=_wards(attempt, settings),

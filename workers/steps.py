@@ -56,6 +56,8 @@ class Work:
     wards: Wards
     #: Of a snapshot that another tool made: its name, when it was made, and what else its row says; None for one of ours.
     foreign: Mapping[str, Any] | None = None
+    #: Whether a running VM is paused while an internal snapshot is deleted.
+    pause_for_internal_delete: bool = False
 
     @property
     def images(self) -> Images:

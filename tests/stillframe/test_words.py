@@ -143,3 +143,11 @@ def test_a_wrong_number_names_its_variable() -> None:
     """A setting that cannot be read says which one it is."""
     with pytest.raises(ValueError, match="STILLFRAME_LEASE_S: 'soon' is not a number"):
         Settings.from_env({"STILLFRAME_LEASE_S": "soon"})
+
+
+def test_a_flag_is_yes_or_no() -> None:
+    """What is neither names its variable."""
+    assert Settings.from_env({"STILLFRAME_PAUSE_FOR_INTERNAL_DELETE": "Yes"}).pause_for_internal_delete
+    assert not Settings.from_env({"STILLFRAME_PAUSE_FOR_INTERNAL_DELETE": "0"}).pause_for_internal_delete
+    with pytest.raises(ValueError, match="STILLFRAME_PAUSE_FOR_INTERNAL_DELETE: 'maybe' is not yes or no"):
+        Settings.from_env({"STILLFRAME_PAUSE_FOR_INTERNAL_DELETE": "maybe"})

@@ -165,6 +165,7 @@ class Job:
     name: str = "s"
     #: What rows would say of a snapshot that another tool made.
     foreign: dict[str, Any] | None = None
+    pause: bool = False
     #: What rows would say of the VM's other snapshots.
     known: dict[UUID, str] = field(init=False)
 
@@ -202,6 +203,7 @@ class Job:
             known=self.known,
             wards=self.world.wards(self.id),
             foreign=self.foreign,
+            pause_for_internal_delete=self.pause,
         )
         self.outputs = work.outputs
         return work

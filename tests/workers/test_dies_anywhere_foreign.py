@@ -39,14 +39,16 @@ def _revert(before: Callable[[World], None], after: str = "keep", *, crashed: bo
     return film
 
 
-def _delete(*, forgotten: bool = False, off: bool = False) -> Film:
+def _delete(*, forgotten: bool = False, off: bool = False, pause: bool = False) -> Film:
     def film(world: World) -> Job:
         _two(world)
         if forgotten:
             world.guest.forget_foreign("one")
         if off:
             world.guest.shut_down()
-        return world.about_foreign(DeleteSnapshot(snapshot_id="x"), "one")
+        job = world.about_foreign(DeleteSnapshot(snapshot_id="x"), "one")
+        job.pause = pause
+        return job
 
     return film
 
@@ -64,6 +66,8 @@ FILMS: dict[str, Film] = {
     "delete": _delete(),
     "delete, off": _delete(off=True),
     "delete what libvirt forgot": _delete(forgotten=True),
+    "delete, paused": _delete(pause=True),
+    "delete, off, to be paused": _delete(pause=True, off=True),
     "extract": _extract,
 }
 VOLUMES = {"vda": "qcow2", "vdb": "qcow2", "vdc": "qcow2"}
@@ -91,6 +95,7 @@ def _picture(world: World) -> dict[str, Any]:
                 inside.reads_as(path) for path in inside.files if "/volumes/" in path and path.endswith("2")
             ],
             "files": len(inside.files),
+            "wards": len(world.watch.wards()),
         }
 
 

@@ -91,11 +91,36 @@ def remove_internal(work: Work) -> Output:
     """Removes it from the images, and libvirt's record of it; the space is free inside them, they do not shrink."""
     if work.attempt > 1:
         wait_for_turn(work)
-    if one := find_meant(work, work.vm.facts()):
-        work.vm.delete_internal(one.name)
+    end_pause(work)
+    facts = work.vm.facts()
+    paused = work.pause_for_internal_delete and facts.state == VmState.RUNNING
+    if one := find_meant(work, facts):
+        if paused:
+            _delete_paused(work, one)
+        else:
+            work.vm.delete_internal(one.name)
     if find_meant(work, work.vm.facts()):
         raise HypervisorFailed(detail="libvirt has deleted the snapshot, and it is still there")
-    return {}
+    return {"paused": paused}
+
+
+def _delete_paused(work: Work, one: ForeignSnapshot) -> None:
+    with work.wards.pause(ours=True):
+        work.vm.pause()
+        try:
+            work.vm.delete_internal(one.name)
+        finally:
+            work.vm.resume()
+
+
+def end_pause(work: Work) -> None:
+    """Lets a VM go on that this job has paused, and whose worker did not live to do it; a user's pause is not on record."""
+    ward = work.wards.left()
+    if ward is None:
+        return
+    if work.vm.facts().state == VmState.PAUSED:
+        work.vm.resume()
+    work.wards.over()
 
 
 def check_extract(work: Work) -> Output:
@@ -145,7 +170,7 @@ REVERT_FOREIGN = Plan(
 DELETE_FOREIGN = Plan(
     "delete_snapshot",
     Step("check_snapshot", check_delete),
-    Step("remove_internal", remove_internal, final=True),
+    Step("remove_internal", remove_internal, undo=end_pause, final=True),
 )
 EXTRACT_FOREIGN = Plan(
     "extract_volume",

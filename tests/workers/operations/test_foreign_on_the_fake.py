@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stillframe.errors import HypervisorFailed
 from stillframe.operations import DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 from stillframe.states import VmState
 from tests.workers.fake_world import BLOCK_FOLDER, World, ok
@@ -192,3 +193,26 @@ def test_another_of_the_same_name_is_not_meant() -> None:
     assert "snapshot.damaged" in refused(revert.to_the_end())
     ok(delete.to_the_end())
     assert [one.name for one in world.facts().foreign_snapshots] == ["s"]
+
+
+def test_a_deletion_may_pause_the_vm_and_ends_that() -> None:
+    """Off unless wished; a VM that a user paused stays paused, and a deletion that fails leaves no pause behind."""
+    world = World()
+    for name in ("s", "t", "u"):
+        world.guest.take_internal(name)
+    world.machine.calls.clear()
+    ok(do(world, DELETE))
+    assert world.machine.calls == ["delete_internal"]
+    world.machine.calls.clear()
+    job = world.about_foreign(DELETE, "t")
+    job.pause = True
+    world.machine.fail_next("delete_internal", HypervisorFailed(detail="not this time"))
+    ok(job.to_the_end())
+    once = ["pause", "delete_internal", "resume"]
+    assert world.machine.calls == ["pause", "resume", *once]
+    assert (world.facts().state, job.outputs["remove_internal"]) == (VmState.RUNNING, {"paused": True})
+    world.guest.change(state=VmState.PAUSED, reason="user")
+    job = world.about_foreign(DELETE, "u")
+    job.pause = True
+    ok(job.to_the_end())
+    assert (world.facts().state, world.watch.wards()) == (VmState.PAUSED, [])
