@@ -43,6 +43,8 @@ class RealWorld:
     ids: dict[str, UUID] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Whether deletions of internal snapshots pause the VM.
+    pause: bool = False
 
     @property
     def uuid(self) -> UUID:
@@ -72,6 +74,7 @@ class RealWorld:
             known={one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot},
             wards=self.wards(job),
             foreign=foreign,
+            pause_for_internal_delete=self.pause,
         )
         plan = plan_for(operation.kind, foreign=foreign is not None)
         ending = carry(plan, work, journal, journal.standing(), Progress())
