@@ -9,7 +9,7 @@ from workers import manifests
 from workers.carry import End, Ending
 from workers.manifests import Manifest
 from workers.operations.extract_volume import sum_up
-from workers.operations.foreign import find_meant, is_marked
+from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
 from workers.steps import Work
 
@@ -115,9 +115,9 @@ def _extracted(work: Work) -> Lacking:
 
 def _foreign_reverted(work: Work) -> Lacking:
     """The definition is the one that the revert brought back."""
-    if "mark_vm" not in work.outputs:
+    if "note_revert" not in work.outputs:
         return "it had not begun"
-    return "libvirt has not brought back its definition" if is_marked(work) else None
+    return "libvirt has not brought back its definition" if is_noted(work) else None
 
 
 def _foreign_deleted(work: Work) -> Lacking:

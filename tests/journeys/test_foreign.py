@@ -38,7 +38,12 @@ def test_a_snapshot_of_virsh(site: Site) -> None:
 
     later = guest.wait_tick(after=after.counter + 10)
     job = site.succeeded(site.client.revert_snapshot(row["id"]))
-    assert [step["name"] for step in job["steps"]] == ["check_snapshot", "mark_vm", "go_back", "bring_back"]
+    assert [step["name"] for step in job["steps"]] == [
+        "check_snapshot",
+        "note_revert",
+        "go_back",
+        "bring_back",
+    ]
     tick = guest.wait_tick()
     assert (tick.boot_id, tick.counter < later.counter) == (before.boot_id, True)
     assert foreign(site, vm)[0]["current"]

@@ -46,22 +46,22 @@ def check_revert(work: Work) -> Output:
     return {"name": one.name, "memory": one.with_memory, "note": facts.note, "wanted": wanted}
 
 
-def mark_vm(work: Work) -> Output:
+def note_revert(work: Work) -> Output:
     """Notes in the VM's definition that it is to be reverted. The revert brings back a definition without that note."""
-    work.vm.note(_mark(work))
+    work.vm.note(_note(work))
     return {}
 
 
-def unmark_vm(work: Work) -> None:
+def drop_note(work: Work) -> None:
     """The note is what it was."""
-    if is_marked(work):
+    if is_noted(work):
         work.vm.note(work.outputs["check_snapshot"]["note"] or manifests.note_of(None))
 
 
 def go_back(work: Work) -> Output:
     """The present state is given up. libvirt ends what a worker that died has begun: as long as the note is there, it has not."""
     wait_for_turn(work)
-    if is_marked(work):
+    if is_noted(work):
         work.vm.revert_internal(work.outputs["check_snapshot"]["name"])
     return {}
 
@@ -163,7 +163,7 @@ def copy_volume(work: Work) -> Output:
 REVERT_FOREIGN = Plan(
     "revert_snapshot",
     Step("check_snapshot", check_revert),
-    Step("mark_vm", mark_vm, undo=unmark_vm),
+    Step("note_revert", note_revert, undo=drop_note),
     Step("go_back", go_back, final=True),
     Step("bring_back", bring_back, final=True),
 )
@@ -190,9 +190,9 @@ def find_meant(work: Work, facts: VmFacts) -> ForeignSnapshot | None:
     return None
 
 
-def is_marked(work: Work) -> bool:
+def is_noted(work: Work) -> bool:
     """Whether the VM still has the definition of before the revert."""
-    return work.vm.facts().note == _mark(work)
+    return work.vm.facts().note == _note(work)
 
 
 def _usable(work: Work, facts: VmFacts, action: str) -> ForeignSnapshot:
@@ -205,7 +205,7 @@ def _usable(work: Work, facts: VmFacts, action: str) -> ForeignSnapshot:
     return one
 
 
-def _mark(work: Work) -> str:
+def _note(work: Work) -> str:
     return json.dumps({"reverting": str(work.job)})
 
 
