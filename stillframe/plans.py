@@ -47,7 +47,7 @@ STEPS: dict[str, dict[str, str]] = {
 FOREIGN_STEPS: dict[str, dict[str, str]] = {
     "revert_snapshot": {
         "check_snapshot": "Sees that every image has the snapshot, and that nobody stands on these images.",
-        "mark_vm": "Notes in the VM's metadata that it is to be reverted.",
+        "note_revert": "Notes in the VM's metadata that it is to be reverted.",
         "go_back": "Lets libvirt bring the images back: from here on there is no way back.",
         "bring_back": "Brings the VM back as it shall be.",
     },

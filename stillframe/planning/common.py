@@ -43,7 +43,8 @@ def check_stands(draft: Draft) -> None:
 
 def check_not_foreign(draft: Draft) -> None:
     """Where others have snapshots, ours would break theirs and theirs ours."""
-    if names := (*draft.vm.traits.internal_snapshots, *draft.vm.traits.foreign_snapshots):
+    traits = draft.vm.traits
+    if names := dict.fromkeys((*traits.internal_snapshots, *traits.foreign_snapshots)):
         draft.refusals.append(("job", ForeignSnapshots(vm=draft.vm.name, names=", ".join(names))))
 
 
