@@ -13,6 +13,8 @@ DISKS: dict[int, tuple[str, ...]] = {1: ("qcow2",), 3: ("raw", "qcow2", "qcow2")
 THE_END = "the end"
 #: Whom a boundary concerns: there is no qemu-img between two steps.
 AT_A_BOUNDARY = ("child", "worker", "libvirtd", "qemu")
+#: Seconds after its intent in which somebody dies within a step, at random: one point is another moment each time.
+WITHIN_S = 0.25
 #: Who can be met with a step written down and not yet begun; for the others it is the boundary itself.
 ONCE_BEGUN = ("child", "worker")
 #: Who works in each long call, and who only keeps the books.
@@ -28,7 +30,7 @@ LONG_CALLS = {
 
 @dataclass(frozen=True)
 class Point:
-    """Where (`before`, `begun` or `amid` something) who dies."""
+    """Where (`before`, `begun`, `within` or `amid` something) who dies."""
 
     scene: str
     disks: int
@@ -43,7 +45,8 @@ class Point:
 def points_of(scene: Scene, disks: int, steps: Sequence[str]) -> list[Point]:
     """Every point of a scene whose job had these steps.
 
-    `before` a step, the one before it has acted and that is not written; `begun`, it is written and has not acted.
+    `before` a step, the one before it has acted and that is not written; `begun`, it is written and has not acted;
+    `within`, it acts, or has just done so.
     """
     return [
         Point(scene.name, disks, when, what, victim)
@@ -56,6 +59,7 @@ def _all(scene: Scene, steps: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for step in steps:
         yield from (("before", step, victim) for victim in AT_A_BOUNDARY)
         yield from (("begun", step, victim) for victim in ONCE_BEGUN)
+        yield from (("within", step, victim) for victim in AT_A_BOUNDARY)
     yield from (("before", THE_END, victim) for victim in AT_A_BOUNDARY)
     for call in scene.amid:
         yield from (("amid", call, victim) for victim in LONG_CALLS[call])

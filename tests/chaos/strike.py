@@ -1,6 +1,7 @@
 """Holding a job at a point, and killing there. What holds it lies in the database, so the programs are the real ones."""
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import libvirt
 from sqlalchemy import text
 
 from lab.daemon import program, wait_gone
-from tests.chaos.points import THE_END, Point
+from tests.chaos.points import THE_END, WITHIN_S, Point
 from tests.journeys.site import Json, Site, slow, until
 from tests.journeys.witness import Witness
 
@@ -102,6 +103,10 @@ class Strike:
             self._reach(job, self._hold.waits, "the boundary")
             if self.point.when == "begun":
                 self._kill_once_begun(job, self._hold)
+            elif self.point.when == "within":
+                self._hold.let_go()
+                time.sleep(random.uniform(0, WITHIN_S))
+                self._kill(job)
             else:
                 self._kill(job, self._hold)
         self._bring_back()
