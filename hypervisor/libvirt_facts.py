@@ -9,7 +9,7 @@ import libvirt
 
 from hypervisor import foreign, xml
 from hypervisor.devices import devices_of
-from hypervisor.headers import look
+from hypervisor.headers import chain, look
 from hypervisor.port import ForeignSnapshot, ImageFacts, VmFacts, VolumeFacts
 from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
@@ -165,4 +165,39 @@ def _images(domain: Any, definition: str, managed_save: bool) -> tuple[str, ...]
         with suppress(libvirt.libvirtError):  # a damaged one names nothing
             saved = domain.managedSaveGetXMLDesc(0)
             definitions.append(with_pool_paths(domain.connect(), saved))
-    return tuple(dict.fromkeys(path for one in definitions for path in xml.images_of(one)))
+    gone = merged_away(domain, definition)
+    named = (path for one in definitions for path in xml.images_of(one))
+    return tuple(dict.fromkeys(path for path in named if path not in gone))
+
+
+def live_chain_of(domain: Any, definition: str, target: str) -> tuple[str, ...]:
+    """The images that QEMU has open for a volume of a running VM, head first."""
+    gone = merged_away(domain, definition)
+    return tuple(path for path in xml.chain_of(definition, target) if path not in gone)
+
+
+def merged_away(domain: Any, definition: str) -> frozenset[str]:
+    """Images that a running VM's live definition lists and that QEMU has left.
+
+    A libvirtd that dies after QEMU has ended a merge, and before it has noted that, lists the merged layers until the VM
+    is started anew. By then QEMU has written into the image above them what it stands on now.
+    """
+    if not is_on(domain):
+        return frozenset()
+    gone: set[str] = set()
+    for volume in xml.volumes_of(definition):
+        listed = xml.chain_of(definition, volume.target)
+        if len(listed) > 2 and (left := set(listed) - set(_on_disk(volume, listed))):
+            # While a merge goes on QEMU is not through, and libvirt has not heard the last of it.
+            gone |= set() if domain.blockJobInfo(volume.target, 0) else left
+    return frozenset(gone)
+
+
+def _on_disk(volume: VolumeFacts, listed: tuple[str, ...]) -> tuple[str, ...]:
+    """The chain as the headers have it, if it is the listed one without some of its middle; else the listed one."""
+    try:
+        found = tuple(image.path for image in chain(volume.path, volume.format))
+    except HypervisorFailed:
+        return listed
+    is_part = iter(listed)
+    return found if found[-1] == listed[-1] and all(path in is_part for path in found) else listed

@@ -12,7 +12,15 @@ from hypervisor import foreign, xml
 from hypervisor.connection import Connection
 from hypervisor.facts import is_migrated
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
-from hypervisor.libvirt_facts import activity_of, describe, facts_of, is_on, state_of, with_pool_paths
+from hypervisor.libvirt_facts import (
+    activity_of,
+    describe,
+    facts_of,
+    is_on,
+    live_chain_of,
+    state_of,
+    with_pool_paths,
+)
 from hypervisor.long_call import LongCall, Result
 from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
@@ -219,9 +227,8 @@ class LibvirtVm:
         """A volume's images, head first."""
         with self._domain() as domain:
             definition = describe(domain, 0)
-            on = is_on(domain)
-        if on:
-            return xml.chain_of(definition, target)
+            if is_on(domain):
+                return live_chain_of(domain, definition, target)
         for volume in xml.volumes_of(definition):
             if volume.target == target and volume.path:
                 return tuple(image.path for image in QemuImages().chain(volume.path, volume.format))

@@ -1,0 +1,41 @@
+"""libvirtd killed between the end of a merge in QEMU and its own note of it: from then on it tells of layers that are gone."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.judge import untidy
+from tests.chaos.strike import Hold
+from tests.journeys.site import Site, until
+from tests.journeys.witness import Witness
+
+
+@pytest.mark.slow
+def test_the_end_of_a_merge(site: Site, witness: Callable[..., Witness]) -> None:
+    """What QEMU does counts: the job ends, snapshots are whole, and the VM can be worked with as ever."""
+    vm = witness()
+    oldest, doomed, newest = (vm.take("hot") for _ in range(3))
+    vm.write()
+    status = site.lab.places.run / "libvirt" / "qemu" / f"{vm.name}.xml"
+    before = status.read_bytes()
+    with Hold(site, "pivot:vda:0") as hold:
+        job = site.client.delete_snapshot(doomed.id)
+        until(hold.waits, 60, "the end of the commit")
+        site.lab.kill_libvirtd()
+        status.write_bytes(before)  # as it is when the daemon dies before it writes it anew
+        site.lab.start_libvirtd()
+        hold.let_go()
+    site.succeeded(job, 90)
+    vm.runs()
+    for shot in (oldest, newest):
+        vm.holds(shot)
+    again = vm.take("hot")
+    vm.delete(newest)
+    vm.runs()
+    vm.holds(again)
+    vm.delete(oldest)
+    vm.runs()
+    vm.guest.destroy()
+    vm.guest.start()
+    vm.runs()
+    assert untidy(vm, running=True) == []
