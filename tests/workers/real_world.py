@@ -56,30 +56,14 @@ class RealWorld:
 
     def run(self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None) -> Ending:
         """Carries one operation to its end; `foreign` is what rows would say of a snapshot of another tool."""
-        journal = MemoryJournal(Mortality())
-        job, volume = uuid4(), uuid4()
-        work = Work(
-            job=job,
-            attempt=1,
-            operation=operation,
-            host=self.host,
-            vm=self.host.vm(self.uuid),
-            snapshot=snapshot,
-            volume_snapshot=volume,
-            words={"name": "s"},
-            folder=self.folder(snapshot),
-            outputs={},
-            pulse=Progress(),
-            block_layers_folder=BLOCK_FOLDER,
-            known={one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot},
-            wards=self.wards(job),
-            foreign=foreign,
-            pause_for_internal_delete=self.pause,
-        )
-        plan = plan_for(operation.kind, foreign=foreign is not None)
-        ending = carry(plan, work, journal, journal.standing(), Progress())
-        self.outputs = work.outputs
-        return ending
+        return self.job(operation, snapshot, foreign).run()
+
+    def job(
+        self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None
+    ) -> "RealJob":
+        """One that can be taken up again."""
+        known = {one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot}
+        return RealJob(self, operation, snapshot, self.folder(snapshot), known, foreign)
 
     @property
     def watch(self) -> WatchFolder:
@@ -187,3 +171,47 @@ class RealWorld:
         for folder, _, names in os.walk(self.guest.folder):
             found += [os.path.join(folder, name) for name in names]
         return sorted(found)
+
+
+@dataclass
+class RealJob:
+    """One job on the VM of a RealWorld, with the journal it leaves behind."""
+
+    world: RealWorld
+    operation: Operation
+    snapshot: UUID
+    folder: str | None
+    known: dict[UUID, str]
+    foreign: dict[str, Any] | None = None
+    id: UUID = field(default_factory=uuid4)
+    volume_snapshot: UUID = field(default_factory=uuid4)
+    journal: MemoryJournal = field(default_factory=lambda: MemoryJournal(Mortality()))
+    attempts: int = 0
+
+    def run(self, progress: Progress | None = None) -> Ending:
+        """One attempt, from where the journal stands."""
+        self.attempts += 1
+        progress = progress or Progress()
+        world = self.world
+        work = Work(
+            job=self.id,
+            attempt=self.attempts,
+            operation=self.operation,
+            host=world.host,
+            vm=world.host.vm(world.uuid),
+            snapshot=self.snapshot,
+            volume_snapshot=self.volume_snapshot,
+            words={"name": "s"},
+            folder=self.folder,
+            outputs=dict(self.journal.outputs),
+            pulse=progress,
+            block_layers_folder=BLOCK_FOLDER,
+            known=self.known,
+            wards=world.wards(self.id),
+            foreign=self.foreign,
+            pause_for_internal_delete=world.pause,
+        )
+        plan = plan_for(self.operation.kind, foreign=self.foreign is not None)
+        ending = carry(plan, work, self.journal, self.journal.standing(), progress)
+        world.outputs = work.outputs
+        return ending
