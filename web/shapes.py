@@ -237,13 +237,14 @@ class VolumeSnapshot(Shape):
 
 
 class Progress(Shape):
-    """Bytes done of bytes to do, as far as they are known."""
+    """Bytes done of bytes to do, as far as they are known. `waiting` says what is in the way for the moment."""
 
     done: int = 0
     total: int | None = None
     unit: str = "bytes"
     rate: float | None = None
     eta_s: float | None = None
+    waiting: str | None = None
 
 
 class Step(Shape):

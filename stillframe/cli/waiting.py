@@ -61,9 +61,11 @@ def asked_for(job: Json, output: str) -> int:
 
 
 def progress(job: Json) -> str:
-    """`45 %  1.2 GiB of 2.7 GiB  350 MiB/s  4 s left`, as far as it is known; nothing once it is over."""
+    """`45 %  1.2 GiB of 2.7 GiB  350 MiB/s  4 s left`, as far as it is known, or what it waits for; nothing once it is over."""
     found = (job["progress"] or {}) if job["state"] not in OVER else {}
     done, total, rate = found.get("done"), found.get("total"), found.get("rate")
+    if found.get("waiting"):
+        return f"waits: {found['waiting']}"
     if not total:
         return ""
     amount = show.size if found.get("unit") == "bytes" else str

@@ -58,9 +58,7 @@ class RealWorld:
         """Carries one operation to its end; `foreign` is what rows would say of a snapshot of another tool."""
         return self.job(operation, snapshot, foreign).run()
 
-    def job(
-        self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None
-    ) -> "RealJob":
+    def job(self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None) -> "RealJob":
         """One that can be taken up again."""
         known = {one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot}
         return RealJob(self, operation, snapshot, self.folder(snapshot), known, foreign)

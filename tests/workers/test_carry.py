@@ -165,3 +165,131 @@ def test_a_cancel_that_a_step_raises_is_no_failure_to_try_again(stage: Stage) ->
     stage.fail["make"] = [Cancelled()]
     assert stage.carry(plan(stage)).end is End.CANCELLED
     assert stage.done == ["look", "unmake"]
+
+
+def halting_plan(stage: Stage) -> Plan:
+    """Make (with undo), drop (final), then for each item a part that can be halted and one that can not."""
+
+    def halt(_work: Work, item: Output) -> None:
+        stage.act(f"halt {item['key']}")()
+
+    def parts(item: Output) -> tuple[Part, ...]:
+        return (
+            Part("move", stage.act(f"move {item['key']}"), halt=halt),
+            Part("turn", stage.act(f"turn {item['key']}")),
+        )
+
+    items: Output = {"items": [{"key": "a"}, {"key": "b"}]}
+    return Plan(
+        "delete_snapshot",
+        Step("make", stage.act("make"), undo=stage.act("unmake")),
+        Step("drop", stage.act("drop", items), final=True),
+        Each("drop", "items", parts=parts, hears=True),
+        halted="Ask again.",
+    )
+
+
+def test_a_step_that_can_be_halted_is_stopped_and_nothing_is_taken_back(stage: Stage) -> None:
+    """A cancel in the middle of it ends what is under way; what was done stays, and the remedy is the plan's."""
+    stage.fail["move b"] = [Cancelled()]
+    ending = stage.carry(halting_plan(stage))
+    assert (ending.end, (ending.error or {})["remedy"]) == (End.CANCELLED, "Ask again.")
+    assert stage.done == ["make", "drop", "move a", "turn a", "halt b", "halt a"]
+
+
+def test_a_worker_that_dies_while_it_halts_is_followed_by_one_that_halts(stage: Stage) -> None:
+    """The standing error and the steps that are done say that there is nothing to walk back."""
+    stage.fail["move a"] = [Cancelled()]
+    stage.fail["halt a"] = [HostLost(detail="gone")] * 9
+    with pytest.raises(HostLost):
+        stage.carry(halting_plan(stage))
+    stage.fail["halt a"] = []
+    assert stage.carry(halting_plan(stage)).end is End.CANCELLED
+    assert stage.done == ["make", "drop", "halt a"]
+    assert stage.journal.states["move:a"] == "undone"
+
+
+def test_the_point_of_no_return_is_where_no_later_step_hears(stage: Stage) -> None:
+    """The row says so at the last step before whose act a cancel is heard, and no sooner."""
+    passed: dict[str, bool] = {}
+    finish = stage.journal.finish
+
+    def told(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        answer = finish(step, output, then, no_return)
+        passed[then or "the end"] = stage.journal.no_return
+        return answer
+
+    stage.journal.finish = told  # type: ignore[method-assign]
+    assert stage.carry(halting_plan(stage)).end is End.SUCCEEDED
+    assert passed == {
+        "drop": False,
+        "move:a": False,
+        "turn:a": False,
+        "move:b": False,
+        "turn:b": True,
+        "the end": True,
+    }
+
+
+@pytest.mark.parametrize("then", ["drop", "move:a", "turn:a", "move:b", "turn:b"])
+def test_a_cancel_that_was_accepted_is_always_heard(stage: Stage, then: str) -> None:
+    """Whatever step it comes before, as long as the row has not passed the point of no return."""
+    finish = stage.journal.finish
+
+    def told(step: str, output: Output, following: str | None, no_return: bool = False) -> bool:
+        stage.journal.cancel_asked = stage.journal.cancel_asked or following == then
+        return finish(step, output, following, no_return)
+
+    stage.journal.finish = told  # type: ignore[method-assign]
+    assert stage.carry(halting_plan(stage)).end is End.CANCELLED
+    assert then.replace(":", " ") not in stage.done
+
+
+def test_a_job_whose_time_is_over_is_stopped_like_by_a_cancel(stage: Stage) -> None:
+    """It fails by the code of its own; what was done before the first final step is undone, behind it it is halted."""
+    stage.progress.timeout_s, stage.progress.spent_s = 60, 61
+    ending = stage.carry(plan(stage))
+    assert (ending.end, (ending.error or {})["code"]) == (End.FAILED, "job.timed_out")
+    assert stage.done == []
+
+    late = Stage()
+    late.progress.timeout_s = 60
+
+    def takes_long(*_: Any) -> Output:
+        late.progress.spent_s = 61
+        return {}
+
+    late.fail = {}
+    slow = Plan(
+        "delete_snapshot",
+        Step("make", takes_long, undo=late.act("unmake")),
+        Step("cut", late.act("cut"), final=True),
+    )
+    assert late.carry(slow).end is End.FAILED
+    assert (late.done, late.journal.no_return) == (["unmake"], False)
+
+
+def test_time_that_is_over_behind_the_point_of_no_return_stops_nothing(stage: Stage) -> None:
+    """Who can only go forward goes to the end."""
+
+    def takes_long(*_: Any) -> Output:
+        stage.progress.spent_s = 61
+        return {}
+
+    stage.progress.timeout_s = 60
+    slow = Plan(
+        "delete_snapshot",
+        Step("cut", takes_long, final=True),
+        Step("end", stage.act("end"), final=True),
+    )
+    assert stage.carry(slow).end is End.SUCCEEDED
+
+
+def test_what_is_waited_for_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a final step is tried again, the progress says what is in the way; after it, that nothing is."""
+    told: list[Any] = []
+    monkeypatch.setattr("workers.carry.time.sleep", lambda _: told.append(stage.progress.to_json()))
+    stage.fail["cut"] = [NotNow(detail="a copy reads it")]
+    assert stage.carry(plan(stage)).end is End.SUCCEEDED
+    assert "a copy reads it" in told[0]["waiting"]
+    assert stage.progress.to_json() == {"waiting": None}
