@@ -196,15 +196,16 @@ def _is_open(work: Work, this: Merging) -> bool:
 def _is_over(work: Work, this: Merging) -> bool:
     """Whether all data is down and the VM stands on the base without the top.
 
-    An idle layer with one child is in a running VM's chain only together with that child, and is never a head. So if
-    it is, the merge is over; committing the top once more would write old data over what the guest wrote since.
+    An idle layer with one child is in a VM's chain only together with that child. So if it is there without it, the merge
+    is over; committing the top once more would write old data over what the guest wrote since. Nor is it to be done again
+    when QEMU ended it by itself and died, with nobody to see either.
     """
     chain = _chain(work, this.target)
     on = work.vm.facts().state in ALIVE
     if this.top in (chain if on else chain[:1]):
         return False
     found = marks.read(work.images, this.top)
-    return bool(found and found.whole) or this.base in (chain if on else chain[:1])
+    return bool(found and found.whole) or (this.base in chain and this.top not in chain)
 
 
 def _is_live(work: Work, this: Merging) -> bool:

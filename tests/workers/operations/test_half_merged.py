@@ -7,6 +7,7 @@ from stillframe.errors import Cancelled
 from tests.workers.fake_world import Job, World, ok
 from workers import marks
 from workers.carry import End
+from workers.operations import merging
 
 
 @pytest.fixture
@@ -71,3 +72,22 @@ def test_deleting_again_ends_it(world: World) -> None:
     assert world.tree().heads == {"vda": base}
     assert not world.host.images.exists(top)
     assert (world.guest.read("counter"), world.counter_in("s1")) == (counter, 1)
+
+
+def test_a_merge_that_qemu_ended_before_it_died_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the head it ends by itself: cancelled and QEMU killed at whatever points, the deletion can be asked for again."""
+    monkeypatch.setattr(merging, "POLL_S", 0.0)
+    for cancelled in range(12, 22):
+        for killed in range(cancelled, 24):
+            world = World()
+            for name in ("s1", "s2"):
+                world.guest.tick()
+                ok(world.create(name, "hot").to_the_end())
+            job = world.delete("s1")
+            world.machine.mortality.forget()
+            world.machine.mortality.happens = {killed: world.guest.crash} | {cancelled: job.cancel}
+            job.run()
+            if world.folder(world.ids["s1"]):
+                ok(world.delete("s1").to_the_end())
+            assert (world.counter_in("s2"), world.guest.read("counter")) == (2, 2)
+            assert not [path for path in world.files() if path.endswith(".merging.json")]
