@@ -224,7 +224,7 @@ INSPECTION: Json = {
     | {
         "kind": "delete_snapshot",
         "state": "stuck",
-        "phase": "collect:vda:0",
+        "phase": "pivot:vda:0",
         "progress": None,
         "no_return_at": "2026-11-23T05:39:39.120Z",
         "error": {
@@ -234,7 +234,7 @@ INSPECTION: Json = {
             "evidence": {
                 "rc": 1,
                 "was": "running",
-                "phase": "collect:vda:0",
+                "phase": "pivot:vda:0",
                 "found": {"vm": {"state": "off"}},
             },
         },
@@ -247,7 +247,7 @@ INSPECTION: Json = {
         "resume": {
             "allowed": True,
             "reason": None,
-            "what_happens": "Host hv1 takes it up at once at collect:vda:0 and goes on to the end.",
+            "what_happens": "Host hv1 takes it up at once at pivot:vda:0 and goes on to the end.",
         },
         "rollback": {
             "allowed": False,

@@ -16,7 +16,7 @@ STUCK = Standing(
     kind="delete_snapshot",
     state=JobState.STUCK,
     was=JobState.RUNNING,
-    phase="collect:vda:0",
+    phase="pivot:vda:0",
     no_return=False,
     host="h1",
     host_silent=False,
@@ -48,7 +48,7 @@ def test_what_can_only_go_forward_is_not_walked_back() -> None:
     """Past the point of no return a rollback is refused, and the refusal names the two other ways."""
     refused = refusal(Way.ROLLBACK, replace(STUCK, no_return=True))
     assert isinstance(refused, RollbackTooLate)
-    assert "collect:vda:0" in refused.detail
+    assert "pivot:vda:0" in refused.detail
     assert "--resume" in refused.to_json()["remedy"]
     assert "--mark-done" in refused.to_json()["remedy"]
 

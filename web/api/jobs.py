@@ -127,7 +127,7 @@ def inspect_job(*, house: HouseOf, job: JobPath) -> Any:
         *BODY,
         NO_JOB,
         JobNotStuck(job="01a206ea", state="running"),
-        RollbackTooLate(job="01a206ea", phase="collect:vda:0"),
+        RollbackTooLate(job="01a206ea", phase="pivot:vda:0"),
     ),
 )
 def recover_job(*, house: HouseOf, actor: ActorOf, job: JobPath, wish: WishRecovery) -> Any:
