@@ -3,26 +3,29 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Boolean, Connection, Engine, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from models import outcome
 from models.base import Json
+from models.follow import follow
 from models.host import Host
 from models.job import Job
-from models.line import HOST_SILENT_S
+from models.line import ABSENT, HOST_SILENT_S
 from models.machine import lock_vm
 from models.moves import AnyRow, Told, move_job, tell
 from models.session import transaction
 from stillframe.errors import ClosedUnseen, JobNotFound
 from stillframe.events import EventType
 from stillframe.recovering import Standing, Way, check
-from stillframe.states import JobState
+from stillframe.states import HELD, JobState
 
 _FACTS = select(
     *(Job.id, Job.kind, Job.state, Job.attempt, Job.phase, Job.error, Job.no_return_at, Job.vm_id),
     *(Job.snapshot_id, Job.volume_snapshot_id, Job.host_id, Host.name.label("host")),
     func.now().label("now"),
+    (Job.state.in_(sorted(HELD)) & Job.worker.is_(None) & (Job.lease_until <= func.now())).label("let_go"),
+    literal_column(ABSENT, Boolean).label("absent"),
     (Host.last_seen_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, HOST_SILENT_S)).label("silent"),
 ).join(Host, Host.id == Job.host_id)
 
@@ -42,10 +45,11 @@ def recover(engine: Engine, job: UUID, way: Way, actor: str, note: str = "") -> 
         standing = _standing(row)
         check(way, standing)
         decided = {"action": way.value, "actor": actor, "at": row.now.isoformat(), "note": note}
-        if way is Way.MARK_DONE and standing.host_silent:
-            _close_unseen(session, row, decided)
+        if way is Way.MARK_DONE and standing.unseen:
+            _close_unseen(session, row, decided, standing.unseen)
         else:
             _send_on(session, row, way, decided, back=way is Way.ROLLBACK or standing.back)
+            follow(session, vm)
     return vm
 
 
@@ -58,6 +62,8 @@ def standing_of(connection: Connection, job: UUID) -> Standing:
 
 
 def _standing(row: AnyRow) -> Standing:
+    unseen = f"host {row.host} is silent" if row.silent else None
+    unseen = "its VM is on no host that is known" if row.absent else unseen
     was = _evidence(row).get("was", JobState.RUNNING) if row.state is JobState.STUCK else row.state
     return Standing(
         job=row.id,
@@ -67,7 +73,8 @@ def _standing(row: AnyRow) -> Standing:
         phase=str(row.phase or "the beginning").replace("_", " "),
         no_return=row.no_return_at is not None,
         host=row.host,
-        host_silent=bool(row.silent),
+        unseen=unseen,
+        adrift=bool(row.let_go and row.absent),
     )
 
 
@@ -87,8 +94,8 @@ def _send_on(session: Session, row: AnyRow, way: Way, decided: Json, *, back: bo
     move_job(session, row.id, to, _told(decided), values, attempt=row.attempt)
 
 
-def _close_unseen(session: Session, row: AnyRow, decided: Json) -> None:
-    error = ClosedUnseen(job=row.id, by=decided["actor"], host=row.host, note=decided["note"]).to_json()
+def _close_unseen(session: Session, row: AnyRow, decided: Json, why: str) -> None:
+    error = ClosedUnseen(job=row.id, by=decided["actor"], why=why, note=decided["note"]).to_json()
     error["evidence"]["stuck"] = row.error
     tell(session, _told(decided), vm=row.vm_id, snapshot=row.snapshot_id, job=row.id, host=row.host_id)
     end = outcome.End(
@@ -100,6 +107,8 @@ def _close_unseen(session: Session, row: AnyRow, decided: Json) -> None:
         snapshot_id=row.snapshot_id,
         volume_snapshot_id=row.volume_snapshot_id,
     )
+    if row.state is JobState.RUNNING:
+        outcome.turn_back(session, end, error)
     outcome.close_unseen(session, end, error, decided)
 
 

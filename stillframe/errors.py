@@ -332,12 +332,10 @@ class ClosedByHand(StillframeError):
 
 
 class ClosedUnseen(StillframeError):
-    """Job {job} was closed by {by} while host {host} was silent: nobody has looked at the VM."""
+    """Job {job} was closed by {by} while {why}: nobody has looked at the VM."""
 
     code = "job.closed_unseen"
-    remedy = (
-        "Once the host is back, look at the VM before anything else is asked of it (`stillframe vm show`)."
-    )
+    remedy = "Once it can be looked at, do so before anything else is asked of the VM (`stillframe vm show`)."
 
 
 class JobNotRetryable(Refused):

@@ -33,8 +33,10 @@ class Standing:
     #: Whether its point of no return is passed.
     no_return: bool
     host: str
-    #: Whether its host has given no sign of life for so long that nobody will look soon.
-    host_silent: bool
+    #: Why nobody can look at its VM in the near future; None if somebody can.
+    unseen: str | None = None
+    #: Nobody holds it, and nobody can: its VM is on no host.
+    adrift: bool = False
 
     @property
     def back(self) -> bool:
@@ -43,8 +45,11 @@ class Standing:
 
 
 def check(way: Way, job: Standing) -> None:
-    """Whether this way can be gone; raises JobNotStuck or RollbackTooLate."""
-    if job.state is not JobState.STUCK:
+    """Whether this way can be gone; raises JobNotStuck or RollbackTooLate.
+
+    A job that is adrift goes on by itself once its VM is seen; if that is never, it can only be closed.
+    """
+    if job.state is not JobState.STUCK and not (job.adrift and way is Way.MARK_DONE):
         raise JobNotStuck(job=job.job, state=job.state)
     if way is Way.ROLLBACK and job.no_return:
         raise RollbackTooLate(job=job.job, phase=job.phase)
@@ -65,11 +70,14 @@ def _verdict(way: Way, job: Standing) -> dict[str, Any]:
 
 def _what_happens(way: Way, job: Standing) -> str:
     if way is Way.MARK_DONE:
-        return _UNSEEN[job.kind].format(host=job.host) if job.host_silent else _LOOKED_AT[job.kind]
-    when = "once it gives a sign of life again" if job.host_silent else "at once"
-    who = f"Host {job.host} takes it up {when}"
+        return _UNSEEN[job.kind].format(why=job.unseen) if job.unseen else _LOOKED_AT[job.kind]
+    who = f"Host {job.host} takes it up at once"
+    if job.unseen:
+        who = f"It waits for as long as {job.unseen}; then a host takes it up"
     if way is Way.ROLLBACK or job.back:
-        return f"{who} and walks back what was done, the last step first; then the job has failed. {_BACK[job.kind]}"
+        return (
+            f"{who} and walks back what was done, the last step first; then it has failed. {_BACK[job.kind]}"
+        )
     return (
         f"{who} at {job.phase} and goes on to the end. "
         "If what was in the way still is, the job is stuck again after a few tries."
@@ -101,10 +109,10 @@ _LOOKED_AT = {
         "has failed, and the volume snapshot is in error."
     ),
 }
-_SILENT = "Host {host} is silent, so nobody looks at it: the job has failed at once, "
+_NOBODY = "As {why}, nobody looks at the VM: the job has failed at once, "
 _UNSEEN = {
-    "create_snapshot": _SILENT + "and the snapshot is in error.",
-    "revert_snapshot": _SILENT + "and the snapshot is ready again; what the VM is now is not known.",
-    "delete_snapshot": _SILENT + "and the snapshot is in error; it can be deleted again.",
-    "extract_volume": _SILENT + "and the volume snapshot is in error.",
+    "create_snapshot": _NOBODY + "and the snapshot is in error.",
+    "revert_snapshot": _NOBODY + "and the snapshot is ready again; what the VM is now is not known.",
+    "delete_snapshot": _NOBODY + "and the snapshot is in error; it can be deleted again.",
+    "extract_volume": _NOBODY + "and the volume snapshot is in error.",
 }

@@ -18,7 +18,7 @@ Lacking = str | None
 
 
 def settle(work: Work, decided: dict[str, Any]) -> Ending:
-    """Looks whether what the job was for is there; `decided` is what the person said.
+    """Looks whether what the job was for is there; `decided` is what the person said. A VM that has moved is followed.
 
     Raises HostLost when libvirt stays away, and LostLease: then somebody looks again.
     """
@@ -27,6 +27,8 @@ def settle(work: Work, decided: dict[str, Any]) -> Ending:
         lacking = looks[work.operation.kind](work)
     except (HostLost, LostLease):
         raise
+    except VmGone as gone:
+        return Ending(End.LET_GO, gone.to_json())
     except (StillframeError, OSError) as error:
         lacking = str(error)
     if lacking is None:

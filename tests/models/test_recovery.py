@@ -9,10 +9,11 @@ from models.attempt import Attempt
 from models.host import Host
 from models.journal import Journal
 from models.outbox import owed
-from models.recovery import recover
+from models.recovery import recover, standing_of
 from models.session import transaction
+from models.vm import Vm
 from stillframe.errors import JobNotFound, JobNotStuck, LostLease, RollbackTooLate
-from stillframe.recovering import Way
+from stillframe.recovering import Way, ways
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.world import World
 
@@ -39,6 +40,22 @@ def stuck(
         attempt.turn_back(WHY)
     attempt.stuck(ERROR, None)
     return attempt
+
+
+def let_go(world: World, journal: Journal) -> UUID:
+    """A job that has begun, and that nobody holds."""
+    attempt = journal.claim(world.job(world.vm()), worker="h1/1", lease_s=30)
+    assert attempt is not None
+    attempt.start("cut")
+    attempt.let_go()
+    world.lapse_now(attempt.job_id)
+    return attempt.job_id
+
+
+def is_open(world: World, job: UUID, way: Way) -> bool:
+    """Whether a way is shown as open."""
+    with world.engine.connect() as connection:
+        return bool(ways(standing_of(connection, job))[way]["allowed"])
 
 
 def silence(world: World) -> None:
@@ -143,6 +160,31 @@ def test_a_job_marked_done_is_looked_at_by_its_host(world: World, journal: Journ
     attempt = claim(journal, job)
     assert attempt.state is JobState.RUNNING
     assert (attempt.closed_by or {})["actor"] == "kim"
+
+
+@pytest.mark.parametrize("was_stuck", [True, False])
+def test_of_a_vm_on_no_host_nobody_looks(world: World, journal: Journal, was_stuck: bool) -> None:
+    """Its job can be closed in the rows, also one that was only let go and waits for the VM to be seen again."""
+    job = stuck(world, journal).job_id if was_stuck else let_go(world, journal)
+    assert was_stuck or not is_open(world, job, Way.MARK_DONE)
+    with transaction(world.engine) as session:
+        session.execute(update(Vm).values(gone=True))
+    assert is_open(world, job, Way.RESUME) is was_stuck
+    recover(world.engine, job, Way.MARK_DONE, "kim")
+    row = world.row(job)
+    assert row.state is JobState.FAILED
+    assert "its VM is on no host" in (row.error or {})["detail"]
+    assert world.snapshot_row(row.snapshot_id).state is SnapshotState.ERROR
+
+
+def test_a_stuck_job_follows_its_vm(world: World, journal: Journal) -> None:
+    """Once it is decided about, it is for the host that has the VM by now."""
+    job = stuck(world, journal).job_id
+    with transaction(world.engine) as session:
+        session.execute(update(Vm).values(host_id=world.host("h2")))
+    recover(world.engine, job, Way.RESUME, "kim")
+    assert journal.claim(job, worker="h1/2", lease_s=30, host="h1") is None
+    assert journal.claim(job, worker="h2/1", lease_s=30, host="h2") is not None
 
 
 @pytest.mark.parametrize(

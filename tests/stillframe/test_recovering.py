@@ -19,7 +19,6 @@ STUCK = Standing(
     phase="pivot:vda:0",
     no_return=False,
     host="h1",
-    host_silent=False,
 )
 
 
@@ -56,10 +55,17 @@ def test_what_can_only_go_forward_is_not_walked_back() -> None:
 @pytest.mark.parametrize("kind", sorted(OPERATIONS))
 def test_each_way_says_what_comes_of_it(kind: str) -> None:
     """For every kind of job, in either direction, with a host that lives and one that is silent; no blank is left open."""
-    for silent, was in product((False, True), (JobState.RUNNING, JobState.UNDOING)):
-        job = replace(STUCK, kind=kind, host_silent=silent, was=was)
+    for unseen, was in product((None, "host h1 is silent"), (JobState.RUNNING, JobState.UNDOING)):
+        job = replace(STUCK, kind=kind, unseen=unseen, was=was)
         said = {name: way["what_happens"] for name, way in ways(job).items()}
         assert not any("{" in words for words in said.values())
         assert ("walks back" in said["resume"]) is (was is JobState.UNDOING)
         assert "walks back" in said["rollback"]
-        assert ("nobody looks" in said["mark_done"]) is silent
+        assert all((unseen in words) for words in said.values() if unseen)
+        assert ("nobody looks" in said["mark_done"]) is (unseen is not None)
+
+
+def test_a_job_that_nobody_can_hold_can_be_closed() -> None:
+    """Its VM is on no host: it goes on by itself if that is seen again, and otherwise only a person can end it."""
+    job = replace(STUCK, state=JobState.RUNNING, adrift=True, unseen="its VM is on no host that is known")
+    assert [way for way in Way if refusal(way, job) is None] == [Way.MARK_DONE]
