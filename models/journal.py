@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Engine, func, literal_column, select, text, upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models import outcome
+from models import cancelling, outcome
 from models.actor import of_worker
 from models.attempt import Attempt, StepRecord
 from models.base import Json, quoted
@@ -19,14 +19,10 @@ from models.follow import follow
 from models.host import Host
 from models.job import Job, Step
 from models.line import ABSENT, HOST_SILENT_S, KEPT_BACK
-from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus, tell
+from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus
 from models.session import transaction, violated
 from models.snapshot import Snapshot
 from stillframe.errors import (
-    Cancelled,
-    JobNotCancellable,
-    JobNotFound,
-    PastNoReturn,
     SnapshotNotReady,
     WorkersDied,
 )
@@ -35,15 +31,6 @@ from stillframe.operations import OPERATIONS
 from stillframe.recovering import Way
 from stillframe.states import HELD, JobState, SnapshotState
 
-#: How an end is told.
-_ENDED = {
-    JobState.SUCCEEDED: "has already succeeded",
-    JobState.FAILED: "has already failed",
-    JobState.CANCELLED: "has already been cancelled",
-    JobState.SKIPPED: "was skipped",
-    JobState.EXPIRED: "has expired",
-    JobState.STUCK: "is stuck and waits for a person",
-}
 _IN_WORK = {"revert_snapshot": SnapshotState.REVERTING, "delete_snapshot": SnapshotState.DELETING}
 _FIT = {
     "create_snapshot": {SnapshotState.CREATING},
@@ -112,39 +99,10 @@ class Journal:
     def request_cancel(self, job_id: UUID, actor: str) -> JobState:
         """End a job that has not begun; ask the worker of one that has. Returns the state it is in now.
 
-        Raises PastNoReturn for one that can only go forward. The row's lock decides which came first: a cancel that
-        was accepted is always heard (see `_PASSED` in `attempt.py`).
+        Raises JobNotFound, JobNotCancellable, or PastNoReturn for one that can only go forward.
         """
         with transaction(self.engine) as session:
-            job = session.execute(
-                select(
-                    *(Job.state, Job.kind, Job.phase, Job.vm_id, Job.snapshot_id, Job.host_id),
-                    *(Job.cancel_requested_at, Job.no_return_at),
-                )
-                .where(Job.id == job_id)
-                .with_for_update(key_share=True)
-            ).one_or_none()
-            if job is None:
-                raise JobNotFound(job=job_id)
-            if job.state is JobState.QUEUED:
-                return self._cancel(session, job_id, job.kind, actor)
-            if job.state not in HELD:
-                raise JobNotCancellable(job=job_id, state=job.state, ended=_ENDED[job.state])
-            if job.no_return_at is not None:
-                raise PastNoReturn(job=job_id, phase=str(job.phase).replace("_", " "))
-            if job.cancel_requested_at is None:
-                session.execute(update(Job).where(Job.id == job_id).values(cancel_requested_at=func.now()))
-                asked = Told(EventType.CANCEL_REQUESTED, actor)
-                tell(session, asked, vm=job.vm_id, snapshot=job.snapshot_id, job=job_id, host=job.host_id)
-            state: JobState = job.state
-            return state
-
-    def _cancel(self, session: Session, job: UUID, kind: str, actor: str) -> JobState:
-        error = Cancelled().to_json()
-        told = Told(EventType.JOB_CANCELLED, actor)
-        move_job(session, job, JobState.CANCELLED, told, {"error": error, "finished_at": func.now()})
-        outcome.abandon(session, job, kind, error, actor)
-        return JobState.CANCELLED
+            return cancelling.request(session, job_id, actor)
 
     def _claim(
         self, session: Session, job_id: UUID, worker: str, lease_s: float, max_deaths: int | None
