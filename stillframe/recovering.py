@@ -87,7 +87,9 @@ def _what_happens(way: Way, job: Standing) -> str:
 _BACK = {
     "create_snapshot": "The snapshot is not made; the VM keeps all it has written.",
     "revert_snapshot": "The VM stays as it is now; the snapshot is ready as before.",
-    "delete_snapshot": "The snapshot stays if its manifest still holds its layers.",
+    "delete_snapshot": (
+        "A merge that was under way is stopped; if the snapshot had been given up, it is in error and can be deleted again."
+    ),
     "extract_volume": "The volume snapshot is not made.",
 }
 _LOOKED_AT = {

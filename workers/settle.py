@@ -1,13 +1,14 @@
-"""A job that a person has closed: nothing more is done for it, its host is looked at, and it ends as the host says."""
+"""A job that a person has closed: nothing more is done to the VM, its host is looked at, and the job ends as that says."""
 
 from collections.abc import Callable
 from typing import Any
 
 from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
-from stillframe.layers import Merge, Tree, collect
-from workers import manifests
+from stillframe.layers import Merge, collect
+from workers import manifests, marks
 from workers.carry import End, Ending
 from workers.manifests import Manifest
+from workers.operations.delete_snapshot import remove_folder
 from workers.operations.extract_volume import sum_up
 from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
@@ -72,24 +73,27 @@ def _reverted(work: Work) -> Lacking:
 
 
 def _deleted(work: Work) -> Lacking:
-    """No manifest protects its layers, and none of them is left to be merged or removed."""
+    """No manifest protects its layers, and none of them is left to be merged or removed: its folder is of no use now."""
     manifest = _manifest(work)
-    if manifest is None:
-        return None
-    if manifest.state == "ready":
+    if manifest and manifest.state == "ready":
         return f"its manifest is in {manifest.folder} and holds its layers"
-    try:
-        tree = work.reader.tree(work.vm.facts())
-    except VmGone:
-        return None  # no image of a VM that is not here is ever touched
-    left = _left(work, tree)
-    return f"{left[0]} is still to be merged or removed" if left else None
+    if manifest and (left := _left(work)):
+        return f"{left[0]} is still to be merged or removed"
+    for act in work.outputs.get("plan_collection", {}).get("acts", []):
+        if act["act"] == "merge":  # who merged by hand knew nothing of it
+            marks.remove(work.images, act["top"])
+    work.outputs["remove_folder"] = remove_folder(work)
+    return None
 
 
-def _left(work: Work, tree: Tree) -> list[str]:
+def _left(work: Work) -> list[str]:
     """What the deletion had planned to remove, or would plan now, that is there and that nobody else was found to need."""
     planned = work.outputs.get("plan_collection", {}).get("acts")
     if planned is None:
+        try:
+            tree = work.reader.tree(work.vm.facts())
+        except VmGone:
+            return []  # no image of a VM that is not here is ever touched
         given_up = work.outputs.get("check_snapshot", {}).get("gone", [])
         return [act.top if isinstance(act, Merge) else act.path for act in collect(tree, given_up)]
     kept = {output["kept"] for output in work.outputs.values() if "kept" in output}

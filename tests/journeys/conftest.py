@@ -10,6 +10,7 @@ import pytest
 
 from lab.places import free_port
 from lab.stack import Stack
+from tests.journeys.command import Cli
 from tests.journeys.site import PROGRAMS, Site
 from tests.journeys.witness import Witness
 
@@ -92,6 +93,12 @@ def witness(site: Site) -> Callable[..., Witness]:
         return Witness(site, guest)
 
     return made
+
+
+@pytest.fixture
+def cli(site: Site) -> Cli:
+    """The command line."""
+    return Cli(site)
 
 
 @pytest.fixture
