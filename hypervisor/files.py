@@ -126,10 +126,14 @@ def make_empty(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a folder with all that is in it; no error if it is gone already."""
+    """Removes a file, or a folder with all that is in it; no error if it is gone already.
+
+    What a killed process left of a try to write it goes too.
+    """
+    left = _unlink(f"{path}.part")
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
-    elif not _unlink(path):
+    elif not _unlink(path) and not left:
         return
     sync_folder_of(path)
 
