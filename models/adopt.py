@@ -26,7 +26,7 @@ from stillframe.errors import (
 from stillframe.events import EventType, Level
 from stillframe.names import check_name
 from stillframe.seen import SnapshotSeen, VmSeen, VolumeSnapshotSeen
-from stillframe.states import Consistency, SnapshotState, SnapshotType, VolumeSnapshotState
+from stillframe.states import Consistency, SnapshotOrigin, SnapshotState, SnapshotType, VolumeSnapshotState
 
 _LONGEST_NAME = 64
 _NO_NAME = {VolumeSnapshotState.DELETED, VolumeSnapshotState.ERROR}
@@ -178,7 +178,10 @@ def _tell(session: Session, row: VolumeSnapshot, told: Told) -> None:
 
 def _free_name(session: Session, vm: UUID, name: str, id_: UUID) -> str:
     taken = select(Snapshot.id).where(
-        Snapshot.vm_id == vm, Snapshot.name == name, Snapshot.state.not_in(NAMELESS)
+        Snapshot.vm_id == vm,
+        Snapshot.name == name,
+        Snapshot.state.not_in(NAMELESS),
+        Snapshot.origin == SnapshotOrigin.STILLFRAME,
     )
     return _with_id(name, id_) if session.scalar(taken.limit(1)) else name
 

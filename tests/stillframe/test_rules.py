@@ -102,3 +102,16 @@ def test_memory_says_by_itself_what_comes_after() -> None:
     """`after` is refused where it would mean nothing."""
     with pytest.raises(errors.AfterNotForMemory):
         check_revert(facts(type_=SnapshotType.MEMORY), after="stop")
+
+
+@pytest.mark.parametrize("action", ["revert", "delete", "extract"])
+def test_what_another_tool_made_is_used_as_far_as_was_seen(action: str) -> None:
+    """Each action by itself is refused with what the worker has seen, also for one in error."""
+    for state in (SnapshotState.READY, SnapshotState.ERROR):
+        shown = actions(replace(facts(state), cannot={action: "it is external"}))
+
+        assert not shown[action]["allowed"]
+    shown = actions(replace(facts(), cannot={action: "it is external"}))
+    assert "made by another tool" in shown[action]["reason"]
+    assert "it is external" in shown[action]["reason"]
+    assert sum(one["allowed"] for one in shown.values()) == 2
