@@ -120,9 +120,9 @@ class QemuImages:
         return files.allocated_bytes(path)
 
     def remove(self, path: str) -> None:
-        """Removes a file or folder, durably, and what a copy to it that was killed has left beside it."""
-        for left in (path, f"{path}.part", f"{path}.part.again"):
-            files.remove(left)
+        """Removes a file or folder, durably, and the second copy that a killed `convert_internal` has left beside it."""
+        files.remove(f"{path}.part.again")
+        files.remove(path)
 
     def rename(self, old: str, new: str) -> None:
         """Renames durably."""
