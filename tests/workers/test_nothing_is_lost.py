@@ -446,3 +446,17 @@ def test_a_restore_that_goes_on_without_its_worker_is_waited_for() -> None:
     ok(job.run())
 
     assert world.machine.calls.index("note") < world.machine.calls.index("restore")
+
+
+def test_a_revert_that_is_walked_back_leaves_a_vm_that_was_started_meanwhile_its_head() -> None:
+    """Somebody starts the VM while its definition names the new layer, and the job is cancelled: it stays under it."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.shut_down()
+    job = world.revert("s1")
+    die_at(world, job, "after define")
+    world.guest.boot()
+    job.cancel()
+    assert job.run().end is End.CANCELLED
+    assert world.host.images.exists(world.facts().volumes[0].path)

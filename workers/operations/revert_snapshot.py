@@ -13,6 +13,7 @@ from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import check_vm, collection
+from workers.operations.merging import unlink
 from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Plan, Step, Work
 
@@ -47,10 +48,11 @@ def make_heads(work: Work) -> Output:
 
 
 def drop_heads(work: Work) -> None:
-    """Removes them."""
+    """Removes them, but not one that the VM runs on: somebody may have started it while the definition named them."""
     if found := work.outputs.get("check_snapshot"):
-        for path in (*found["heads"].values(), found["definition"]):
-            work.images.remove(path)
+        for path in found["heads"].values():
+            unlink(work, [path])
+        work.images.remove(found["definition"])
 
 
 def switch_definition(work: Work) -> Output:
