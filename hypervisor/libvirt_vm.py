@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import foreign, xml
+from hypervisor import foreign, lost_track, xml
 from hypervisor.connection import Connection
 from hypervisor.facts import is_migrated
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
@@ -205,7 +205,11 @@ class LibvirtVm:
         with self._domain() as domain:
             is_head = xml.chain_of(describe(domain, 0), target)[:1] == (top,)
             words = (None, 0, _HEAD) if is_head else (top, 0, 0)
-            self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
+            try:
+                self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
+            except libvirt.libvirtError as error:
+                lost_track.secure(domain, target, top, base, error)
+                raise
 
     def pivot(self, target: str) -> None:
         """Ends a ready merge of the head."""

@@ -94,6 +94,23 @@ class HypervisorFailed(StillframeError):
     remedy = "The evidence holds what the machine said and how it was found afterwards."
 
 
+class LostTrack(HypervisorFailed):
+    """libvirt lost track of {target} of VM "{vm}": QEMU writes to {path} since a merge, and libvirt died before it noted that."""
+
+    code = "vm.lost_track"
+    remedy = (
+        "Power the VM off and start it again: its definition names the right image by now. Then resume the job: "
+        "stillframe job recover ID --resume."
+    )
+
+
+class StorageFull(StillframeError):
+    """No room was left on the host in the middle of the job: {detail}"""
+
+    code = "storage.full"
+    remedy = "Free space there (delete old snapshots, move files away) and ask again."
+
+
 class Cancelled(StillframeError):
     """The job was cancelled on request."""
 

@@ -18,6 +18,7 @@ from stillframe.errors import (
     LostLease,
     NotNow,
     StillframeError,
+    StorageFull,
     VmGone,
 )
 from workers.progress import Progress
@@ -249,5 +250,7 @@ def _may_pass(failure: Exception) -> bool:
 def _as_error(failure: BaseException | None) -> dict[str, Any]:
     if isinstance(failure, StillframeError):
         return failure.to_json()
+    if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:
+        return StorageFull(detail=str(failure)).to_json()
     words = f"{type(failure).__name__}: {failure}"
     return StillframeError(detail=words).to_json()

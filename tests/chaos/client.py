@@ -206,11 +206,17 @@ class Client(threading.Thread):
         if kept is None or book.drop(kept.id) is None:
             return
         job = self._ask(book, DeleteSnapshot(snapshot_id=kept.id))
-        done = job and self._finish(book, job, may_cancel=True)
-        if not done or done["state"] != "succeeded":
-            state = steadily(lambda: self.site.client.snapshot(kept.id))["state"]
-            if state != "deleted":
-                book.keep(kept)
+        if job:
+            self._finish(book, job, may_cancel=True)
+        row = steadily(lambda: self.site.client.snapshot(kept.id))
+        if (
+            row["state"] == "error"
+        ):  # cancelled half way: nobody can go back to it, and deleting it again ends that
+            again = self._ask(book, DeleteSnapshot(snapshot_id=kept.id))
+            if again is None or self._finish(book, again)["state"] != "succeeded":
+                raise Wrong(f"snapshot {kept.id}, deleted half way, cannot be deleted again")
+        elif row["state"] != "deleted":
+            book.keep(kept)
 
     def extract(self, book: Book) -> None:
         """A volume of a snapshot becomes an image, which holds what the guest had written; then it is taken away."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import libvirt
 import pytest
 
 from tests.chaos.judge import untidy
@@ -37,5 +38,35 @@ def test_the_end_of_a_merge(site: Site, witness: Callable[..., Witness]) -> None
     vm.runs()
     vm.guest.destroy()
     vm.guest.start()
+    vm.runs()
+    assert untidy(vm, running=True) == []
+
+
+@pytest.mark.slow
+def test_a_pivot(site: Site, witness: Callable[..., Witness]) -> None:
+    """Libvirt cannot be helped, and says so; the VM is sure to start again on what it wrote to, and then the job ends."""
+    vm = witness()
+    kept, doomed = (vm.take("hot") for _ in range(2))
+    vm.write()
+    status = site.lab.places.run / "libvirt" / "qemu" / f"{vm.name}.xml"
+    before, defined = status.read_bytes(), vm.guest.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    with Hold(site, "repoint:vda:0") as hold:
+        job = site.client.delete_snapshot(doomed.id)
+        until(hold.waits, 60, "the end of the pivot")
+        site.lab.kill_libvirtd()
+        status.write_bytes(before)
+        site.lab.start_libvirtd()
+        vm.guest.machine.connection().defineXML(defined)
+        hold.let_go()
+    found = site.wait(job, 90)
+    assert (found["state"], found["error"]["code"]) == ("stuck", "vm.lost_track"), found["error"]
+    digest = vm.write()
+    vm.guest.destroy()
+    vm.guest.start()
+    vm.runs(digest)
+    site.client.recover_job(job["id"], "resume")
+    site.succeeded(job, 90)
+    vm.holds(kept)
+    vm.take("hot")
     vm.runs()
     assert untidy(vm, running=True) == []

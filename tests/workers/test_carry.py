@@ -1,5 +1,6 @@
 """How a plan is carried: what counts as a failure of a step, and what becomes of it."""
 
+import errno
 from typing import Any
 from uuid import uuid4
 
@@ -293,3 +294,12 @@ def test_what_is_waited_for_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatc
     assert stage.carry(plan(stage)).end is End.SUCCEEDED
     assert "a copy reads it" in told[0]["waiting"]
     assert stage.progress.to_json() == {"waiting": None}
+
+
+def test_a_full_disk_is_called_that(stage: Stage) -> None:
+    """A step that finds no room on the disk fails in words that say so, and what to do."""
+    stage.fail["a"] = [OSError(errno.ENOSPC, "No space left on device", "/images/a.qcow2")]
+    ending = stage.carry(Plan("p", Step("a", stage.act("a"))))
+    assert ending.error is not None
+    assert (ending.end, ending.error["code"]) == (End.FAILED, "storage.full")
+    assert "/images/a.qcow2" in ending.error["detail"]

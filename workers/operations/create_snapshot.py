@@ -292,8 +292,10 @@ def _wake(work: Work) -> None:
 
 def _cut_output(work: Work, facts: CutFacts | None, was_frozen: bool) -> dict[str, Any]:
     if facts is not None:
+        died = facts.consistency == Consistency.STOPPED and _vm_state(work) in ALIVE
         return {
-            "consistency": facts.consistency,
+            # Of a VM that lost its power after the first look: nobody shut it down.
+            "consistency": Consistency.CRASH if died else facts.consistency,
             "pause_ms": facts.pause_ms,
             "freeze_ms": facts.freeze_ms,
         }
