@@ -63,7 +63,7 @@ bench: setup ## measures, against a baseline in the same run, into bench/results
 chaos: setup ## kills everything anywhere, on real guests; ONLY=point MINUTES=60 (0: all) LONG=120 SEED=1
 	@test -n "$(ONLY)" || $(BIN)/python -m pytest -n $(PROCESSES) tests/workers/test_any_sequence.py
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --only "$(ONLY)"
-	@test $(LONG) = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
+	@test "$(LONG)" = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
 
 clean: down ## stops everything and removes var/ and the environment
 	@rm -rf var .venv
