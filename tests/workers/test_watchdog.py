@@ -286,7 +286,7 @@ def test_a_long_save_of_a_guest_that_runs_is_left_alone(world: World) -> None:
     assert said(world) == []
 
 
-@pytest.mark.parametrize("holder", [dead(), identity.own("here")])
+@pytest.mark.parametrize("holder", [dead(), identity.own("here")], ids=["dead", "alive"])
 @pytest.mark.parametrize("reason", ["user", "ioerror"])
 def test_what_a_user_or_a_full_disk_paused_stays_paused(world: World, reason: str, holder: str) -> None:
     """Whoever lives or died: only a pause for libvirt's own reasons is ours."""
