@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.record import RESULTS
 from lab.lab import default_var
 from tests.chaos.long_run import commit, keep_evidence, site_of_its_own
-from tests.chaos.points import DISKS, Point, points_of
+from tests.chaos.points import DISKS, Point, may_fit, points_of
 from tests.chaos.scenes import SCENES
 from tests.chaos.theatre import Outcome, Theatre
 from tests.journeys.site import Json
@@ -36,7 +36,7 @@ class Sample:
         self.dice = random.Random(seed)
         self.known = 0
         self._left: dict[tuple[str, int], list[Point] | None] = {
-            (scene, disks): None for scene in SCENES for disks in DISKS if self._may_fit(f"{scene}/{disks}/")
+            (scene, disks): None for scene in SCENES for disks in DISKS if may_fit(only, scene, disks)
         }
 
     def next(self) -> Point | None:
@@ -59,15 +59,6 @@ class Sample:
     def _find(self, scene: str, disks: int) -> list[Point]:
         steps = self.theatre.rehearse(SCENES[scene], disks)
         return [point for point in points_of(SCENES[scene], disks, steps) if self.only in str(point)]
-
-    def _may_fit(self, prefix: str) -> bool:
-        """Whether a point that begins like this can have the wanted words in its name."""
-        return (
-            self.only in prefix
-            or prefix.startswith(self.only)
-            or self.only.startswith(prefix)
-            or "/" not in self.only
-        )
 
 
 def play(theatre: Theatre, sample: Sample, minutes: float) -> list[Outcome]:

@@ -6,7 +6,7 @@ They are made of the steps that a job of the scene really had, so a new step has
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.chaos.scenes import Scene
+from tests.chaos.scenes import SCENES, Scene
 
 #: Images of a VM, by how many disks it has.
 DISKS: dict[int, tuple[str, ...]] = {1: ("qcow2",), 3: ("raw", "qcow2", "qcow2")}
@@ -63,3 +63,16 @@ def _all(scene: Scene, steps: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     yield from (("before", THE_END, victim) for victim in AT_A_BOUNDARY)
     for call in scene.amid:
         yield from (("amid", call, victim) for victim in LONG_CALLS[call])
+
+
+def may_fit(only: str, scene: str, disks: int) -> bool:
+    """Whether a point of a scene can have these words in its name; the rest of the name is known after a rehearsal."""
+    first, *rest = only.split("/")
+    of_a_scene = any(name.endswith(first) if rest else first in name for name in SCENES)
+    if not of_a_scene:
+        return True
+    if not rest:
+        return first in scene
+    return scene.endswith(first) and (
+        str(disks) == rest[0] or (len(rest) == 1 and str(disks).startswith(rest[0]))
+    )

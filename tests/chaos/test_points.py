@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.points import DISKS, LONG_CALLS, THE_END, points_of
+from tests.chaos.points import DISKS, LONG_CALLS, THE_END, may_fit, points_of
 from tests.chaos.scenes import SCENES
 from workers.operations import PLANS
 
@@ -36,3 +36,19 @@ def test_every_long_call_is_met_in_its_middle() -> None:
     """RAM written and read, layers merged and copied: each has a scene in which everybody concerned is killed amid it."""
     assert {call for scene in SCENES.values() for call in scene.amid} == set(LONG_CALLS)
     assert set(DISKS) == {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("only", "scenes"),
+    [
+        ("", len(SCENES) * 2),
+        ("create hot", 2),
+        ("create hot/1", 1),
+        ("extract/3/amid convert/qemu-img", 1),
+        ("off/1/within", 6),
+        ("qemu-img", len(SCENES) * 2),
+    ],
+)
+def test_a_part_of_a_name_chooses_scenes(only: str, scenes: int) -> None:
+    """Only scenes whose points can have these words in their names are rehearsed."""
+    assert sum(may_fit(only, scene, disks) for scene in SCENES for disks in DISKS) == scenes
