@@ -18,6 +18,8 @@ class InternalSnapshot:
     created_at: int
     #: RAM that is kept in this very image; of a VM's images one has it.
     memory_bytes: int = 0
+    #: The image's own number for it, by which QEMU looks for it first when it goes back.
+    id: str = ""
 
 
 @dataclass(frozen=True)

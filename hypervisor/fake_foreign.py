@@ -144,7 +144,10 @@ def image_facts(path: str, image: FakeFile) -> ImageFacts:
         backing=image.backing,
         backing_format=image.backing_format,
         internal=tuple(
-            InternalSnapshot(name, one.created_at, one.memory_bytes) for name, one in image.internal.items()
+            InternalSnapshot(
+                name.replace("\0", "\N{REPLACEMENT CHARACTER}"), one.created_at, one.memory_bytes, str(number)
+            )
+            for number, (name, one) in enumerate(image.internal.items(), 1)
         ),
         encrypted=image.encrypted,
     )

@@ -24,6 +24,8 @@ _LARGE_MEMORY = struct.Struct(">Q")
 _CLUSTER_BITS = 16
 _CLUSTER = 1 << _CLUSTER_BITS
 _REFCOUNT_ORDER = 4
+#: In the place of what is no letter in the name of a snapshot: whoever makes an image writes there what he likes.
+_NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 #: What QEMU allows; a header that says more is not one.
 _SMALLEST_CLUSTER, _LARGEST_CLUSTER = 9, 21
 _MOST_BYTES = 1 << 62
@@ -133,7 +135,10 @@ def _backing_format(image: BinaryIO, version: int, end: int) -> str | None:
     while at + 8 <= end:
         kind, length = struct.unpack(">II", _at(image, at, 8))
         if kind == _BACKING_FORMAT:
-            return _at(image, at + 8, min(length, 64)).decode()
+            name = _at(image, at + 8, min(length, 64)).decode()
+            if "\0" in name:
+                raise ValueError("the format of its backing image has a NUL in it")
+            return name
         if kind == 0:
             return None
         at += 8 + _padded(length)
@@ -151,8 +156,9 @@ def _snapshots(image: BinaryIO, count: int, at: int) -> list[InternalSnapshot]:
         if extra >= _LARGE_MEMORY.size:  # the field before it holds 32 bits only
             (memory_bytes,) = _LARGE_MEMORY.unpack(_at(image, at + _SNAPSHOT.size, _LARGE_MEMORY.size))
         name_at = at + _SNAPSHOT.size + extra + id_length
-        name = _at(image, name_at, name_length).decode(errors="replace")
-        found.append(InternalSnapshot(name, created_at, memory_bytes))
+        name = _at(image, name_at, name_length).decode(errors="replace").replace("\0", _NO_LETTER)
+        id_ = _at(image, name_at - id_length, id_length).decode(errors="replace")
+        found.append(InternalSnapshot(name, created_at, memory_bytes, id_))
         at = at + _padded(_SNAPSHOT.size + extra + id_length + name_length)
     return found
 

@@ -3,7 +3,7 @@
 Nothing here is about how: the plans are in `workers/operations/foreign.py`, and they ask here again before they act.
 """
 
-from hypervisor.port import ForeignSnapshot, Images, VmFacts
+from hypervisor.port import ForeignSnapshot, Images, InternalSnapshot, VmFacts
 from stillframe.errors import StillframeError
 from stillframe.layers import Tree
 from stillframe.names import is_in_home
@@ -40,8 +40,9 @@ def why_not(action: str, images: Images, one: ForeignSnapshot, vm: VmFacts, tree
     holding = targets_holding(images, one)
     if not holding and action != "delete":
         return "none of the images it was made in has it any more"
-    if action == "extract":
-        return None
+    why = _is_ambiguous(action, images, one)
+    if action == "extract" or why:
+        return why
     if why := _is_below(one, vm):
         return why
     return _why_no_revert(one, vm, tree, holding) if action == "revert" else None
@@ -53,11 +54,27 @@ def targets_holding(images: Images, one: ForeignSnapshot) -> tuple[str, ...]:
 
 
 def _has(images: Images, path: str, name: str) -> bool:
+    return name in [entry.name for entry in _table(images, path)]
+
+
+def _table(images: Images, path: str) -> tuple[InternalSnapshot, ...]:
     try:
         image = images.facts(path, "qcow2") if path else None
     except StillframeError:
-        return False
-    return image is not None and name in image.internal_snapshots
+        return ()
+    return image.internal if image else ()
+
+
+def _is_ambiguous(action: str, images: Images, one: ForeignSnapshot) -> str | None:
+    """QEMU is told a name. It takes the first snapshot that has it, and to go back even one whose number it is."""
+    for target, path in sorted(one.volumes.items()):
+        table = _table(images, path)
+        if [entry.name for entry in table].count(one.name) > 1:
+            return f"the image of {target} has several of this name, and which one is meant cannot be told to QEMU"
+        others = [entry.name for entry in table if entry.id == one.name != entry.name]
+        if action == "revert" and others:
+            return f"its name is the number of snapshot {others[0]!r} in the image of {target}, and QEMU would go back to that"
+    return None
 
 
 def _is_below(one: ForeignSnapshot, vm: VmFacts) -> str | None:

@@ -47,6 +47,7 @@ def test_same_as_qemu_img(tmp_path: Path, base: Path, compat: str) -> None:
     assert [image.size_bytes for image in found] == [image["actual-size"] for image in said]
     assert (found[0].backing, found[0].backing_format) == (str(base), "qcow2")
     assert found[1].internal_snapshots == ("one", "두 번째")
+    assert [one.id for one in found[1].internal] == [one["id"] for one in said[1]["snapshots"]] == ["1", "2"]
     assert found[1].backing is None
 
 
@@ -169,3 +170,10 @@ def test_encrypted_image_says_so(tmp_path: Path) -> None:
     plain = str(tmp_path / "plain.qcow2")
     qemu_img("create", "-q", "-f", "qcow2", plain, "1M")
     assert not headers.facts(plain).encrypted
+
+
+def test_what_is_no_text_in_a_table_of_snapshots_is_shown_as_such(tmp_path: Path, base: Path) -> None:
+    """Whoever made the image has written a NUL into a name: it comes out as a sign that can be kept and shown."""
+    image = tmp_path / "made.qcow2"
+    image.write_bytes(base.read_bytes().replace(b"one", b"o\0e"))
+    assert headers.facts(str(image), "qcow2").internal_snapshots[0] == "o\N{REPLACEMENT CHARACTER}e"

@@ -1,15 +1,20 @@
 """What can be done with snapshots of other tools, and what is refused so that nothing breaks."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hypervisor.port import ForeignSnapshot
+from hypervisor.qemu_img import QemuImages
 from stillframe.errors import HypervisorFailed
 from stillframe.operations import DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 from stillframe.states import VmState
 from tests.workers.fake_world import BLOCK_FOLDER, World, ok
 from workers.carry import End, Ending
+from workers.foreign import ACTIONS, why_not
 from workers.reading import read_vm
 
 REVERT, DELETE = RevertSnapshot(snapshot_id="x"), DeleteSnapshot(snapshot_id="x")
@@ -216,3 +221,27 @@ def test_a_deletion_may_pause_the_vm_and_ends_that() -> None:
     job.pause = True
     ok(job.to_the_end())
     assert (world.facts().state, world.watch.wards()) == (VmState.PAUSED, [])
+
+
+def test_a_name_that_is_the_number_of_another_is_not_reverted_to() -> None:
+    """QEMU would go back to the other one: it is refused. It can be deleted, and the other one can be reverted to."""
+    world = World()
+    world.guest.take_internal("first")
+    at = world.guest.tick()
+    world.guest.take_internal("1")
+    assert (cannot(world, "1"), cannot(world, "first")) == ({"revert"}, set())
+    assert "number of snapshot 'first'" in refused(do(world, REVERT, "1"))
+    assert world.guest.counter == at
+    ok(do(world, DELETE, "1"))
+
+
+def test_one_of_two_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
+    """`qemu-img snapshot -c` makes two of one name: neither is deleted, reverted to or copied for the other."""
+    path = str(tmp_path / "disk.qcow2")
+    for words in (("create", "-q", "-f", "qcow2", path, "1M"), *[("snapshot", "-c", "twice", path)] * 2):
+        subprocess.run(["qemu-img", *words], check=True)
+    facts = World().facts()
+    facts = replace(facts, volumes=(replace(facts.volumes[0], path=path),))
+    one = ForeignSnapshot("twice", "internal", False, "shutoff", 1, volumes={"vda": path})
+    for action in ACTIONS:
+        assert "several of this name" in (why_not(action, QemuImages(), one, facts, None) or "")
