@@ -227,7 +227,7 @@ def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None
 
 
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
-    if (seen is None or seen.tree is None) and not _is_past_return(session, end):
+    if (seen is None or seen.tree is None) and not _may_be_given_up(session, end):
         release_snapshot(session, end.snapshot_id)
     elif seen and (_is_frozen(end, seen) or is_still_there(session, _snapshot(end), seen)):
         spoiled = session.scalars(select(Snapshot.error).where(Snapshot.id == end.snapshot_id)).one()
@@ -255,8 +255,11 @@ def _is_frozen(end: End, seen: VmSeen) -> bool:
     return seen.tree is not None and end.snapshot_id in seen.tree.frozen
 
 
-def _is_past_return(session: Session, end: End) -> bool:
-    return session.scalars(select(Job.no_return_at).where(Job.id == end.job_id)).one() is not None
+def _may_be_given_up(session: Session, end: End) -> bool:
+    """Whether the snapshot may be no reference any more. A deletion that was stopped is so without having passed no return."""
+    passed = session.scalars(select(Job.no_return_at).where(Job.id == end.job_id)).one()
+    dropped = select(Step.name).where(Step.job_id == end.job_id, Step.name == "drop_reference")
+    return passed is not None or session.scalar(dropped) is not None
 
 
 def _finish_job(session: Session, end: End, to: JobState, told: Told, error: Json | None = None) -> None:

@@ -42,8 +42,6 @@ def settle(work: Work, decided: dict[str, Any]) -> Ending:
 def _created(work: Work) -> Lacking:
     """Manifest, layers and memory are all there: it is a snapshot like any other."""
     manifest = whole_manifest(work)
-    if manifest.state != "ready":
-        return f"the manifest in {manifest.folder} gives its layers up"
     if manifest.memory:
         work.vm.saved_definition(manifest.memory_path)
     work.outputs["keep_snapshot"] = {

@@ -9,7 +9,7 @@ from models.host import Host
 from models.job import Job
 from models.journal import Journal
 from models.session import transaction
-from stillframe.errors import JobNotCancellable, JobNotFound, PastNoReturn
+from stillframe.errors import Cancelled, JobNotCancellable, JobNotFound, PastNoReturn
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.world import World
 
@@ -169,3 +169,18 @@ def test_a_silent_host_is_not_sent_the_same_again_and_again(world: World, journa
     with transaction(world.engine) as session:
         session.execute(update(Host).values(last_seen_at=func.now()))
     assert journal.lapse() == [job]
+
+
+@pytest.mark.parametrize(("dropped", "state"), [(True, SnapshotState.ERROR), (False, SnapshotState.READY)])
+def test_a_stopped_deletion_whose_vm_cannot_be_looked_at_leaves_no_ready_snapshot(
+    world: World, journal: Journal, dropped: bool, state: SnapshotState
+) -> None:
+    """Once the reference may be dropped the snapshot is in error; before that it is ready as it was."""
+    attempt = journal.claim(world.job(world.vm(), "delete_snapshot"), worker="w", lease_s=30)
+    assert attempt is not None
+    attempt.start("check_snapshot")
+    if dropped:
+        attempt.finish("check_snapshot", {"gone": []}, "drop_reference")
+    journal.request_cancel(attempt.job_id, "kim")
+    attempt.fail(Cancelled().to_json(), None, cancelled=True)
+    assert world.snapshot_row(attempt.snapshot_id).state is state

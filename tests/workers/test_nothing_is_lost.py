@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from hypervisor import fake_vm, xml
 from hypervisor.fake_world import FakeFile, FakeForeign
 from hypervisor.port import BlockJob, Source
@@ -460,3 +462,68 @@ def test_a_revert_that_is_walked_back_leaves_a_vm_that_was_started_meanwhile_its
     job.cancel()
     assert job.run().end is End.CANCELLED
     assert world.host.images.exists(world.facts().volumes[0].path)
+
+
+def detach(world: World, target: str) -> None:
+    """Somebody takes a disk out of the running VM and its definition (`virsh detach-disk --live --config`)."""
+    with world.machine.world() as inside:
+        row = inside.vms[str(world.guest.uuid)]
+        row.definition = without(row.definition, target)
+        row.live = row.live and without(row.live, target)
+
+
+@pytest.mark.parametrize("folder", ["/images/vm1", "/slow"])
+def test_a_disk_that_is_detached_while_another_is_merged_keeps_its_data(folder: str) -> None:
+    """A merge of vda takes hours, and vdb, whose turn is next, is detached meanwhile: what it held is there still."""
+    world = World(TWO)
+    if folder != "/images/vm1":
+        with world.machine.world() as inside:
+            inside.files[f"{folder}/vdb.qcow2"] = inside.files.pop("/images/vm1/vdb.qcow2")
+        world.guest.shut_down()
+        vm = world.host.vm(world.guest.uuid)
+        vm.define(vm.definition(), {"vdb": Source(f"{folder}/vdb.qcow2", "qcow2")})
+        world.guest.boot()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.write("payroll", 1, "vdb")
+    head = world.tree().heads["vdb"]
+    job = world.delete("s1")
+    die_at(world, job, "after finish of unlink:vda:0")
+    detach(world, "vdb")
+    job.run()
+    assert world.host.images.exists(head), "the head of the disk that was put aside was removed"
+    assert world.machine.read_back(head)["payroll"] == 1
+
+
+def test_an_image_that_was_put_on_a_layer_since_is_not_written_under() -> None:
+    """Somebody makes an overlay in the VM's folder on a layer that is about to be merged into: it reads as before."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    ok(world.create("s2", "hot").to_the_end())
+    layer = world.tree().frozen[world.ids["s2"]]["vda"]
+    world.guest.tick()
+    job = world.delete("s2")
+    overlay = f"{layer.rsplit('/', 1)[0]}/mine.qcow2"
+    die_at(world, job, "after finish of plan_collection")
+    world.host.images.create_layer(overlay, Source(layer, "qcow2"), 64 << 20)
+    before = world.machine.read_back(overlay)
+    job.run()
+    assert world.machine.read_back(overlay) == before
+
+
+@pytest.mark.parametrize("kind", ["revert", "extract"])
+def test_a_snapshot_that_is_half_deleted_is_not_used(kind: str) -> None:
+    """Its deletion was stopped once the reference was dropped, and its row says ready: the job is refused, nothing goes."""
+    world = World()
+    at = world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    layer = world.tree().frozen[world.ids["s1"]]["vda"]
+    world.guest.tick()
+    job = world.delete("s1")
+    die_at(world, job, "after finish of drop_reference")
+    job.cancel()
+    assert job.run().end is End.CANCELLED
+    ending = getattr(world, kind)("s1").to_the_end()
+    assert (ending.end, (ending.error or {})["code"]) == (End.FAILED, "snapshot.deletion_unfinished")
+    assert world.machine.read_back(layer)["counter"] == at

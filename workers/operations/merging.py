@@ -59,13 +59,16 @@ class Merging:
 def mark(work: Work, item: Output) -> Output:
     """Says on disk, before the first byte goes down, that the base is about to be neither old nor new.
 
-    Not if somebody else needs one of these images: then nothing is merged, and the layers stay.
+    Not if somebody else needs one of these images, or the disk was put aside since: then nothing is merged, and the
+    layers stay.
     """
     this = Merging.of(item)
     tree = work.reader.tree(work.vm.facts())
+    begun = marks.read(work.images, this.top)
+    if not begun and (why := _put_aside(work, tree, [this.top, this.base])):
+        return {"kept": this.top, "needed_by": why}
     if not user_of(tree, this.top):
         return {}  # merged already, or nobody needs it any more
-    begun = marks.read(work.images, this.top)
     if user := needed_by(work, [this.base, *this.moved], tree, own_too=False):
         if begun:
             raise VmBusy(vm=work.vm.uuid, detail=f"{this.base} is half merged, and is needed by {user}")
@@ -171,7 +174,8 @@ def unlink(work: Work, paths: list[str]) -> Output:
     freed = 0
     for path in paths:
         tree = work.reader.tree(work.vm.facts())
-        if user := user_of(tree, path) or needed_by(work, [path], tree, own_too=True):
+        user = user_of(tree, path) or _put_aside(work, tree, [path])
+        if user := user or needed_by(work, [path], tree, own_too=True):
             return {"freed_bytes": freed, "kept": path, "needed_by": user}
         freed += work.images.size_bytes(path)
         marks.remove(work.images, path)
@@ -186,6 +190,18 @@ def user_of(tree: Tree, path: str) -> str | None:
     if snapshots := tree.snapshots_at(path):
         return f"snapshot {snapshots[0]}"
     return next(iter(tree.children(path)), None)
+
+
+def _put_aside(work: Work, tree: Tree, paths: list[str]) -> str | None:
+    """Why these may not be touched though nobody names them: the disk was detached since the acts were planned, or an
+    image that is not ours was put on one of them.
+    """
+    ours = {work.images.identity(path) for path in tree.layers if path not in tree.pinned}
+    for path in paths:
+        identity = work.images.identity(path)
+        if identity and identity not in ours:
+            return f"perhaps somebody: {path} is, or is under, a disk that was put aside"
+    return None
 
 
 def _is_open(work: Work, this: Merging) -> bool:

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from typing import cast
 
 from hypervisor.port import ImageFacts, Source
-from stillframe.errors import AfterNotForMemory, HypervisorFailed, LayerHalfMerged, SnapshotDamaged
+from stillframe.errors import (
+    AfterNotForMemory,
+    DeletionUnfinished,
+    HypervisorFailed,
+    LayerHalfMerged,
+    SnapshotDamaged,
+)
 from stillframe.layers import half_read
 from stillframe.names import layer_path
 from stillframe.operations import RevertSnapshot
@@ -110,13 +116,16 @@ REVERT_SNAPSHOT = Plan(
 def whole_manifest(work: Work) -> Manifest:
     """The snapshot's manifest, with every layer it names there and readable; raises SnapshotDamaged.
 
-    Raises LayerHalfMerged if one of them reads as something that never was.
+    Raises LayerHalfMerged if one of them reads as something that never was, and DeletionUnfinished if it protects them
+    no more: the next collection would merge them away, whatever the row says of the snapshot.
     """
     facts = work.vm.facts()
     found = {manifest.id: manifest for manifest in work.reader.manifests(facts)}
     manifest = found.get(work.snapshot) or (manifests.read(work.images, work.folder) if work.folder else None)
     if manifest is None:
         raise SnapshotDamaged(snapshot=work.snapshot, missing="its manifest is gone")
+    if manifest.state != "ready":
+        raise DeletionUnfinished(snapshot=_name(manifest))
     for target, source in manifest.volumes.items():
         try:
             chain = work.images.chain(source.path, source.format)
