@@ -73,6 +73,15 @@ REMEDY = {
 }
 
 
+def as_text(said: str) -> str:
+    """The name of a file, which is any bytes, as text that can be kept and shown."""
+    return (
+        said.encode("utf-8", "surrogatepass")
+        .decode("utf-8", "replace")
+        .replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that was found. `subject` is the path, volume target or id that it is about."""
@@ -105,4 +114,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept and shown."""
-        return asdict(self) | {"drift": self.is_drift}
+        said = {
+            name: as_text(value) if isinstance(value, str) else value for name, value in asdict(self).items()
+        }
+        return said | {"drift": self.is_drift}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
 from stillframe.errors import LayerHalfMerged, ManifestMissing, StillframeError, VmDrifted, VmGone
+from stillframe.findings import as_text
 from stillframe.layers import Layer, Tree
 from stillframe.names import TARGET, home_of, is_in_home
 from stillframe.rules import ALIVE
@@ -218,9 +219,19 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str
         volumes=None
         if vm.unreadable
         else tuple(_volume(volume, tree, chains, homes, free) for volume in vm.volumes),
-        tree=tree,
+        tree=tree and _tellable(tree),
         traits=_traits(vm, activity),
         foreign=None if vm.unreadable else tuple(see(images, one, vm, tree) for one in vm.foreign_snapshots),
+    )
+
+
+def _tellable(tree: Tree) -> Tree:
+    """Without what lies among the layers under a name that is no text: it is no layer of ours, and no row can name it."""
+    odd = {path for path in tree.layers if as_text(path) != path}
+    return (
+        replace(tree, layers={path: one for path, one in tree.layers.items() if path not in odd})
+        if odd
+        else tree
     )
 
 

@@ -71,13 +71,16 @@ class Rescans:
             return False
         try:
             found = self._look_anyhow(asked.vm, _may(asked), asked.requested_by)
-        except StillframeError as error:
-            logger.warning("rescan %s: %s", asked.id, error)
             with transaction(self._engine) as session:
-                rescans.fail(session, asked, error.to_json())
-            return True
-        with transaction(self._engine) as session:
-            rescans.finish(session, asked, [one.to_json() for one in found])
+                rescans.finish(session, asked, [one.to_json() for one in found])
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            # Whatever it was: one that never ends would be taken up again and again, and hold up all that come after it.
+            logger.warning("rescan %s", asked.id, exc_info=True)
+            said = error if isinstance(error, StillframeError) else StillframeError(detail=repr(error)[:1000])
+            with transaction(self._engine) as session:
+                rescans.fail(session, asked, said.to_json())
         return True
 
     def _look_anyhow(self, only: UUID | None, may: Collection[Repair], actor: str) -> list[Finding]:

@@ -1,6 +1,7 @@
 """Rescans of a host of the fake machine, with real rows: what is found, adopted, repaired and told."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, delete, select, update
 
 from hypervisor.fake import FakeHost
+from hypervisor.fake_world import FakeInternal
 from hypervisor.port import Source
 from models.event import Event
 from models.job import Job
@@ -369,3 +371,23 @@ def _edit_words(house: House, id_: UUID, **words: str) -> None:
     said = json.loads(house.world.host.images.read_text(path) or "")
     said["words"] |= words
     house.world.host.images.write_text(path, json.dumps(said))
+
+
+def test_a_finding_that_cannot_be_kept_holds_up_no_other_rescan(house: House) -> None:
+    """An internal snapshot whose name has a NUL is found: the rescan ends, and so does the next one."""
+    house.take("s1")
+    with house.world.machine.world() as inside:
+        head = house.world.tree().heads["vda"]
+        inside.files[head].internal["a\0b"] = FakeInternal(1, {})
+    for _ in range(2):
+        assert "foreign.snapshot" in [one["kind"] for one in house.rescan()]
+
+
+def test_a_file_whose_name_is_no_text_holds_up_nobody(house: House) -> None:
+    """Its name is not UTF-8, and it lies among the layers: the host is looked at, and it is told."""
+    house.take("s1")
+    with house.world.machine.world() as inside:
+        layer = inside.files[house.world.tree().heads["vda"]]
+        inside.files[f"{house.home}/\udcff.qcow2"] = replace(layer, content={})
+    for _ in range(2):
+        assert "layer.orphan" in [one["kind"] for one in house.rescan()]
