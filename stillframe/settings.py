@@ -7,8 +7,14 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Self
 
 
-def _setting(text: str, default: Any = MISSING, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"help": text})
+def _setting(
+    text: str,
+    default: Any = MISSING,
+    *,
+    secret: bool = False,
+    within: tuple[float, float] | None = None,
+) -> Any:
+    return field(default=default, repr=not secret, metadata={"help": text, "within": within})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +34,40 @@ class Settings:
     key: str = _setting("The API key that the CLI and the client send.", "", secret=True)
     flower_url: str = _setting("Where Flower answers.", "")
     listen: str = _setting("Address and port on which the API listens.", "127.0.0.1:8460")
-    lease_s: float = _setting("Seconds a worker's hold of a job lasts without a heartbeat, 5 to 600.", 30.0)
-    heartbeat_s: float = _setting("Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0)
-    agent_timeout_s: int = _setting("Seconds to wait for a guest agent's answer, 1 to 60.", 10)
-    inventory_s: float = _setting("Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0)
-    max_deaths: int = _setting("Workers that may die holding one job before it is stuck, 0 to 100.", 5)
+    lease_s: float = _setting(
+        "Seconds a worker's hold of a job lasts without a heartbeat, 5 to 600.", 30.0, within=(5, 600)
+    )
+    heartbeat_s: float = _setting(
+        "Seconds between two heartbeats of a running job, below lease_s / 2.", 5.0, within=(0.1, 300)
+    )
+    agent_timeout_s: int = _setting(
+        "Seconds to wait for a guest agent's answer, 1 to 60.", 10, within=(1, 60)
+    )
+    inventory_s: float = _setting(
+        "Seconds between two full looks at a host's VMs, 5 to 3600.", 60.0, within=(5, 3600)
+    )
+    max_deaths: int = _setting(
+        "Workers that may die holding one job before it is stuck, 0 to 100.", 5, within=(0, 100)
+    )
     start_within_s: float = _setting(
         "Seconds after which a queued job that nobody began expires, unless its request says otherwise.",
         86400.0,
+        within=(1, 2_592_000),
     )
     vm_gone_s: float = _setting(
-        "Seconds for which a VM may be on no host before its jobs are given up, 60 to 86400.", 600.0
+        "Seconds for which a VM may be on no host before its jobs are given up, 60 to 86400.",
+        600.0,
+        within=(60, 86400),
     )
     freeze_budget_s: float = _setting(
-        "Seconds after which the watchdog ends a freeze that Stillframe began, 1 to 600.", 10.0
+        "Seconds after which the watchdog ends a freeze that Stillframe began, 1 to 600.",
+        10.0,
+        within=(1, 600),
     )
     pause_budget_s: float = _setting(
-        "Seconds after which the watchdog ends a pause that Stillframe began, 1 to 600.", 30.0
+        "Seconds after which the watchdog ends a pause that Stillframe began, 1 to 600.",
+        30.0,
+        within=(1, 600),
     )
     pause_for_internal_delete: bool = _setting(
         "Whether a running VM is paused while an internal snapshot of another tool is deleted, yes or no. "
@@ -54,9 +77,11 @@ class Settings:
     watch_folder: str = _setting(
         "Where freezes and pauses under way are on record for the watchdog.", "/run/stillframe/watch"
     )
-    chain_warn: int = _setting("Layers under a volume from which on a plan warns, 2 to 200.", 8)
+    chain_warn: int = _setting(
+        "Layers under a volume from which on a plan warns, 2 to 200.", 8, within=(2, 200)
+    )
     chain_limit: int = _setting(
-        "Layers under a volume from which on a new snapshot is refused, 2 to 200.", 24
+        "Layers under a volume from which on a new snapshot is refused, 2 to 200.", 24, within=(2, 200)
     )
     lock_folder: str = _setting("Where a host's workers keep the locks of its VMs.", "/run/stillframe")
     block_layers_folder: str = _setting(
@@ -69,7 +94,11 @@ class Settings:
         found = {
             one.name: _parse(one, env[variable(one.name)]) for one in fields(cls) if variable(one.name) in env
         }
-        return cls(**found)
+        settings = cls(**found)
+        if settings.heartbeat_s >= settings.lease_s / 2:
+            most = f"{variable('lease_s')} / 2"
+            raise ValueError(f"{variable('heartbeat_s')}: {settings.heartbeat_s:g} is not below {most}")
+        return settings
 
 
 def variable(name: str) -> str:
@@ -80,10 +109,15 @@ def variable(name: str) -> str:
 def _parse(one: Field[Any], text: str) -> Any:
     kind = str(getattr(one.type, "__name__", one.type))
     try:
-        return _READ.get(kind, str)(text)
+        found = _READ.get(kind, str)(text)
     except ValueError as error:
         wanted = "yes or no" if kind == "bool" else "a number"
         raise ValueError(f"{variable(one.name)}: {text!r} is not {wanted}") from error
+    if within := one.metadata["within"]:
+        least, most = within
+        if not least <= found <= most:  # NaN is not either
+            raise ValueError(f"{variable(one.name)}: {text!r} is not within {least:g} to {most:g}")
+    return found
 
 
 def _yes(text: str) -> bool:

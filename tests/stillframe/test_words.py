@@ -145,6 +145,25 @@ def test_a_wrong_number_names_its_variable() -> None:
         Settings.from_env({"STILLFRAME_LEASE_S": "soon"})
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *[("FREEZE_BUDGET_S", said) for said in ("inf", "nan", "0", "601")],
+        *[("LEASE_S", "4"), ("MAX_DEATHS", "-1"), ("CHAIN_LIMIT", "1"), ("VM_GONE_S", "nan")],
+    ],
+)
+def test_a_number_that_makes_no_sense_names_its_variable(name: str, said: str) -> None:
+    """A budget that never ends would leave a guest frozen for ever: nothing starts with what is out of its range."""
+    with pytest.raises(ValueError, match=f"STILLFRAME_{name}: '{said}' is not within"):
+        Settings.from_env({f"STILLFRAME_{name}": said})
+
+
+def test_a_heartbeat_comes_twice_a_lease() -> None:
+    """One that is slower than that would lose every job it has."""
+    with pytest.raises(ValueError, match="STILLFRAME_HEARTBEAT_S: 15 is not below STILLFRAME_LEASE_S / 2"):
+        Settings.from_env({"STILLFRAME_HEARTBEAT_S": "15"})
+
+
 def test_a_flag_is_yes_or_no() -> None:
     """What is neither names its variable."""
     assert Settings.from_env({"STILLFRAME_PAUSE_FOR_INTERNAL_DELETE": "Yes"}).pause_for_internal_delete
