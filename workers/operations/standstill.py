@@ -50,10 +50,14 @@ def is_held(work: Work) -> bool:
 def thaw(work: Work) -> None:
     """Ends a freeze of this job that outlived the call it was for: libvirtd, or a worker, died in between.
 
-    A freeze that is not on record is somebody else's. One that cannot be ended stays on record, and the watchdog goes on.
+    A freeze that is not on record, or began after ours had ended, is somebody else's. One that cannot be ended stays on
+    record, and the watchdog goes on.
     """
     ward = work.wards.left()
     if ward is None or ward.kind != "freeze":
+        return
+    if ward.ended:
+        work.wards.over()
         return
     frozen = work.vm.is_frozen()
     if frozen:

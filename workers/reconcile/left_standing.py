@@ -35,8 +35,8 @@ def examine(look: Look) -> Iterator[Found]:
 
 
 def left(folder: WatchFolder, vm: UUID, but: Collection[UUID]) -> list[Ward]:
-    """The wards of a VM that belong to none of these jobs."""
-    return [ward for ward in folder.wards() if ward.vm == vm and ward.job not in but]
+    """The wards of a VM that belong to none of these jobs; of one that ended nothing is left but the record."""
+    return [ward for ward in folder.wards() if ward.vm == vm and ward.job not in but and not ward.ended]
 
 
 def lasts(vm: Vm, ward: Ward) -> bool:

@@ -120,3 +120,14 @@ def test_what_cannot_be_looked_at_keeps_no_job_from_its_work(site: Site) -> None
     """Libvirt is away for a moment: the steps reconnect, and say what is wrong if something is."""
     site.world.machine.kill_daemon()
     assert before_a_job(site, uuid4()) == []
+
+
+def test_a_freeze_that_began_after_ours_had_ended_is_not_ours(site: Site) -> None:
+    """A record that only says that a freeze was whole ends no freeze: a backup has the guest frozen now."""
+    assert site.watch
+    site.watch.change(ward(site, "freeze"), ended=True)
+    site.guest.change(frozen=True)
+    assert before_a_job(site) == []
+    assert site.world.host.vm(site.guest.uuid).is_frozen()
+    found = site.only(Kind.GUEST_FROZEN, ALL)
+    assert (found.repaired, site.world.host.vm(site.guest.uuid).is_frozen()) == (False, True)
