@@ -40,10 +40,10 @@ demo: setup ## the stack and a tour through every operation on a real guest
 	@$(BIN)/python -m lab.demo
 
 test: setup ## the tests, on real Postgres, Redis, libvirt and guests; T=path for some
-	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow" $(T)
+	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow and not chaos" $(T)
 
 check: lint types layers ## what CI runs: style, types, import rules, all tests with the slow ones
-	@$(BIN)/python -m pytest -n $(PROCESSES) tests
+	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not chaos" tests
 
 lint: setup ## style
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

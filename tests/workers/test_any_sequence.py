@@ -48,7 +48,7 @@ def test_any_short_run() -> None:
     _run(150, int.from_bytes(os.urandom(8)))
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_long_run(part: int) -> None:
