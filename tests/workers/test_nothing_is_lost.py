@@ -527,3 +527,28 @@ def test_a_snapshot_that_is_half_deleted_is_not_used(kind: str) -> None:
     ending = getattr(world, kind)("s1").to_the_end()
     assert (ending.end, (ending.error or {})["code"]) == (End.FAILED, "snapshot.deletion_unfinished")
     assert world.machine.read_back(layer)["counter"] == at
+
+
+def test_a_vm_started_in_the_middle_of_a_revert_that_is_cancelled_stays_on_what_it_writes_to() -> None:
+    """Off, its definition already names the snapshot's heads, somebody boots it and works; then the revert is cancelled."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.shut_down()
+    job = world.revert("s1")
+    real = job.journal.finish
+
+    def finish(step, output, then, no_return=False):
+        job.journal.cancel_asked = step == "switch_definition"
+        return real(step, output, then, no_return)
+
+    job.journal.finish = finish
+    die_at(world, job, "before finish of switch_definition")
+    world.guest.boot()
+    world.guest.write("note", "mine")
+    ending = job.run()
+    assert ending.end is End.CANCELLED, (ending.end, ending.error)
+    assert world.guest.read("note") == "mine"
+    world.guest.shut_down()
+    world.guest.boot()
+    assert world.guest.read("note") == "mine", "its next start was on other images"

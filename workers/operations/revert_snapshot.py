@@ -68,7 +68,14 @@ def switch_definition(work: Work) -> Output:
 
 
 def switch_back(work: Work) -> None:
-    """The definition is what it was."""
+    """The definition is what it was, unless somebody has started the VM on the snapshot's heads meanwhile.
+
+    Then these are what it writes to, and a definition that names others would lose that with its next start.
+    """
+    facts = work.vm.facts()
+    heads = set(work.outputs["check_snapshot"]["heads"].values())
+    if facts.state in ALIVE and any(volume.path in heads for volume in facts.volumes):
+        return
     if before := work.images.read_text(work.outputs["check_snapshot"]["definition"]):
         work.vm.define(before, {})
 
