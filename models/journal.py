@@ -159,6 +159,7 @@ class Journal:
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, snapshot),
             foreign=snapshot.foreign,
+            taken_from=job.worker,
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
             spent_s=float(job.spent_s),

@@ -8,7 +8,7 @@ when its process ends, however that is, it is free.
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -18,12 +18,22 @@ _LOOK_S = 0.05
 
 
 @contextmanager
-def hold(folder: str, vm: UUID, name: str, timeout_s: float) -> Iterator[None]:
-    """Holds the VM for as long as the block runs; raises VmHeld if another process does not let go in time."""
+def hold(
+    folder: str, vm: UUID, name: str, timeout_s: float, last_resort: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Holds the VM for as long as the block runs; raises VmHeld if another process does not let go in time.
+
+    `last_resort` is called before giving up; if it returns True the time begins once more.
+    """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     descriptor = os.open(f"{folder}/{vm}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, name, time.monotonic() + timeout_s)
+        try:
+            _lock(descriptor, name, time.monotonic() + timeout_s)
+        except VmHeld:
+            if not last_resort():
+                raise
+            _lock(descriptor, name, time.monotonic() + timeout_s)
         yield
     finally:
         os.close(descriptor)

@@ -1,6 +1,8 @@
 """Who holds a job: a process by a name that is never reused, so that a dead holder is known without waiting for its lease."""
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -36,3 +38,13 @@ def is_of_this_boot(holder: str) -> bool:
     """Whether a holder began since this host was booted. A name that is not understood counts as one that did."""
     parts = holder.rsplit("/", 3)
     return len(parts) != 4 or parts[1] == _boot()
+
+
+def end(holder: str) -> bool:
+    """Kills a holder on this host; returns whether it lived. Its children die with it."""
+    parts = holder.rsplit("/", 3)
+    if len(parts) != 4 or not parts[2].isdigit() or not is_alive(holder) or int(parts[2]) == os.getpid():
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(int(parts[2]), signal.SIGKILL)
+    return True

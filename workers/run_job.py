@@ -66,7 +66,9 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
     try:
         with (
             heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s),
-            hold(settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S),
+            hold(
+                settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S, lambda: _end_the_fenced(attempt)
+            ),
         ):
             host = hands.host()
             patiently(lambda: _carry_on(attempt, host, progress, settings))
@@ -84,6 +86,19 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
         return None
     hands.call_next(attempt.vm_id)
     return attempt
+
+
+def _end_the_fenced(attempt: Attempt) -> bool:
+    """Kills the worker this job was taken from, if it is on this host and stands still with the VM in its hands.
+
+    It has lost its lease: it must not act any more, and one that hangs would hold the VM's lock for ever.
+    """
+    ended = attempt.taken_from is not None and identity.end(attempt.taken_from)
+    if ended:
+        logger.warning(
+            "job %s: %s hung with the VM in its hands; it was killed", attempt.job_id, attempt.taken_from
+        )
+    return ended
 
 
 def _wait_for(attempt: Attempt, error: VmHeld) -> None:
