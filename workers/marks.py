@@ -17,12 +17,17 @@ _END = ".merging.json"
 
 @dataclass(frozen=True)
 class Mark:
-    """What one merge writes into `base`. `whole`: the base holds all of it, and the VM writes to nothing above it."""
+    """What one merge writes into `base`. `whole`: the base holds all of it, and the VM writes to nothing above it.
+
+    `down`: all of it was brought down, and the VM is about to stand on the base. Without it, a VM that is found there
+    was put there by somebody else, and the base may lack what only the top has.
+    """
 
     base: str
     top: str
     job: str
     whole: bool = False
+    down: bool = False
 
 
 def path_of(top: str) -> str:
@@ -38,6 +43,13 @@ def write(images: Images, mark: Mark) -> None:
 def read(images: Images, top: str) -> Mark | None:
     """The mark of the merge that ends with `top`, or None. Raises HypervisorFailed if it cannot be understood."""
     return _read(images, path_of(top))
+
+
+def say_down(images: Images, top: str, down: bool) -> None:
+    """Whether all that this merge moves is in its base, as far as its top is not written to again."""
+    mark = read(images, top)
+    if mark and mark.down != down:
+        write(images, replace(mark, down=down))
 
 
 def complete(images: Images, tops: Iterable[str]) -> None:

@@ -552,3 +552,30 @@ def test_a_vm_started_in_the_middle_of_a_revert_that_is_cancelled_stays_on_what_
     world.guest.shut_down()
     world.guest.boot()
     assert world.guest.read("note") == "mine", "its next start was on other images"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_an_old_definition_put_back_in_the_middle_of_a_merge_loses_nothing(on: bool) -> None:
+    """The worker dies in a merge, and `virsh define old.xml` says that the VM boots from the half merged image.
+
+    Who takes the job up must not take that for the merge's end, and free the layer that has all the rest.
+    """
+    world = World()
+    vm = world.host.vm(world.guest.uuid)
+    old = vm.definition()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.write("payroll", 1)
+    if not on:
+        world.guest.shut_down()
+    head = world.tree().heads["vda"]
+    job = world.delete("s1")
+    die_at(world, job, "after start_commit" if on else "before images.commit")
+    if on:
+        world.guest.crash()
+    vm.define(old, {})
+    assert job.run().end is End.STUCK
+    assert world.host.images.exists(head)
+    assert world.machine.read_back(head)["payroll"] == 1
+    vm.define(vm.definition(), {"vda": Source(head, "qcow2")})
+    ok(job.run())
+    assert world.machine.read_back(world.tree().heads["vda"])["payroll"] == 1

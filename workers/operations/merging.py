@@ -213,15 +213,22 @@ def _is_over(work: Work, this: Merging) -> bool:
     """Whether all data is down and the VM stands on the base without the top.
 
     An idle layer with one child is in a VM's chain only together with that child. So if it is there without it, the merge
-    is over; committing the top once more would write old data over what the guest wrote since. Nor is it to be done again
-    when QEMU ended it by itself and died, with nobody to see either.
+    is over, unless the VM is off and nobody had begun to let it stand there. Committing the top once more would write old
+    data over what the guest wrote since. Nor is it to be done again when QEMU ended it by itself and died, with nobody to
+    see either.
     """
     chain = _chain(work, this.target)
     on = work.vm.facts().state in ALIVE
     if this.top in (chain if on else chain[:1]):
         return False
     found = marks.read(work.images, this.top)
-    return bool(found and found.whole) or (this.base in chain and this.top not in chain)
+    if found and found.whole:
+        return True
+    if not on and chain[:1] == (this.base,):
+        return bool(
+            found and found.down
+        )  # else somebody has put an old definition back, and the top has what is newer
+    return this.base in chain and this.top not in chain
 
 
 def _is_live(work: Work, this: Merging) -> bool:
@@ -237,6 +244,7 @@ def _commit_live(work: Work, this: Merging) -> None:
 
     A commit left by a worker that died is found and carried on.
     """
+    marks.say_down(work.images, this.top, False)
     if work.vm.block_job(this.target) is None:
         work.vm.start_commit(this.target, this.top, this.base)
     while job := work.vm.block_job(this.target):
@@ -251,6 +259,7 @@ def _commit_live(work: Work, this: Merging) -> None:
 
 def _pivot_live(work: Work, this: Merging) -> None:
     if (job := work.vm.block_job(this.target)) and job.ready:
+        marks.say_down(work.images, this.top, True)
         work.vm.pivot(this.target)
     _check_over(work, this)
 
@@ -267,6 +276,7 @@ def _commit_offline(work: Work, this: Merging) -> None:
         raise HypervisorFailed(
             detail=f"{this.top} does not stand on {this.base} as it did; nothing was merged"
         )
+    marks.say_down(work.images, this.top, False)
     work.images.commit(this.top, this.base, lambda done, total: _tell(work, this, done, total))
 
 
@@ -279,6 +289,7 @@ def _stand_on_base(work: Work, this: Merging) -> None:
             # Who pivoted may not have lived to put libvirt's own words right, which name layers that are gone by now.
             work.vm.define(work.vm.definition(), {this.target: this.into})
     elif chain[:1] == (this.top,):
+        marks.say_down(work.images, this.top, True)
         work.vm.define(work.vm.definition(), {this.target: this.into})
         if work.vm.facts().state in ALIVE:
             raise HypervisorFailed(detail=f"somebody started the VM while {this.target} was merged")
