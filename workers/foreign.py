@@ -3,6 +3,8 @@
 Nothing here is about how: the plans are in `workers/operations/foreign.py`, and they ask here again before they act.
 """
 
+import unicodedata
+
 from hypervisor.port import ForeignSnapshot, Images, InternalSnapshot, VmFacts
 from stillframe.errors import StillframeError
 from stillframe.layers import Tree
@@ -35,8 +37,8 @@ def why_not(action: str, images: Images, one: ForeignSnapshot, vm: VmFacts, tree
     """Why it cannot be reverted to, deleted or extracted from; None if it can."""
     if one.kind != "internal":
         return f"it is {one.kind}, and its chain of images is the business of the tool that made it"
-    if "\0" in one.name or "\N{REPLACEMENT CHARACTER}" in one.name:
-        return "its name has characters that cannot be told to QEMU"
+    if why := _cannot_be_told(action, one):
+        return why
     holding = targets_holding(images, one)
     if not holding and action != "delete":
         return "none of the images it was made in has it any more"
@@ -46,6 +48,16 @@ def why_not(action: str, images: Images, one: ForeignSnapshot, vm: VmFacts, tree
     if why := _is_below(one, vm):
         return why
     return _why_no_revert(one, vm, tree, holding) if action == "revert" else None
+
+
+def _cannot_be_told(action: str, one: ForeignSnapshot) -> str | None:
+    """A name goes through XML, and libvirt keeps its record in a file of that name."""
+    odd = {"Cc", "Cs", "Cn"} & {unicodedata.category(letter) for letter in one.name}
+    if odd or not one.name or "\N{REPLACEMENT CHARACTER}" in one.name:
+        return "its name has characters that cannot be told to QEMU"
+    if action == "delete" and not one.known_to_libvirt and ("/" in one.name or one.name.startswith(".")):
+        return "libvirt has no record of it, and none can be made under its name"
+    return None
 
 
 def targets_holding(images: Images, one: ForeignSnapshot) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hypervisor.fake_world import FakeInternal
 from hypervisor.port import ForeignSnapshot
 from hypervisor.qemu_img import QemuImages
 from stillframe.errors import HypervisorFailed
@@ -245,3 +246,14 @@ def test_one_of_two_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
     one = ForeignSnapshot("twice", "internal", False, "shutoff", 1, volumes={"vda": path})
     for action in ACTIONS:
         assert "several of this name" in (why_not(action, QemuImages(), one, facts, None) or "")
+
+
+@pytest.mark.parametrize("name", ["2026/11/23", ".hidden", "a\x01b", "a\0b", "a\nb", ""])
+def test_what_cannot_be_named_is_refused_before_anything_is_begun(name: str) -> None:
+    """A job that libvirt can never do would be stuck, and all later jobs of the VM behind it."""
+    world = World()
+    with world.machine.world() as inside:
+        inside.files[world.tree().heads["vda"]].internal[name] = FakeInternal(1, {})
+    (one,) = world.facts().foreign_snapshots
+    assert "delete" in cannot(world, one.name)
+    assert "snapshot.foreign: " in refused(do(world, DELETE, one.name))
