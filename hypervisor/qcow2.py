@@ -158,7 +158,7 @@ def _snapshots(image: BinaryIO, count: int, at: int) -> list[InternalSnapshot]:
         name_at = at + _SNAPSHOT.size + extra + id_length
         name = _at(image, name_at, name_length).decode(errors="replace").replace("\0", _NO_LETTER)
         id_ = _at(image, name_at - id_length, id_length).decode(errors="replace")
-        found.append(InternalSnapshot(name, created_at, memory_bytes, id_))
+        found.append(InternalSnapshot(name, created_at, min(memory_bytes, _MOST_BYTES), id_))
         at = at + _padded(_SNAPSHOT.size + extra + id_length + name_length)
     return found
 

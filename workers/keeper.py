@@ -19,7 +19,7 @@ from hypervisor.port import Host
 from models.journal import Journal
 from models.machine import heartbeat
 from models.session import DatabaseAway, make_engine, transaction
-from stillframe.errors import HostLost, StillframeError
+from stillframe.errors import HostLost
 from stillframe.settings import Settings
 from tasks.app import make_app
 from tasks.broker import BrokerAway
@@ -79,7 +79,8 @@ class Keeper:
             except DatabaseAway as error:
                 logger.warning("the database is away: %s", error.orig)
                 time.sleep(1.0)
-            except StillframeError:
+            except Exception:
+                # Whatever one VM says of itself: who hands back the jobs of dead workers must not end of it.
                 logger.exception("the host could not be looked at")
                 time.sleep(1.0)
 

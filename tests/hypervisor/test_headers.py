@@ -177,3 +177,13 @@ def test_what_is_no_text_in_a_table_of_snapshots_is_shown_as_such(tmp_path: Path
     image = tmp_path / "made.qcow2"
     image.write_bytes(base.read_bytes().replace(b"one", b"o\0e"))
     assert headers.facts(str(image), "qcow2").internal_snapshots[0] == "o\N{REPLACEMENT CHARACTER}e"
+
+
+def test_ram_that_no_image_holds_is_told_as_a_number_that_can_be_kept(base: Path) -> None:
+    """Whoever made the image has written that 2^64 - 1 bytes of RAM are in it."""
+    subprocess.run(["qemu-img", "amend", "-q", "-f", "qcow2", "-o", "compat=1.1", str(base)], check=True)
+    said = bytearray(base.read_bytes())
+    name = said.index(b"1one")
+    said[name - 24 : name - 16] = b"\xff" * 8
+    base.write_bytes(said)
+    assert headers.facts(str(base), "qcow2").internal[0].memory_bytes == 1 << 62
