@@ -132,18 +132,21 @@ def repoint(work: Work, item: Output) -> Output:
 
 
 def unlink_merged(work: Work, item: Output) -> Output:
-    """Frees the files of what was merged, and with the last use of the top the mark is gone."""
+    """Frees the files of what was merged, and last of all the mark: as long as it is there, there is something to free."""
     this = Merging.of(item)
-    for path in this.moved:
+    done = _free(work, list(this.moved))
+    for path in reversed(this.moved):
         if (found := marks.read(work.images, path)) and found.whole:
             marks.remove(work.images, path)
-    return unlink(work, list(this.moved))
+    return done
 
 
 def stop(work: Work, item: Output) -> None:
     """Ends a merge that is under way; the chain stays, and so does the mark. One that is over is brought to its end."""
     this = Merging.of(item)
     if not _is_open(work, this):
+        if marks.read(work.images, this.top):
+            unlink_merged(work, item)  # it was ended by an attempt that died while it freed the files
         return
     if _is_live(work, this) and (job := work.vm.block_job(this.target)) and _is_ours(job, this):
         work.vm.abort_block_job(this.target)
@@ -171,6 +174,14 @@ def merge_at_once(work: Work, target: str, top: str, base: Source) -> None:
 
 def unlink(work: Work, paths: list[str]) -> Output:
     """Removes layers, top first, if still nobody needs them; says who does otherwise."""
+    done = _free(work, paths)
+    for path in paths:
+        if not work.images.exists(path):
+            marks.remove(work.images, path)
+    return done
+
+
+def _free(work: Work, paths: list[str]) -> Output:
     freed = 0
     for path in paths:
         tree = work.reader.tree(work.vm.facts())
@@ -178,7 +189,6 @@ def unlink(work: Work, paths: list[str]) -> Output:
         if user := user or needed_by(work, [path], tree, own_too=True):
             return {"freed_bytes": freed, "kept": path, "needed_by": user}
         freed += work.images.size_bytes(path)
-        marks.remove(work.images, path)
         work.images.remove(path)
     return {"freed_bytes": freed}
 
