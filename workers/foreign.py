@@ -45,7 +45,7 @@ def why_not(action: str, images: Images, one: ForeignSnapshot, vm: VmFacts, tree
     why = _is_ambiguous(action, images, one)
     if action == "extract" or why:
         return why
-    if why := _is_below(one, vm):
+    if why := _is_below(one, vm) or _takes_more(images, one, vm):
         return why
     return _why_no_revert(one, vm, tree, holding) if action == "revert" else None
 
@@ -86,6 +86,14 @@ def _is_ambiguous(action: str, images: Images, one: ForeignSnapshot) -> str | No
         others = [entry.name for entry in table if entry.id == one.name != entry.name]
         if action == "revert" and others:
             return f"its name is the number of snapshot {others[0]!r} in the image of {target}, and QEMU would go back to that"
+    return None
+
+
+def _takes_more(images: Images, one: ForeignSnapshot, vm: VmFacts) -> str | None:
+    """QEMU deletes by name on every disk, and goes back on every disk, whatever libvirt's record says of them."""
+    for volume in vm.volumes:
+        if volume.target not in one.volumes and _has(images, volume.path, one.name):
+            return f"the image of {volume.target} has another of this name, which is none of it"
     return None
 
 

@@ -257,3 +257,13 @@ def test_what_cannot_be_named_is_refused_before_anything_is_begun(name: str) -> 
     (one,) = world.facts().foreign_snapshots
     assert "delete" in cannot(world, one.name)
     assert "snapshot.foreign: " in refused(do(world, DELETE, one.name))
+
+
+def test_another_of_the_same_name_on_another_disk_is_not_taken_along() -> None:
+    """What libvirt has on record is about vda alone, and vdb has one of that name which somebody else made: both stay."""
+    world = World({"vda": "qcow2", "vdb": "qcow2"})
+    world.guest.take_internal("s")
+    with world.machine.world() as inside:
+        inside.vms[str(world.guest.uuid)].foreign["s"].volumes.pop("vdb")
+    assert cannot(world) == {"revert", "delete"}
+    assert "vdb has another of this name" in refused(do(world, DELETE))
