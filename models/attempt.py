@@ -15,7 +15,7 @@ from models.job import Job
 from models.machine import lock_vm
 from models.moves import why_not_moved
 from models.session import transaction
-from stillframe.errors import LostLease
+from stillframe.errors import Cancelled, LostLease
 from stillframe.events import EventType
 from stillframe.operations import Operation
 from stillframe.seen import VmSeen
@@ -252,8 +252,17 @@ class Attempt:
         self.state = JobState.STUCK
 
     def requeue(self, error: Json) -> None:
-        """Nothing was done and something is in the way: back into the line, to be tried again after a while."""
+        """Nothing was done and something is in the way: back into the line, to be tried again after a while.
+
+        One that somebody wants to stop ends cancelled instead.
+        """
         with transaction(self.engine) as session:
+            if outcome.cancel_was_asked(session, self._end):
+                self.error = Cancelled().to_json()
+                outcome.turn_back(session, self._end, self.error)
+                outcome.fail(session, self._end, self.error, None, cancelled=True)
+                self.state = JobState.CANCELLED
+                return
             outcome.requeue(session, self._end, error)
         self.state = JobState.QUEUED
 

@@ -112,13 +112,20 @@ def requeue(session: Session, end: End, error: Json) -> None:
     wait_s = min(5.0 * 2 ** min(end.number - 1, 10), _LONGEST_WAIT_S)
     told = _told(EventType.JOB_REQUEUED, end, error, Level.WARNING, wait_s=wait_s)
     values = {
-        **dict.fromkeys(("worker", "lease_until", "phase", "progress", "published_at")),
+        **dict.fromkeys(("worker", "lease_until", "phase", "progress", "published_at", "started_at")),
         "next_attempt_at": now_plus(wait_s),
     }
     move_job(session, end.job_id, JobState.QUEUED, told, values, attempt=end.number)
     session.execute(delete(Step).where(Step.job_id == end.job_id))
     if end.kind in ("revert_snapshot", "delete_snapshot"):
         release_snapshot(session, end.snapshot_id)
+
+
+def cancel_was_asked(session: Session, end: End) -> bool:
+    """Whether somebody wants it to stop: such a job does not go back into the line. Its row is locked from here on."""
+    lock_vm(session, end.vm_id)
+    asked = select(Job.cancel_requested_at).where(Job.id == end.job_id).with_for_update(key_share=True)
+    return session.scalars(asked).one() is not None
 
 
 def missing(session: Session, end: End, *, begun: bool) -> None:

@@ -31,7 +31,7 @@ LAYER_FLOOR_BYTES = 64 << 20
 #: A VM in one of these has a QEMU process: its disks are in use and its RAM can be saved.
 ALIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
 #: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
-LEFT_BY_A_CUT = frozenset({"save", "snapshot", "migration", "unknown"})
+LEFT_BY_A_CUT = frozenset({"save", "snapshot", "unknown"})
 DELETABLE = frozenset({SnapshotState.READY, SnapshotState.ERROR, SnapshotState.REVERTING})
 
 

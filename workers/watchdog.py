@@ -242,8 +242,12 @@ def _full_disks_borne() -> Iterator[None]:
 
 def _is_paused_by_us(ward: Ward, vm: Vm) -> bool:
     facts = vm.facts()
-    ours = LEFT_BY_A_CUT | {"user"} if ward.ours else LEFT_BY_A_CUT
-    return facts.state == VmState.PAUSED and facts.reason in ours
+    if facts.state != VmState.PAUSED:
+        return False
+    if facts.reason == "migration":
+        # Libvirt's word for the last of a save as well. What somebody's migration left paused is not to run a second time.
+        return vm.activity() == "snapshot"
+    return facts.reason in (LEFT_BY_A_CUT | {"user"} if ward.ours else LEFT_BY_A_CUT)
 
 
 def main() -> int:

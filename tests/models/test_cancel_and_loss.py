@@ -184,3 +184,35 @@ def test_a_stopped_deletion_whose_vm_cannot_be_looked_at_leaves_no_ready_snapsho
     journal.request_cancel(attempt.job_id, "kim")
     attempt.fail(Cancelled().to_json(), None, cancelled=True)
     assert world.snapshot_row(attempt.snapshot_id).state is state
+
+
+@pytest.mark.parametrize("kind", ["create_snapshot", "delete_snapshot"])
+def test_a_job_that_somebody_wants_to_stop_does_not_go_back_into_the_line(
+    world: World, journal: Journal, kind: str
+) -> None:
+    """The VM is busy, and the cancel came meanwhile: it ends cancelled, and what it was about is free again."""
+    job = world.job(world.vm(), kind)
+    attempt = journal.claim(job, worker="w", lease_s=30)
+    assert attempt is not None
+    journal.request_cancel(job, "kim")
+    attempt.requeue({"code": "vm.busy", "detail": "a backup runs"})
+    row = world.row(job)
+    assert (row.state, attempt.state) == (JobState.CANCELLED, JobState.CANCELLED)
+    wanted = SnapshotState.ERROR if kind == "create_snapshot" else SnapshotState.READY
+    assert world.snapshot_row(row.snapshot_id).state is wanted
+
+
+def test_the_time_that_a_job_waits_for_its_vm_is_not_its_own(world: World, journal: Journal) -> None:
+    """Its time limit counts from the attempt that begins, not from one that found the VM busy hours ago."""
+    job = world.job(world.vm())
+    attempt = journal.claim(job, worker="w", lease_s=30)
+    assert attempt is not None
+    with transaction(journal.engine) as session:
+        hours_ago = func.now() - func.make_interval(0, 0, 0, 0, 3)
+        session.execute(update(Job).where(Job.id == job).values(started_at=hours_ago))
+    attempt.requeue({"code": "vm.busy", "detail": "a backup runs"})
+    with transaction(journal.engine) as session:
+        session.execute(update(Job).where(Job.id == job).values(next_attempt_at=None))
+    again = journal.claim(job, worker="w", lease_s=30)
+    assert again is not None
+    assert again.spent_s < 60

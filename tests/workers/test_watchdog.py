@@ -572,3 +572,13 @@ def test_it_runs_while_libvirt_is_away(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_a_migration_left_paused_is_not_resumed(world: World) -> None:
+    """The VM may run on another host by now: only a pause of libvirt's own snapshot is ended."""
+    begin(world, "pause", age_s=100, budget_s=0.0, holder=dead())
+    world.guest.change(state=VmState.PAUSED, reason="migration")
+    watching = dog(world)
+    for _ in range(3):
+        look(world, watching)
+    assert world.facts().state is VmState.PAUSED

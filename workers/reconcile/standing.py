@@ -12,7 +12,7 @@ from workers.reconcile.look import Act, Found, Look
 from workers.watch_folder import Ward
 
 #: libvirt's reasons for a pause that its own cut makes, and that a libvirtd which dies in it leaves behind.
-LEFT_BY_A_CUT = frozenset({"save", "snapshot"})
+OF_A_SNAPSHOT = frozenset({"save", "snapshot"})
 COMMITS = frozenset({"commit", "active_commit"})
 #: With less than this free a VM that was paused by a full disk would only be paused again. Bytes.
 ROOM = 64 << 20
@@ -52,7 +52,7 @@ def paused(look: Look) -> Iterator[Found]:
     facts = look.facts
     if facts.state is not VmState.PAUSED or any(ward.kind == "pause" for ward in wards(look)):
         return
-    if facts.reason in LEFT_BY_A_CUT:
+    if facts.reason in OF_A_SNAPSHOT:
         if look.rows.ran_before_last_cut():
             detail = f"It stands still ({facts.reason}) since a snapshot that is not under way any more."
             yield look.found(

@@ -16,6 +16,8 @@ ALTER TABLE job
     ADD COLUMN no_return_at timestamptz,
     ADD COLUMN deaths smallint NOT NULL DEFAULT 0,
     ADD COLUMN recovery jsonb;
+UPDATE job SET no_return_at = now() FROM step
+WHERE step.job_id = job.id AND job.state IN ('running', 'stuck') AND step.name IN ('stop_vm', 'keep_snapshot');
 CREATE INDEX ix_job_expiry ON job (expires_at) WHERE state = 'queued';
 ALTER TABLE host
     ADD COLUMN drained_at timestamptz,
