@@ -61,7 +61,7 @@ bench: setup ## measures, against a baseline in the same run, into bench/results
 	@$(BIN)/python -m bench $(ONLY)
 
 chaos: setup ## kills everything anywhere, on real guests; ONLY=point MINUTES=60 (0: all) LONG=120 SEED=1
-	@test -n "$(ONLY)" || $(BIN)/python -m pytest -n $(PROCESSES) tests/workers/test_any_sequence.py
+	@test -n "$(ONLY)" || $(BIN)/python -m pytest -n $(PROCESSES) -m chaos tests
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --only "$(ONLY)"
 	@test "$(LONG)" = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
 

@@ -36,7 +36,7 @@ def theatre(site: Site) -> Theatre:
 
 
 @pytest.mark.parametrize(
-    "point", [*SHORT, *(pytest.param(one, marks=pytest.mark.slow) for one in LONG)], ids=str
+    "point", [*SHORT, *(pytest.param(one, marks=pytest.mark.chaos) for one in LONG)], ids=str
 )
 def test_nothing_is_lost(theatre: Theatre, point: Point) -> None:
     """Killed there, the job ends, and VM, data, files and rows are right; the operation can be asked for again."""

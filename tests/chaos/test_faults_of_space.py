@@ -19,7 +19,7 @@ from tests.chaos.strike import Hold
 from tests.journeys.site import PROGRAMS, Json, Site, until
 from tests.journeys.witness import Witness
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 MIB = 1 << 20
 ROOM_MIB = 700

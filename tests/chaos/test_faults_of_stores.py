@@ -21,7 +21,7 @@ def theatre(site: Site) -> Theatre:
     return Theatre(site)
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("away_s", [0.5, LONG_AWAY_S], ids=["restarted", "away-60-s"])
 @pytest.mark.parametrize("point", AMID, ids=str)
 @pytest.mark.timeout(480)
@@ -32,7 +32,7 @@ def test_the_database_in_the_middle_of_a_job(theatre: Theatre, point: Point, awa
     assert outcome.missed == ""
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("away_s", [0.5, 20.0], ids=["restarted", "away"])
 def test_the_broker_in_the_middle_of_a_job(theatre: Theatre, away_s: float) -> None:
     """A job that runs does not need the broker."""

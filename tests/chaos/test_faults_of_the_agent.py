@@ -25,7 +25,7 @@ def test_no_agent(site: Site, witness: Made) -> None:
     assert untidy(vm, running=True) == []
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_an_agent_that_hangs(site: Site, witness: Made) -> None:
     """It is waited for as long as the setting says; then the same as with no agent, and it can be used once it wakes."""
     vm = witness()
@@ -49,7 +49,7 @@ _ASSASSIN = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("wait_us", [0, 40_000])
 def test_an_agent_that_dies_between_freeze_and_thaw(site: Site, witness: Made, wait_us: int) -> None:
     """Whoever thaws then, the guest writes on, and the next snapshot is as good as ever."""

@@ -11,7 +11,7 @@ from tests.journeys.site import Site, until
 from tests.journeys.witness import Witness
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_the_end_of_a_merge(site: Site, witness: Callable[..., Witness]) -> None:
     """What QEMU does counts: the job ends, snapshots are whole, and the VM can be worked with as ever."""
     vm = witness()
@@ -42,7 +42,7 @@ def test_the_end_of_a_merge(site: Site, witness: Callable[..., Witness]) -> None
     assert untidy(vm, running=True) == []
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_pivot(site: Site, witness: Callable[..., Witness]) -> None:
     """Libvirt cannot be helped, and says so; the VM is sure to start again on what it wrote to, and then the job ends."""
     vm = witness()

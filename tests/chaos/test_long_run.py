@@ -6,7 +6,7 @@ from tests.chaos.long_run import LongRun
 from tests.journeys.site import Site
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(1500)
 def test_three_minutes_of_everything(site: Site) -> None:
     """Four clients work on four guests while everything is killed: no wrong byte, no stuck job, nothing left behind."""

@@ -96,7 +96,7 @@ WITH_VOLUMES = pytest.mark.parametrize(
     "volumes",
     [
         pytest.param(VOLUMES["1 volume"], id="1 volume"),
-        pytest.param(VOLUMES["3 volumes"], id="3 volumes", marks=pytest.mark.slow),
+        pytest.param(VOLUMES["3 volumes"], id="3 volumes", marks=pytest.mark.chaos),
     ],
 )
 DELETES = {name: film for name, film in FILMS.items() if name.startswith("delete")}
@@ -203,7 +203,7 @@ def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film, volume
     assert cancelled > 5
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
 def test_a_delete_that_dies_while_it_is_stopped_is_stopped_all_the_same(film: Film) -> None:
     """Cancelled at every point, the worker killed at every point after that: the next attempt ends what was under way."""
