@@ -245,8 +245,8 @@ def _is_paused_by_us(ward: Ward, vm: Vm) -> bool:
     if facts.state != VmState.PAUSED:
         return False
     if facts.reason == "migration":
-        # Libvirt's word for the last of a save as well. What somebody's migration left paused is not to run a second time.
-        return vm.activity() == "snapshot"
+        # Libvirt's word for the last of a save as well. A VM that somebody migrates is not to run a second time.
+        return not (vm.activity() or "").startswith("migration")
     return facts.reason in (LEFT_BY_A_CUT | {"user"} if ward.ours else LEFT_BY_A_CUT)
 
 

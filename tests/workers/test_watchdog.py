@@ -574,10 +574,10 @@ def test_it_runs_while_libvirt_is_away(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_what_a_migration_left_paused_is_not_resumed(world: World) -> None:
-    """The VM may run on another host by now: only a pause of libvirt's own snapshot is ended."""
+def test_a_vm_that_stands_still_for_a_migration_is_not_resumed(world: World) -> None:
+    """It may run on another host in a moment: only a pause of libvirt's own snapshot is ended."""
     begin(world, "pause", age_s=100, budget_s=0.0, holder=dead())
-    world.guest.change(state=VmState.PAUSED, reason="migration")
+    world.guest.change(state=VmState.PAUSED, reason="migration", activity="migration_out")
     watching = dog(world)
     for _ in range(3):
         look(world, watching)
