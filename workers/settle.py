@@ -5,10 +5,9 @@ from typing import Any
 
 from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
 from stillframe.layers import Merge, collect
-from workers import manifests, marks
+from workers import marks
 from workers.carry import End, Ending
-from workers.manifests import Manifest
-from workers.operations.delete_snapshot import remove_folder
+from workers.operations.delete_snapshot import manifest_left, remove_folder
 from workers.operations.extract_volume import sum_up
 from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
@@ -72,7 +71,7 @@ def _reverted(work: Work) -> Lacking:
 
 def _deleted(work: Work) -> Lacking:
     """No manifest protects its layers, and none of them is left to be merged or removed: its folder is of no use now."""
-    manifest = _manifest(work)
+    manifest = manifest_left(work)
     if manifest and manifest.state == "ready":
         return f"its manifest is in {manifest.folder} and holds its layers"
     if manifest and (left := _left(work)):
@@ -127,17 +126,6 @@ def _foreign_reverted(work: Work) -> Lacking:
 def _foreign_deleted(work: Work) -> Lacking:
     """Neither libvirt nor an image knows it any more."""
     return "it is still there" if find_meant(work, work.vm.facts()) else None
-
-
-def _manifest(work: Work) -> Manifest | None:
-    if work.folder is None:
-        return None
-    try:
-        found = work.reader.manifests(work.vm.facts())
-    except VmGone:
-        found = ()
-    by_id = {manifest.id: manifest for manifest in found}
-    return by_id.get(work.snapshot) or manifests.read(work.images, work.folder)
 
 
 _LOOKS: dict[str, Callable[[Work], Lacking]] = {

@@ -13,7 +13,7 @@ def check_snapshot(work: Work) -> Output:
     if work.folder is None:
         return {"gone": []}
     _, tree = check_vm(work)
-    manifest = _manifest(work)
+    manifest = manifest_left(work)
     # From the manifest, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
     froze = [source.path for source in manifest.volumes.values()] if manifest else []
     names = {work.images.identity(path): path for path in tree.layers}
@@ -24,7 +24,7 @@ def check_snapshot(work: Work) -> Output:
 
 def drop_reference(work: Work) -> Output:
     """From here on the snapshot cannot be had again: its layers may be written into."""
-    manifest = _manifest(work)
+    manifest = manifest_left(work)
     if manifest and manifest.state != "deleting":
         manifests.write(work.images, manifest.deleting())
     return {}
@@ -32,7 +32,7 @@ def drop_reference(work: Work) -> Output:
 
 def remove_folder(work: Work) -> Output:
     """Memory, NVRAM and, last of all its traces, the manifest and its copies."""
-    manifest = _manifest(work)
+    manifest = manifest_left(work)
     folders = manifest.folders if manifest else (work.folder,) if work.folder else ()
     freed = 0
     for folder in reversed(folders):
@@ -53,7 +53,8 @@ DELETE_SNAPSHOT = Plan(
 )
 
 
-def _manifest(work: Work) -> Manifest | None:
+def manifest_left(work: Work) -> Manifest | None:
+    """What there still is of the snapshot's manifest, also when its VM is gone."""
     if work.folder is None:
         return None
     try:
