@@ -42,7 +42,7 @@ demo: setup ## the stack and a tour through every operation on a real guest
 test: setup ## the tests, on real Postgres, Redis, libvirt and guests; T=path for some
 	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow and not chaos" $(T)
 
-check: lint types layers ## what CI runs: style, types, import rules, all tests with the slow ones
+check: lint types layers ## what CI runs: style, types, import rules, the tests with the slow ones
 	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not chaos" tests
 
 lint: setup ## style
