@@ -27,6 +27,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         Json: JSONB(none_as_null=True),
         list[str]: ARRAY(Text),
+        list[UUID]: ARRAY(Uuid),
         str: Text,
         int: BigInteger,
         UUID: Uuid,

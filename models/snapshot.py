@@ -54,7 +54,7 @@ class Snapshot(Base):
     vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"))
     host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"))
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
-    policy_id: Mapped[UUID | None]
+    policy_id: Mapped[UUID | None] = mapped_column(ForeignKey("policy.id"))
     name: Mapped[str]
     display_name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
@@ -64,7 +64,11 @@ class Snapshot(Base):
     current: Mapped[bool] = mapped_column(server_default="false")
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("snapshot.id"))
     tags: Mapped[list[str]] = mapped_column(server_default="{}")
+    #: Not to be pruned nor deleted, until released or `held_until`.
     held: Mapped[bool] = mapped_column(server_default="false")
+    hold_reason: Mapped[str | None]
+    held_by: Mapped[str | None]
+    held_until: Mapped[datetime | None]
     folder: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ready_at: Mapped[datetime | None]

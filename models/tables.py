@@ -5,6 +5,7 @@ from models.base import Base
 from models.event import Comment, Event
 from models.host import Host, Rescan
 from models.job import Job, Step
+from models.policies.tables import Firing, Policy, PolicySchedule
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer, Vm, Volume
 
@@ -15,9 +16,12 @@ __all__ = [
     "Comment",
     "Domain",
     "Event",
+    "Firing",
     "Host",
     "Job",
     "Layer",
+    "Policy",
+    "PolicySchedule",
     "Rescan",
     "Snapshot",
     "SnapshotLayer",

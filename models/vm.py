@@ -34,6 +34,8 @@ class Vm(Base):
     gone: Mapped[bool] = mapped_column(server_default="false")
     #: What decides what can be asked of it: see `stillframe.seen.Traits`.
     traits: Mapped[Json] = mapped_column(server_default="{}")
+    #: Given by people, for policies to choose by.
+    tags: Mapped[list[str]] = mapped_column(server_default="{}")
 
 
 class Volume(Base):

@@ -41,6 +41,13 @@ class EventType(StrEnum):
     VOLUME_LOST = "volume.lost"
     VOLUME_EXTRACTED = "volume.extracted"
     VOLUME_CHECKSUMMED = "volume.checksummed"
+    POLICY_CREATED = "policy.created"
+    POLICY_EDITED = "policy.edited"
+    POLICY_PAUSED = "policy.paused"
+    POLICY_RESUMED = "policy.resumed"
+    #: It suspended itself after too many failures.
+    POLICY_SUSPENDED = "policy.suspended"
+    POLICY_DELETED = "policy.deleted"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"
     HOST_DRAINED = "host.drained"

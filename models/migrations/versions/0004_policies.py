@@ -1,0 +1,95 @@
+"""Policies: their schedules and firings, tags of VMs, and which policy and hold a snapshot has.
+
+May be applied while the version before runs.
+"""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+UP = """
+ALTER TABLE vm ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
+CREATE TABLE policy (
+    id uuid NOT NULL CONSTRAINT pk_policy PRIMARY KEY,
+    account_id uuid NOT NULL CONSTRAINT fk_policy_account_id REFERENCES account (id),
+    name text NOT NULL,
+    spec jsonb NOT NULL,
+    enabled boolean NOT NULL DEFAULT true,
+    paused_until timestamptz,
+    suspended_at timestamptz,
+    suspended_reason text,
+    failures smallint NOT NULL DEFAULT 0,
+    of_ids uuid[],
+    of_names text[],
+    of_tags text[],
+    of_account_id uuid CONSTRAINT fk_policy_of_account_id REFERENCES account (id),
+    of_domain text,
+    of_host_id uuid CONSTRAINT fk_policy_of_host_id REFERENCES host (id),
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz
+);
+CREATE UNIQUE INDEX uq_policy_live_name ON policy (account_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX ix_policy_name ON policy (name, id) WHERE deleted_at IS NULL;
+CREATE TABLE policy_schedule (
+    id uuid NOT NULL CONSTRAINT pk_policy_schedule PRIMARY KEY,
+    policy_id uuid NOT NULL CONSTRAINT fk_policy_schedule_policy_id REFERENCES policy (id),
+    spec jsonb NOT NULL,
+    mark timestamptz NOT NULL,
+    next_at timestamptz,
+    retired_at timestamptz
+);
+CREATE INDEX ix_policy_schedule_due ON policy_schedule (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX ix_policy_schedule_policy ON policy_schedule (policy_id);
+CREATE TABLE firing (
+    id uuid NOT NULL CONSTRAINT pk_firing PRIMARY KEY,
+    policy_id uuid NOT NULL CONSTRAINT fk_firing_policy_id REFERENCES policy (id),
+    schedule_id uuid NOT NULL CONSTRAINT fk_firing_schedule_id REFERENCES policy_schedule (id),
+    vm_id uuid CONSTRAINT fk_firing_vm_id REFERENCES vm (id),
+    nominal_at timestamptz NOT NULL,
+    until_at timestamptz,
+    moments bigint NOT NULL DEFAULT 1,
+    due_at timestamptz NOT NULL,
+    give_up_at timestamptz,
+    state varchar(16) NOT NULL CONSTRAINT ck_firing_state
+        CHECK (state IN ('waiting', 'asked', 'succeeded', 'failed', 'skipped', 'missed', 'refused')),
+    reason text,
+    job_id uuid CONSTRAINT fk_firing_job_id REFERENCES job (id),
+    decided_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX uq_firing_moment ON firing (schedule_id, vm_id, nominal_at) NULLS NOT DISTINCT;
+CREATE INDEX ix_firing_waiting ON firing (due_at) WHERE state = 'waiting';
+CREATE INDEX ix_firing_asked ON firing (job_id) WHERE state = 'asked';
+CREATE INDEX ix_firing_policy ON firing (policy_id, nominal_at DESC, id DESC);
+CREATE INDEX ix_firing_vm ON firing (vm_id, nominal_at DESC);
+CREATE INDEX ix_firing_job ON firing (job_id) WHERE job_id IS NOT NULL;
+ALTER TABLE snapshot
+    ADD COLUMN hold_reason text,
+    ADD COLUMN held_by text,
+    ADD COLUMN held_until timestamptz,
+    ADD CONSTRAINT fk_snapshot_policy_id FOREIGN KEY (policy_id) REFERENCES policy (id);
+"""
+
+DOWN = """
+ALTER TABLE snapshot DROP CONSTRAINT fk_snapshot_policy_id,
+    DROP COLUMN hold_reason, DROP COLUMN held_by, DROP COLUMN held_until;
+DROP TABLE firing;
+DROP TABLE policy_schedule;
+DROP TABLE policy;
+ALTER TABLE vm DROP COLUMN tags;
+"""
+
+
+def upgrade() -> None:
+    """Add the tables and columns: nothing is rewritten, it takes no time."""
+    op.get_bind().exec_driver_sql(UP)
+
+
+def downgrade() -> None:
+    """Take them away, with all policies; their snapshots stay."""
+    op.get_bind().exec_driver_sql("UPDATE snapshot SET policy_id = NULL")
+    op.get_bind().exec_driver_sql(DOWN)

@@ -1,0 +1,158 @@
+"""Policies written down, changed, paused and let go: the rows' side of what people ask of them.
+
+A schedule has a `next_at` only while it is to fire: the tick reads nothing else. Whatever begins again begins at that
+moment, never in the past.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models.ids import new_id
+from models.moves import Told, tell
+from models.policies.resolve import columns_of
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
+from stillframe.errors import NotFound
+from stillframe.events import EventType, Level
+from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json
+from stillframe.policies.policy import Policy as Wish
+from stillframe.policies.policy import check_policy
+
+
+class PolicyNotFound(NotFound):
+    """There is no policy "{policy}"."""
+
+    code = "policy.not_found"
+    remedy = "`stillframe policy list` shows the policies."
+
+
+def add_policy(session: Session, wish: Wish, account: UUID, actor: str) -> UUID:
+    """A new policy; its first firing is its first instant after now. Raises Invalid or NotFound."""
+    now = _now(session)
+    check_policy(wish, now)
+    row = Policy(id=new_id(), account_id=account, created_by=actor)
+    _write(session, row, wish)
+    session.add(row)
+    session.flush()
+    for schedule in wish.schedules:
+        session.add(PolicySchedule(policy_id=row.id, spec=schedule_to_json(schedule), mark=now))
+    session.flush()
+    _wind_up(session, row, now)
+    _tell(session, EventType.POLICY_CREATED, row, actor)
+    return row.id
+
+
+def edit_policy(session: Session, policy: UUID, wish: Wish, actor: str) -> None:
+    """Another wish for the same policy. A schedule that stays as it was keeps its place in time; others begin now."""
+    now = _now(session)
+    check_policy(wish, now)
+    row = lock_policy(session, policy)
+    _write(session, row, wish)
+    row.updated_at = now
+    wanted = [schedule_to_json(schedule) for schedule in wish.schedules]
+    for schedule in _schedules(session, policy):
+        if schedule.spec in wanted:
+            wanted.remove(schedule.spec)
+        else:
+            schedule.retired_at, schedule.next_at = now, None
+    for spec in wanted:
+        session.add(PolicySchedule(policy_id=policy, spec=spec, mark=now))
+    session.flush()
+    _wind_up(session, row, now)
+    _tell(session, EventType.POLICY_EDITED, row, actor)
+
+
+def pause_policy(session: Session, policy: UUID, actor: str, until: datetime | None = None) -> None:
+    """Nothing fires any more, or not before `until`. What waits for its turn is skipped."""
+    row = lock_policy(session, policy)
+    row.enabled, row.paused_until = until is not None and row.enabled, until
+    _stop_waiting(session, policy, "the policy was paused")
+    _wind_up(session, row, _now(session))
+    _tell(session, EventType.POLICY_PAUSED, row, actor, until=until and until.isoformat())
+
+
+def resume_policy(session: Session, policy: UUID, actor: str) -> None:
+    """It fires again from now on, also after it suspended itself."""
+    row = lock_policy(session, policy)
+    row.enabled, row.paused_until, row.suspended_at, row.suspended_reason = True, None, None, None
+    row.failures = 0
+    now = _now(session)
+    session.execute(update(PolicySchedule).where(PolicySchedule.policy_id == policy).values(mark=now))
+    _wind_up(session, row, now)
+    _tell(session, EventType.POLICY_RESUMED, row, actor)
+
+
+def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
+    """It stops itself, and says why; a person resumes it."""
+    row = lock_policy(session, policy)
+    row.suspended_at, row.suspended_reason = _now(session), reason
+    _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
+    _wind_up(session, row, row.suspended_at)
+    _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
+
+
+def delete_policy(session: Session, policy: UUID, actor: str) -> None:
+    """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
+    row = lock_policy(session, policy)
+    row.deleted_at = _now(session)
+    _stop_waiting(session, policy, "the policy was deleted")
+    _wind_up(session, row, row.deleted_at)
+    _tell(session, EventType.POLICY_DELETED, row, actor)
+
+
+def lock_policy(session: Session, policy: UUID) -> Policy:
+    """A policy that is not deleted, locked; raises PolicyNotFound."""
+    row = session.get(Policy, policy, with_for_update=True, populate_existing=True)
+    if row is None or row.deleted_at is not None:
+        raise PolicyNotFound(policy=policy)
+    return row
+
+
+def _write(session: Session, row: Policy, wish: Wish) -> None:
+    row.name, row.spec = wish.name, policy_to_json(wish)
+    row.enabled, row.paused_until = wish.enabled, wish.paused_until
+    for name, value in columns_of(session, wish.selector).items():
+        setattr(row, name, value)
+
+
+def _wind_up(session: Session, row: Policy, now: datetime) -> None:
+    """Sets when each schedule fires next: never, or after the later of its mark and the pause's end."""
+    stands = not row.enabled or row.suspended_at is not None or row.deleted_at is not None
+    for schedule in _schedules(session, row.id):
+        if row.paused_until:
+            schedule.mark = max(schedule.mark, row.paused_until)
+        after = max(schedule.mark, now) if schedule.next_at is None else schedule.mark
+        schedule.next_at = None if stands else schedule_from_json(schedule.spec).next_after(after)
+    session.flush()
+
+
+def _schedules(session: Session, policy: UUID) -> list[PolicySchedule]:
+    return list(
+        session.scalars(
+            select(PolicySchedule)
+            .where(PolicySchedule.policy_id == policy, PolicySchedule.retired_at.is_(None))
+            .order_by(PolicySchedule.id)
+            .with_for_update()
+        )
+    )
+
+
+def _stop_waiting(session: Session, policy: UUID, reason: str) -> None:
+    session.execute(
+        update(Firing)
+        .where(Firing.policy_id == policy, Firing.state == FiringState.WAITING)
+        .values(state=FiringState.SKIPPED, reason=reason)
+    )
+
+
+def _now(session: Session) -> datetime:
+    return session.scalars(select(func.now())).one()
+
+
+def _tell(
+    session: Session, type_: EventType, row: Policy, actor: str, level: Level = Level.INFO, **data: object
+) -> None:
+    told = {"policy_id": str(row.id), "name": row.name} | {key: value for key, value in data.items() if value}
+    tell(session, Told(type_, actor, level, row.name, told))

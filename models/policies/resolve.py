@@ -1,0 +1,95 @@
+"""Which VMs a selector means at this moment, for many policies in one statement."""
+
+import re
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, bindparam, select, text
+from sqlalchemy.orm import Session
+
+from models.account import ADMIN_ACCOUNT, Account, Domain
+from models.base import Json
+from models.host import Host
+from stillframe.errors import HostNotFound, Invalid, NotFound
+from stillframe.policies.policy import Selector
+
+_REST = """
+    NOT vm.gone
+    AND (policy.of_names IS NULL OR vm.name LIKE ANY (policy.of_names))
+    AND (policy.of_tags IS NULL OR vm.tags && policy.of_tags)
+    AND (policy.of_host_id IS NULL OR vm.host_id = policy.of_host_id)
+    AND (policy.of_account_id IS NULL OR coalesce(vm.account_id, :admin) = policy.of_account_id)
+    AND (policy.of_domain IS NULL OR domain.path = policy.of_domain
+         OR starts_with(domain.path, rtrim(policy.of_domain, '/') || '/'))
+"""
+_OWNED = """
+    JOIN account ON account.id = coalesce(vm.account_id, :admin) JOIN domain ON domain.id = account.domain_id
+"""
+
+#: A policy that names ids looks only at those; any other reads all VMs once.
+_VMS = f"""
+    SELECT policy.id AS policy_id, found.id AS vm_id
+    FROM policy CROSS JOIN LATERAL (
+        SELECT vm.id FROM vm {_OWNED} WHERE policy.of_ids IS NULL AND {_REST}
+        UNION ALL
+        SELECT vm.id FROM unnest(policy.of_ids) AS wanted (id) JOIN vm ON vm.id = wanted.id {_OWNED} WHERE {_REST}
+    ) AS found
+    WHERE policy.id = ANY (:policies)
+    ORDER BY policy.id, found.id
+"""  # noqa: S608
+
+
+def vms_of(session: Session, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The VMs of each policy; a policy whose selector matches none is not in it."""
+    found: dict[UUID, list[UUID]] = {}
+    statement = text(_VMS).bindparams(
+        bindparam("policies", type_=ARRAY(Uuid())), bindparam("admin", ADMIN_ACCOUNT, type_=Uuid())
+    )
+    for row in session.execute(statement, {"policies": list(policies)}):
+        found.setdefault(row.policy_id, []).append(row.vm_id)
+    return found
+
+
+def columns_of(session: Session, selector: Selector) -> Json:
+    """The selector as columns of a policy; raises NotFound for an account, domain or host that there is none of."""
+    return {
+        "of_ids": [_id(one) for one in selector.ids] or None,
+        "of_names": [like(one) for one in selector.names] or None,
+        "of_tags": list(selector.tags) or None,
+        "of_account_id": selector.account and _account(session, selector.account),
+        "of_domain": selector.domain and _domain(session, selector.domain),
+        "of_host_id": selector.host and _host(session, selector.host),
+    }
+
+
+def like(pattern: str) -> str:
+    """A pattern with * and ? as LIKE has it; everything else means itself."""
+    return re.sub(r"[\\%_]", r"\\\g<0>", pattern).replace("*", "%").replace("?", "_")
+
+
+def _id(one: str) -> UUID:
+    try:
+        return UUID(one)
+    except ValueError:
+        raise Invalid(detail=f"selector id {one!r} is no VM's id; `names` takes names and patterns") from None
+
+
+def _account(session: Session, name: str) -> UUID:
+    found = session.scalars(select(Account.id).where(Account.name == name)).one_or_none()
+    if found is None:
+        raise NotFound(what=f'account "{name}"')
+    return found
+
+
+def _domain(session: Session, path: str) -> str:
+    found = session.scalars(select(Domain.path).where(Domain.path == path)).one_or_none()
+    if found is None:
+        raise NotFound(what=f'domain "{path}"')
+    return found
+
+
+def _host(session: Session, name: str) -> UUID:
+    found = session.scalars(select(Host.id).where(Host.name == name)).one_or_none()
+    if found is None:
+        raise HostNotFound(host=name)
+    return found

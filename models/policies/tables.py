@@ -1,0 +1,122 @@
+"""The tables of policies, their schedules, and their firings."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Json, words
+from models.ids import new_id
+
+
+class FiringState(StrEnum):
+    #: Its turn has come, or comes when its jitter is over and the guards allow it.
+    WAITING = "waiting"
+    #: It is a job; how that goes is on the job.
+    ASKED = "asked"
+    #: Its job has ended well, or not.
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    #: A guard, an overlap or a blackout was in the way: nothing was asked.
+    SKIPPED = "skipped"
+    #: Nobody looked in time, or its turn did not come in time.
+    MISSED = "missed"
+    #: The request was refused, with the refusal as reason.
+    REFUSED = "refused"
+
+
+class Policy(Base):
+    """What was asked for is in `spec`; the selector's parts stand apart so that VMs are found in one statement."""
+
+    __tablename__ = "policy"
+    __table_args__ = (
+        Index(
+            "uq_policy_live_name",
+            "account_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index("ix_policy_name", "name", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    name: Mapped[str]
+    spec: Mapped[Json]
+    enabled: Mapped[bool] = mapped_column(server_default="true")
+    paused_until: Mapped[datetime | None]
+    suspended_at: Mapped[datetime | None]
+    suspended_reason: Mapped[str | None]
+    #: Firings that failed one after the other, over all its VMs.
+    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    of_ids: Mapped[list[UUID] | None]
+    #: LIKE patterns.
+    of_names: Mapped[list[str] | None]
+    of_tags: Mapped[list[str] | None]
+    of_account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    #: The domain's path; its whole subtree is meant.
+    of_domain: Mapped[str | None]
+    of_host_id: Mapped[UUID | None] = mapped_column(ForeignKey("host.id"))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+
+
+class PolicySchedule(Base):
+    """One schedule. `mark` is the newest instant that was decided about; `next_at` is NULL while nothing is to come."""
+
+    __tablename__ = "policy_schedule"
+    __table_args__ = (
+        Index("ix_policy_schedule_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("ix_policy_schedule_policy", "policy_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    policy_id: Mapped[UUID] = mapped_column(ForeignKey("policy.id"))
+    spec: Mapped[Json]
+    mark: Mapped[datetime]
+    next_at: Mapped[datetime | None]
+    #: Replaced by another when the policy was edited; its firings stay.
+    retired_at: Mapped[datetime | None]
+
+
+class Firing(Base):
+    """One due moment of one VM, or (`vm_id` NULL) of a policy that had none, or several moments that were missed together."""
+
+    __tablename__ = "firing"
+    __table_args__ = (
+        Index(
+            "uq_firing_moment",
+            "schedule_id",
+            "vm_id",
+            "nominal_at",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+        ),
+        Index("ix_firing_waiting", "due_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_firing_asked", "job_id", postgresql_where=text("state = 'asked'")),
+        Index("ix_firing_policy", "policy_id", text("nominal_at DESC"), text("id DESC")),
+        Index("ix_firing_vm", "vm_id", text("nominal_at DESC")),
+        Index("ix_firing_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    policy_id: Mapped[UUID] = mapped_column(ForeignKey("policy.id"))
+    schedule_id: Mapped[UUID] = mapped_column(ForeignKey("policy_schedule.id"))
+    vm_id: Mapped[UUID | None] = mapped_column(ForeignKey("vm.id"))
+    nominal_at: Mapped[datetime]
+    #: The last of the moments, where several were missed together.
+    until_at: Mapped[datetime | None]
+    moments: Mapped[int] = mapped_column(server_default="1")
+    #: Nominal and jitter.
+    due_at: Mapped[datetime]
+    #: Not asked by then, it is missed.
+    give_up_at: Mapped[datetime | None]
+    state: Mapped[FiringState] = mapped_column(words(FiringState, "state"))
+    reason: Mapped[str | None]
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("job.id"))
+    decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
