@@ -129,6 +129,7 @@ def add_snapshot(
             state=SnapshotState.CREATING,
             tags=list(operation.tags),
             expires_at=expires_at,
+            policy_id=operation.policy_id and UUID(operation.policy_id),
         )
     )
 

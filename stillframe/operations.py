@@ -50,6 +50,8 @@ class CreateSnapshot(Operation):
     quiesce: Quiesce = "prefer"
     tags: tuple[str, ...] = ()
     expires_at: str | None = None
+    #: The policy that asks, whose retention it falls under.
+    policy_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

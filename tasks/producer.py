@@ -9,6 +9,7 @@ from uuid import UUID
 from celery import Celery
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from models.actor import Actor
 from models.asking import add_job, find_first
@@ -94,13 +95,27 @@ class Producer:
         with transaction(self._engine) as session:
             if key is not None and (first := find_first(session, actor, key, fingerprint)):
                 return _submitted(first, replayed=True)
-            id_ = new_id()
-            prepared = prepare(session, operation, actor, id_, self._limits)
-            job = _job(id_, prepared, actor, priority)
-            job.idempotency_key, job.request_sha256 = key, fingerprint
-            job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
-            add_job(session, job, actor, _told(prepared))
+            job = self.write_down(session, operation, actor, priority, key=key, fingerprint=fingerprint)
             return _submitted(job)
+
+    def write_down(
+        self,
+        session: Session,
+        operation: Operation,
+        actor: Actor,
+        priority: int,
+        *,
+        key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> Job:
+        """The rows of a request that was checked for its words, in the caller's transaction; raises what blocks it."""
+        id_ = new_id()
+        prepared = prepare(session, operation, actor, id_, self._limits)
+        job = _job(id_, prepared, actor, priority)
+        job.idempotency_key, job.request_sha256 = key, fingerprint
+        job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
+        add_job(session, job, actor, _told(prepared))
+        return job
 
 
 def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:

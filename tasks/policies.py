@@ -1,0 +1,101 @@
+"""What the beat makes of policies: due schedules become firings, and firings whose turn has come become jobs."""
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from models.account import Role
+from models.actor import Actor
+from models.job import SCHEDULED
+from models.policies import turns
+from models.policies.claim import AT_ONCE, claim_due
+from models.policies.tables import FiringState
+from models.policies.turns import Ready
+from models.session import transaction
+from stillframe.errors import StillframeError
+from stillframe.operations import CreateSnapshot
+from stillframe.policies.guards import turn, type_at
+from tasks.producer import write_down
+
+logger = logging.getLogger(__name__)
+
+#: Transactions of one tick: what is left then is the next tick's.
+_ROUNDS = 20
+
+
+def claim(engine: Engine) -> int:
+    """Writes the firings of all schedules that are due; returns how many there were. Safe beside others that do it."""
+    written = 0
+    for _ in range(_ROUNDS):
+        with transaction(engine) as session:
+            done = claim_due(session)
+        written += done.firings
+        if done.schedules < AT_ONCE:
+            break
+    return written
+
+
+def let_go(engine: Engine) -> int:
+    """Asks for what has its turn; returns for how many. What it asks for is owed its message afterwards."""
+    asked = 0
+    for _ in range(_ROUNDS):
+        with transaction(engine) as session:
+            now = _let_some_go(session)
+        asked += now
+        if not now:
+            break
+    return asked
+
+
+def _let_some_go(session: Session) -> int:
+    if not turns.take_the_lead(session):
+        return 0
+    turns.give_up_overdue(session)
+    on_host: Counter[UUID] = Counter()
+    asked: dict[tuple[UUID, UUID], str] = {}
+    waiting: dict[UUID, str | None] = {}
+    for one in turns.ready(session):
+        mine = (one.policy_id, one.vm_id)
+        moment = replace(
+            one.moment,
+            own_job=asked.get(mine) or one.moment.own_job,
+            on_host=one.moment.on_host + on_host[one.host_id],
+        )
+        found = turn(one.policy, one.overlap, one.timezone, moment, one.now)
+        if found.kind == "wait":
+            waiting[one.id] = found.reason
+        elif found.kind == "skip":
+            turns.decide(session, one.id, FiringState.SKIPPED, found.reason)
+        elif job := _ask(session, one):
+            asked[mine] = str(job)
+            on_host[one.host_id] += 1
+    turns.still_waits(session, waiting)
+    return len(asked)
+
+
+def _ask(session: Session, one: Ready) -> UUID | None:
+    """The job of one firing, in the transaction that marks it: either both are there or neither."""
+    policy = one.policy
+    wish = CreateSnapshot(
+        vm=str(one.vm_id),
+        type=type_at(policy, one.moment.state).value,
+        name=f"{policy.name}-{one.nominal_at.astimezone(UTC):%Y%m%d-%H%M%S}"[:64],
+        quiesce=policy.quiesce,
+        tags=policy.tags,
+        policy_id=str(one.policy_id),
+        start_within_s=policy.start_within.total_seconds(),
+    )
+    actor = Actor(name=f"policy:{policy.name}", account_id=one.account_id, role=Role.USER)
+    try:
+        with session.begin_nested():
+            job = write_down(session, wish, actor, SCHEDULED)
+    except StillframeError as refusal:
+        turns.decide(session, one.id, FiringState.REFUSED, refusal.detail)
+        return None
+    turns.decide(session, one.id, FiringState.ASKED, job=job.id)
+    return job.id

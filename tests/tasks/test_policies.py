@@ -1,0 +1,158 @@
+"""Firings become jobs, each exactly once, a few at a time."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from models.account import ADMIN_ACCOUNT
+from models.job import SCHEDULED, Job
+from models.policies.keep import add_policy
+from models.policies.tables import Firing, FiringState, PolicySchedule
+from models.session import transaction
+from models.snapshot import Snapshot
+from stillframe.policies.as_json import policy_from_json
+from stillframe.states import JobState, VmState
+from tasks.policies import claim, let_go
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+HOURLY: dict[str, Any] = {
+    "name": "hourly",
+    "selector": {"names": ["*"]},
+    "schedules": [{"every": "1h"}],
+    "retention": {"last": 3},
+}
+
+
+def fire(engine: Engine, **changes: Any) -> UUID:
+    """A policy that is due now, claimed."""
+    with transaction(engine) as session:
+        id_ = add_policy(session, policy_from_json(HOURLY | changes), ADMIN_ACCOUNT, "admin")
+    due_again(engine)
+    return id_
+
+
+def due_again(engine: Engine) -> None:
+    """An hour goes by."""
+    with transaction(engine) as session:
+        for row in session.scalars(select(PolicySchedule).where(PolicySchedule.next_at.is_not(None))):
+            row.mark -= timedelta(hours=1)
+            row.next_at = row.mark
+    claim(engine)
+
+
+def jobs(engine: Engine) -> list[Job]:
+    with transaction(engine) as session:
+        return list(session.scalars(select(Job).order_by(Job.created_at)))
+
+
+def states(engine: Engine) -> Counter[FiringState]:
+    with transaction(engine) as session:
+        return Counter(session.scalars(select(Firing.state).where(Firing.vm_id.is_not(None))))
+
+
+def test_a_firing_becomes_a_job_of_the_policy(world: World, engine: Engine) -> None:
+    """The job is scheduled, not interactive; its snapshot is the policy's, by name and by row."""
+    vm = world.vm("web1")
+    id_ = fire(engine, tags=["auto"])
+    assert let_go(engine) == 1
+    (job,) = jobs(engine)
+    assert (job.kind, job.priority, job.requested_by) == ("create_snapshot", SCHEDULED, "policy:hourly")
+    assert job.vm_id == vm
+    with transaction(engine) as session:
+        row = session.scalars(select(Snapshot)).one()
+        firing = session.scalars(select(Firing).where(Firing.state == FiringState.ASKED)).one()
+    assert (row.policy_id, row.tags, row.type) == (id_, ["auto"], "hot")
+    assert row.name.startswith("hourly-")
+    assert firing.job_id == job.id
+
+
+def test_a_host_gets_a_stream_and_not_a_storm(world: World, engine: Engine) -> None:
+    """Twenty VMs on two hosts: two jobs each at once; as they end, the next have their turn, until all had it."""
+    for number in range(20):
+        world.vm(f"web{number:02}", host=f"h{number % 2}")
+    fire(engine, guards={"max_per_host": 2})
+    assert let_go(engine) == 4
+    assert let_go(engine) == 0
+    waiting = states(engine)[FiringState.WAITING]
+    assert waiting == 16
+    rounds = 0
+    while states(engine)[FiringState.WAITING]:
+        _end_all(engine)
+        assert let_go(engine) <= 4
+        rounds += 1
+    assert rounds == 4
+    assert len(jobs(engine)) == 20
+
+
+def _end_all(engine: Engine) -> None:
+    with transaction(engine) as session:
+        session.execute(update(Job).values(state=JobState.SUCCEEDED))
+
+
+def test_those_who_let_go_at_once_ask_once(world: World, engine: Engine) -> None:
+    """Six threads: one job a VM, and never more than the cap."""
+    for number in range(12):
+        world.vm(f"web{number:02}", host=f"h{number % 4}")
+    fire(engine, guards={"max_per_host": 2})
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: let_go(engine), range(6)))
+    let_go(engine)
+    assert Counter(Counter(job.host_id for job in jobs(engine)).values()) == {2: 4}
+    assert len({job.vm_id for job in jobs(engine)}) == 8
+
+
+def test_what_cannot_be_is_skipped_with_its_reason(world: World, engine: Engine) -> None:
+    """A memory policy and a VM that is off: no job, and a row that says why."""
+    world.vm("web1", state=VmState.OFF)
+    fire(engine, mode="memory")
+    assert let_go(engine) == 0
+    with transaction(engine) as session:
+        row = session.scalars(select(Firing).where(Firing.vm_id.is_not(None))).one()
+    assert row.state is FiringState.SKIPPED
+    assert row.reason == "the VM is off, and the policy takes memory snapshots"
+
+
+def test_one_that_is_not_over_keeps_the_next_from_beginning(world: World, engine: Engine) -> None:
+    """Overlap is skipped by default, with the job that is in the way."""
+    world.vm("web1")
+    fire(engine)
+    assert let_go(engine) == 1
+    with transaction(engine) as session:
+        first = session.scalars(select(Firing).where(Firing.state == FiringState.ASKED)).one()
+        again = Firing(
+            policy_id=first.policy_id,
+            schedule_id=first.schedule_id,
+            vm_id=first.vm_id,
+            nominal_at=first.nominal_at.replace(year=2020),
+            due_at=first.nominal_at.replace(year=2020),
+            state=FiringState.WAITING,
+        )
+        session.add(again)
+    assert let_go(engine) == 0
+    with transaction(engine) as session:
+        row = session.get_one(Firing, again.id)
+    assert row.state is FiringState.SKIPPED
+    assert str(jobs(engine)[0].id) in (row.reason or "")
+
+
+def test_a_turn_that_does_not_come_in_time_is_missed(world: World, engine: Engine) -> None:
+    """What waits longer than `start_within_s` ends as a row that says what it waited for."""
+    for name in ("web1", "web2"):
+        world.vm(name)
+    fire(engine, guards={"max_per_host": 1})
+    assert let_go(engine) == 1
+    with transaction(engine) as session:
+        session.execute(update(Firing).values(give_up_at=Firing.due_at))
+    let_go(engine)
+    with transaction(engine) as session:
+        row = session.scalars(
+            select(Firing).where(Firing.state == FiringState.MISSED, Firing.vm_id.is_not(None))
+        ).one()
+    assert "under way on its host" in (row.reason or "")
