@@ -128,7 +128,7 @@ def _under_way(session: Session) -> dict[UUID, int]:
         .where(Job.state.in_(sorted(UNFINISHED)), Job.priority >= SCHEDULED)
         .group_by(Job.host_id)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def _ready(row: Row[Any], under_way: Mapping[UUID, int]) -> Ready:
