@@ -5,7 +5,7 @@ from models.base import Base
 from models.event import Comment, Event
 from models.host import Host, Rescan
 from models.job import Job, Step
-from models.policies.tables import Firing, Policy, PolicySchedule
+from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer, Vm, Volume
 
@@ -22,6 +22,7 @@ __all__ = [
     "Layer",
     "Policy",
     "PolicySchedule",
+    "PolicyVm",
     "Rescan",
     "Snapshot",
     "SnapshotLayer",

@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Row, Text, Uuid, bindparam, 
 from sqlalchemy.orm import Session
 
 from models.ids import new_id
-from models.policies.resolve import vms_of
+from models.policies.resolve import vms_in
 from stillframe.policies.as_json import schedule_from_json
 from stillframe.policies.firing import Decided, decide, jitter_of
 from stillframe.policies.schedule import Schedule
@@ -78,7 +78,7 @@ def claim_due(session: Session, limit: int = AT_ONCE) -> Claimed:
     due = [_decided(row) for row in session.execute(text(_DUE), {"limit": limit})]
     if not due:
         return Claimed(0, 0)
-    vms = vms_of(session, {one.policy for one in due if one.decided.fires})
+    vms = vms_in(session, {one.policy for one in due if one.decided.fires})
     rows = [row for one in due for row in _rows(one, vms.get(one.policy, []))]
     written = _write(session, _FIRE, _FIRE_TYPES, rows) if rows else 0
     marks = [{"id": one.id, "mark": one.decided.mark, "next_at": one.decided.next_at} for one in due]

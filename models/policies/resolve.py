@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, Connection, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from models.account import ADMIN_ACCOUNT, Account, Domain
@@ -39,7 +39,7 @@ _VMS = f"""
 """  # noqa: S608
 
 
-def vms_of(session: Session, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
+def vms_in(session: Session | Connection, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """The VMs of each policy; a policy whose selector matches none is not in it."""
     found: dict[UUID, list[UUID]] = {}
     statement = text(_VMS).bindparams(

@@ -84,6 +84,21 @@ class PolicySchedule(Base):
     retired_at: Mapped[datetime | None]
 
 
+class PolicyVm(Base):
+    """How one VM fares under a policy, and when its snapshots are to be looked through next."""
+
+    __tablename__ = "policy_vm"
+    __table_args__ = (
+        Index("ix_policy_vm_prune", "prune_due_at", postgresql_where=text("prune_due_at IS NOT NULL")),
+    )
+
+    policy_id: Mapped[UUID] = mapped_column(ForeignKey("policy.id"), primary_key=True)
+    vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"), primary_key=True)
+    last_good_at: Mapped[datetime | None]
+    last_bad_at: Mapped[datetime | None]
+    prune_due_at: Mapped[datetime | None]
+
+
 class Firing(Base):
     """One due moment of one VM, or (`vm_id` NULL) of a policy that had none, or several moments that were missed together."""
 

@@ -45,6 +45,15 @@ CREATE TABLE policy_schedule (
 );
 CREATE INDEX ix_policy_schedule_due ON policy_schedule (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX ix_policy_schedule_policy ON policy_schedule (policy_id);
+CREATE TABLE policy_vm (
+    policy_id uuid NOT NULL CONSTRAINT fk_policy_vm_policy_id REFERENCES policy (id),
+    vm_id uuid NOT NULL CONSTRAINT fk_policy_vm_vm_id REFERENCES vm (id),
+    last_good_at timestamptz,
+    last_bad_at timestamptz,
+    prune_due_at timestamptz,
+    CONSTRAINT pk_policy_vm PRIMARY KEY (policy_id, vm_id)
+);
+CREATE INDEX ix_policy_vm_prune ON policy_vm (prune_due_at) WHERE prune_due_at IS NOT NULL;
 CREATE TABLE firing (
     id uuid NOT NULL CONSTRAINT pk_firing PRIMARY KEY,
     policy_id uuid NOT NULL CONSTRAINT fk_firing_policy_id REFERENCES policy (id),
@@ -78,6 +87,7 @@ DOWN = """
 ALTER TABLE snapshot DROP CONSTRAINT fk_snapshot_policy_id,
     DROP COLUMN hold_reason, DROP COLUMN held_by, DROP COLUMN held_until;
 DROP TABLE firing;
+DROP TABLE policy_vm;
 DROP TABLE policy_schedule;
 DROP TABLE policy;
 ALTER TABLE vm DROP COLUMN tags;

@@ -1,0 +1,94 @@
+"""What a policy keeps of its snapshots: the rows that the arithmetic of retention judges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Text, cast, func, select
+from sqlalchemy.orm import Session
+
+from models.job import UNFINISHED, Job
+from models.policies.tables import Policy
+from models.queries.paging import AnyRow
+from models.snapshot import Snapshot
+from models.vm import Vm
+from stillframe.policies.as_json import policy_from_json
+from stillframe.policies.retention import Kept, Retention, Verdict, decide
+from stillframe.policies.schedule import zone
+from stillframe.states import SnapshotState
+
+Sql = Session | Connection
+
+#: Those that a deletion has already taken are neither kept nor to be pruned once more.
+_JUDGED = (SnapshotState.READY, SnapshotState.REVERTING, SnapshotState.ERROR, SnapshotState.CREATING)
+_GOOD = {SnapshotState.READY, SnapshotState.REVERTING}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One VM's snapshots of a policy, newest first, each with its verdict. `names` and `sizes` by the snapshots' ids."""
+
+    vm_id: UUID
+    vm_name: str
+    verdicts: list[Verdict]
+    names: dict[UUID, str]
+    sizes: dict[UUID, int]
+
+
+def judge(sql: Sql, policy: UUID, vms: Sequence[UUID] | None = None) -> list[Judged]:
+    """What would go and what would stay if it were pruned now; of all its VMs or of some."""
+    row = sql.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
+    wish = policy_from_json(row.spec)
+    place = zone(wish.schedules[0].timezone)
+    gaps = [gap for schedule in wish.schedules if (gap := schedule.usual_gap(row.now))]
+    return [
+        _judged(rows, wish.retention, row.now, place, min(gaps, default=None))
+        for rows in _by_vm(sql, policy, vms)
+    ]
+
+
+def _judged(
+    rows: list[AnyRow], retention: Retention, now: datetime, place: ZoneInfo, gap: timedelta | None
+) -> Judged:
+    snapshots = [
+        Kept(
+            id=row.id,
+            created_at=row.created_at,
+            good=row.state in _GOOD,
+            held=row.held and (row.held_until is None or row.held_until > now),
+            in_use=row.job and f"job {row.job}",
+        )
+        for row in rows
+    ]
+    return Judged(
+        vm_id=rows[0].vm_id,
+        vm_name=rows[0].vm_name,
+        verdicts=decide(retention, snapshots, now, place, gap),
+        names={row.id: row.name for row in rows},
+        sizes={row.id: row.size_bytes + (row.memory_bytes or 0) for row in rows},
+    )
+
+
+def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None) -> list[list[AnyRow]]:
+    using = (
+        select(func.min(cast(Job.id, Text)))
+        .where(Job.snapshot_id == Snapshot.id, Job.state.in_(sorted(UNFINISHED)))
+        .scalar_subquery()
+    )
+    wanted = (
+        select(
+            *(Snapshot.id, Snapshot.name, Snapshot.created_at, Snapshot.state, Snapshot.size_bytes),
+            *(Snapshot.memory_bytes, Snapshot.held, Snapshot.held_until, Snapshot.vm_id),
+            *(Vm.name.label("vm_name"), using.label("job")),
+        )
+        .join(Vm, Vm.id == Snapshot.vm_id)
+        .where(Snapshot.policy_id == policy, Snapshot.state.in_(_JUDGED), ~Vm.gone)
+        .order_by(Vm.name, Vm.id, Snapshot.created_at.desc())
+    )
+    if vms is not None:
+        wanted = wanted.where(Snapshot.vm_id.in_(vms))
+    return [list(rows) for _, rows in groupby(sql.execute(wanted), key=attrgetter("vm_id"))]

@@ -1,0 +1,175 @@
+"""Lists and details of policies, of what became of their firings, and of what is to come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from sqlalchemy import Connection, func, or_, select
+
+from models.account import Account
+from models.base import Json
+from models.policies.keep import PolicyNotFound
+from models.policies.kept import Judged, judge
+from models.policies.resolve import vms_in
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
+from models.queries.find import as_id, containing, vm_ids
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.vm import Vm
+from stillframe.policies.as_json import schedule_from_json
+from stillframe.policies.firing import jitter_of
+
+BY_NAME = Order("name", Policy.name.expression, Policy.id.expression, descending=False)
+NEWEST_FIRST = Order(
+    "-nominal_at", Firing.nominal_at.expression, Firing.id.expression, descending=True, parse=instant
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Which firings."""
+
+    states: tuple[FiringState, ...] = ()
+    vm: str | None = None
+
+
+def policies(connection: Connection, wanted: Wanted, q: str | None = None, vm: str | None = None) -> Json:
+    """Policies by name. `vm`: those that have fired for this VM."""
+    statement = _select()
+    if q:
+        statement = statement.where(Policy.name.ilike(containing(q)))
+    if vm is not None:
+        of = select(Firing.policy_id).where(Firing.vm_id.in_(vm_ids(connection, vm)))
+        statement = statement.where(Policy.id.in_(of))
+    return page(connection, statement, BY_NAME, wanted, _items)
+
+
+def policy(connection: Connection, text: str) -> Json:
+    """One by id or name; raises PolicyNotFound."""
+    rows = connection.execute(_select().where(Policy.id == policy_id(connection, text))).all()
+    return _items(connection, rows)[0]
+
+
+def policy_id(connection: Connection, text: str) -> UUID:
+    """The one policy of that id or name; raises PolicyNotFound."""
+    if "\0" in text:
+        raise PolicyNotFound(policy=text)
+    id_ = as_id(text)
+    named = Policy.name == text if id_ is None else or_(Policy.id == id_, Policy.name == text)
+    found = connection.scalars(select(Policy.id).where(named, Policy.deleted_at.is_(None)).limit(2)).all()
+    if len(found) != 1:
+        raise PolicyNotFound(policy=text)
+    return found[0]
+
+
+def runs(connection: Connection, policy: UUID, filters: Runs, wanted: Wanted) -> Json:
+    """What became of its firings, newest first."""
+    statement = (
+        select(
+            *(Firing.id, Firing.nominal_at, Firing.until_at, Firing.moments, Firing.due_at, Firing.state),
+            *(Firing.reason, Firing.job_id, Firing.decided_at, Firing.vm_id, Vm.name.label("vm_name")),
+        )
+        .outerjoin(Vm, Vm.id == Firing.vm_id)
+        .where(Firing.policy_id == policy)
+    )
+    if filters.states:
+        statement = statement.where(Firing.state.in_(filters.states))
+    if filters.vm is not None:
+        statement = statement.where(Firing.vm_id.in_(vm_ids(connection, filters.vm)))
+    return page(connection, statement, NEWEST_FIRST, wanted, _run_items)
+
+
+def preview(connection: Connection, policy: UUID, count: int) -> Json:
+    """The next runs with each VM's turn, and what would be kept and pruned now, with every reason."""
+    return {
+        "runs": _coming(connection, policy, count),
+        "vms": [_shown(one) for one in judge(connection, policy)],
+    }
+
+
+def _coming(connection: Connection, policy: UUID, count: int) -> list[Json]:
+    vms = vms_in(connection, [policy]).get(policy, [])
+    names = {
+        row.id: row.name for row in connection.execute(select(Vm.id, Vm.name).where(Vm.id.in_(vms[:20])))
+    }
+    coming = [
+        _run(policy, row, at, names)
+        for row in connection.execute(_going(policy))
+        for at in islice(schedule_from_json(row.spec).instants(row.next_at - timedelta(seconds=1)), count)
+    ]
+    return sorted(coming, key=lambda run: run["at"])[:count]
+
+
+def _run(policy: UUID, row: AnyRow, at: datetime, names: dict[UUID, str]) -> Json:
+    schedule = schedule_from_json(row.spec)
+    turns = [
+        {"vm": {"id": vm, "name": name}, "at": at + jitter_of(policy, row.id, vm, schedule.jitter)}
+        for vm, name in names.items()
+    ]
+    local = at.astimezone(schedule.zone)
+    return {
+        "at": at,
+        "local": local.isoformat(),
+        "schedule": row.spec,
+        "turns": sorted(turns, key=lambda turn: turn["at"]),
+    }
+
+
+def _going(policy: UUID) -> AnySelect:
+    return select(PolicySchedule.id, PolicySchedule.spec, PolicySchedule.next_at).where(
+        PolicySchedule.policy_id == policy,
+        PolicySchedule.retired_at.is_(None),
+        PolicySchedule.next_at.is_not(None),
+    )
+
+
+def _shown(one: Judged) -> Json:
+    return {
+        "vm": {"id": one.vm_id, "name": one.vm_name},
+        "snapshots": [
+            {
+                "id": verdict.id,
+                "name": one.names[verdict.id],
+                "created_at": verdict.created_at,
+                "size_bytes": one.sizes[verdict.id],
+                "keep": verdict.keep,
+                "reasons": list(verdict.reasons),
+            }
+            for verdict in one.verdicts
+        ],
+    }
+
+
+def _select() -> AnySelect:
+    next_at = (
+        select(func.min(PolicySchedule.next_at))
+        .where(PolicySchedule.policy_id == Policy.id, PolicySchedule.retired_at.is_(None))
+        .scalar_subquery()
+    )
+    return (
+        select(
+            *(Policy.id, Policy.name, Policy.spec, Policy.enabled, Policy.paused_until, Policy.failures),
+            *(Policy.suspended_at, Policy.suspended_reason, Policy.created_by, Policy.created_at),
+            *(Policy.updated_at, Account.name.label("account"), next_at.label("next_fire_at")),
+        )
+        .join(Account, Account.id == Policy.account_id)
+        .where(Policy.deleted_at.is_(None))
+    )
+
+
+def _items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [
+        {
+            **row.spec,
+            **{name: value for name, value in row._mapping.items() if name != "spec"},
+            "suspended": row.suspended_at and {"at": row.suspended_at, "reason": row.suspended_reason},
+        }
+        for row in rows
+    ]
+
+
+def _run_items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [
+        {**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name} if row.vm_id else None} for row in rows
+    ]
