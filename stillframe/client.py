@@ -131,6 +131,30 @@ class Client:
         """It takes jobs again; returns the host."""
         return self._ask("POST", f"/v1/hosts/{_part(name)}/undrain")
 
+    def create_policy(self, wish: Json, *, allow_empty: bool = False) -> Json:
+        """A policy of this wish; with `allow_empty` also if its selector matches no VM yet."""
+        return self._ask("POST", "/v1/policies", json=wish, params={"allow_empty": allow_empty})
+
+    def edit_policy(self, policy: str, wish: Json) -> Json:
+        """Puts another wish in its place."""
+        return self._ask("PUT", f"/v1/policies/{_part(policy)}", json=wish)
+
+    def pause_policy(self, policy: str, until: str | None = None) -> Json:
+        """Nothing fires until then, or until it is resumed."""
+        return self._ask("POST", f"/v1/policies/{_part(policy)}/pause", json={"until": until})
+
+    def resume_policy(self, policy: str) -> Json:
+        """It fires again, from now on."""
+        return self._ask("POST", f"/v1/policies/{_part(policy)}/resume")
+
+    def run_policy(self, policy: str) -> Json:
+        """Fires it now; the page of its firings."""
+        return self._ask("POST", f"/v1/policies/{_part(policy)}/run")
+
+    def delete_policy(self, policy: str) -> Json:
+        """Its snapshots stay."""
+        return self._ask("DELETE", f"/v1/policies/{_part(policy)}")
+
     def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Json:
         """Changes display_name, description or tags; with an ETag only if nobody else has since."""
         headers = {"If-Match": etag} if etag else {}
@@ -203,6 +227,22 @@ class Client:
         """A job; with `wait_s` (at most 60) the answer comes once it has ended or the time is over."""
         wait = {"wait": f"{wait_s:.3f}s"} if wait_s >= 0.001 else {}
         return self._ask("GET", f"/v1/jobs/{_part(job_id)}", params=wait, timeout=wait_s + 30)
+
+    def policies(self, **filters: Any) -> Json:
+        """One page of policies."""
+        return self._list("/v1/policies", filters)
+
+    def policy(self, policy: str) -> Json:
+        """One policy by name or id."""
+        return self._ask("GET", f"/v1/policies/{_part(policy)}")
+
+    def policy_runs(self, policy: str, **filters: Any) -> Json:
+        """One page of what became of its firings."""
+        return self._list(f"/v1/policies/{_part(policy)}/runs", filters)
+
+    def policy_preview(self, policy: str, runs: int = 5) -> Json:
+        """The next runs, and what would be kept and pruned now."""
+        return self._ask("GET", f"/v1/policies/{_part(policy)}/preview", params={"runs": runs})
 
     def events(self, **filters: Any) -> Json:
         """One page of events, newest first; with `after`, an event's id, oldest first from there."""

@@ -217,6 +217,13 @@ class HostNotFound(NotFound):
     remedy = "`stillframe host list` shows the hosts; a host registers itself when its worker starts."
 
 
+class PolicyNotFound(NotFound):
+    """There is no policy "{policy}"."""
+
+    code = "policy.not_found"
+    remedy = "`stillframe policy list` shows the policies."
+
+
 # --- requests that cannot be ------------------------------------------------------------------------
 
 
@@ -249,6 +256,20 @@ class VolumeNameTaken(Refused):
 
     code = "volume_snapshot.name_taken"
     remedy = "Choose another name."
+
+
+class PolicyNameTaken(Refused):
+    """There is already a policy named "{name}"."""
+
+    code = "policy.name_taken"
+    remedy = "Choose another name, or edit that policy."
+
+
+class PolicyMatchesNothing(Refused):
+    """The selector matches no VM at this moment."""
+
+    code = "policy.matches_nothing"
+    remedy = "Check names and tags with `stillframe vm list`; to mean VMs that are still to come, ask with `allow_empty`."
 
 
 class MemoryNeedsRunning(Refused):

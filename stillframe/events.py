@@ -47,6 +47,8 @@ class EventType(StrEnum):
     POLICY_RESUMED = "policy.resumed"
     #: It suspended itself after too many failures.
     POLICY_SUSPENDED = "policy.suspended"
+    #: A person had it fire besides its schedules.
+    POLICY_RUN = "policy.run"
     POLICY_DELETED = "policy.deleted"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "snapshots", "description": "VMs at an instant, and what can be asked of them."},
     {"name": "volume snapshots", "description": "Volumes extracted out of snapshots: standalone images."},
     {"name": "jobs", "description": "What was asked for, and how it goes."},
+    {"name": "policies", "description": "Scheduled snapshots: when, of which VMs, and what is kept."},
     {"name": "events", "description": "What has happened: facts that never change."},
     {"name": "health", "description": "For those who watch the process. No key needed."},
 ]

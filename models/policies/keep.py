@@ -4,42 +4,41 @@ A schedule has a `next_at` only while it is to fire: the tick reads nothing else
 moment, never in the past.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.ids import new_id
 from models.moves import Told, tell
-from models.policies.resolve import columns_of
+from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
-from stillframe.errors import NotFound
+from models.session import violated
+from stillframe.errors import PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json
 from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.policy import check_policy
 
 
-class PolicyNotFound(NotFound):
-    """There is no policy "{policy}"."""
+def add_policy(session: Session, wish: Wish, account: UUID, actor: str, *, allow_empty: bool = True) -> UUID:
+    """A new policy; its first firing is its first instant after now. Raises Invalid or NotFound.
 
-    code = "policy.not_found"
-    remedy = "`stillframe policy list` shows the policies."
-
-
-def add_policy(session: Session, wish: Wish, account: UUID, actor: str) -> UUID:
-    """A new policy; its first firing is its first instant after now. Raises Invalid or NotFound."""
+    Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
+    """
     now = _now(session)
     check_policy(wish, now)
     row = Policy(id=new_id(), account_id=account, created_by=actor)
     _write(session, row, wish)
-    session.add(row)
-    session.flush()
+    _flush(session, row)
     for schedule in wish.schedules:
         session.add(PolicySchedule(policy_id=row.id, spec=schedule_to_json(schedule), mark=now))
     session.flush()
     _wind_up(session, row, now)
+    if not allow_empty and not vms_in(session, [row.id]):
+        raise PolicyMatchesNothing
     _tell(session, EventType.POLICY_CREATED, row, actor)
     return row.id
 
@@ -51,6 +50,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: str) -> None:
     row = lock_policy(session, policy)
     _write(session, row, wish)
     row.updated_at = now
+    _flush(session, row)
     wanted = [schedule_to_json(schedule) for schedule in wish.schedules]
     for schedule in _schedules(session, policy):
         if schedule.spec in wanted:
@@ -93,6 +93,30 @@ def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
+def run_policy(session: Session, policy: UUID, actor: str) -> datetime:
+    """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing."""
+    row = lock_policy(session, policy)
+    now = _now(session)
+    vms = vms_in(session, [policy]).get(policy, [])
+    schedule = _schedules(session, policy)[0]
+    if not vms:
+        raise PolicyMatchesNothing
+    give_up_at = now + timedelta(seconds=row.spec["start_within_s"])
+    of = {
+        "policy_id": policy,
+        "schedule_id": schedule.id,
+        "nominal_at": now,
+        "due_at": now,
+        "give_up_at": give_up_at,
+    }
+    session.add_all(
+        Firing(**of, vm_id=vm, state=FiringState.WAITING, reason=f"asked for by {actor}") for vm in vms
+    )
+    session.flush()
+    _tell(session, EventType.POLICY_RUN, row, actor, vms=len(vms))
+    return now
+
+
 def delete_policy(session: Session, policy: UUID, actor: str) -> None:
     """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
     row = lock_policy(session, policy)
@@ -115,6 +139,17 @@ def _write(session: Session, row: Policy, wish: Wish) -> None:
     row.enabled, row.paused_until = wish.enabled, wish.paused_until
     for name, value in columns_of(session, wish.selector).items():
         setattr(row, name, value)
+
+
+def _flush(session: Session, row: Policy) -> None:
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError as error:
+        if violated(error) == "uq_policy_live_name":
+            raise PolicyNameTaken(name=row.name) from error
+        raise
 
 
 def _wind_up(session: Session, row: Policy, now: datetime) -> None:

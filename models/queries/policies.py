@@ -10,13 +10,13 @@ from sqlalchemy import Connection, func, or_, select
 
 from models.account import Account
 from models.base import Json
-from models.policies.keep import PolicyNotFound
 from models.policies.kept import Judged, judge
 from models.policies.resolve import vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
 from models.queries.find import as_id, containing, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.vm import Vm
+from stillframe.errors import PolicyNotFound
 from stillframe.policies.as_json import schedule_from_json
 from stillframe.policies.firing import jitter_of
 
@@ -32,6 +32,7 @@ class Runs:
 
     states: tuple[FiringState, ...] = ()
     vm: str | None = None
+    at: datetime | None = None
 
 
 def policies(connection: Connection, wanted: Wanted, q: str | None = None, vm: str | None = None) -> Json:
@@ -77,6 +78,8 @@ def runs(connection: Connection, policy: UUID, filters: Runs, wanted: Wanted) ->
         statement = statement.where(Firing.state.in_(filters.states))
     if filters.vm is not None:
         statement = statement.where(Firing.vm_id.in_(vm_ids(connection, filters.vm)))
+    if filters.at is not None:
+        statement = statement.where(Firing.nominal_at == filters.at)
     return page(connection, statement, NEWEST_FIRST, wanted, _run_items)
 
 

@@ -292,12 +292,21 @@ def _host(verbs: "Verbs") -> None:
     _listed(rescans)
 
 
+def _policy(verbs: "Verbs") -> None:
+    from functools import partial
+
+    from stillframe.cli.policy_grammar import grow
+
+    grow(partial(_verb, verbs), _listed)
+
+
 NOUNS = {
     "vm": ("virtual machines", _vm),
     "snapshot": ("VMs at an instant", _snapshot),
     "comment": ("people's words on snapshots", _comment),
     "volume": ("volumes extracted out of snapshots", _volume),
     "job": ("what was asked for and how it goes", _job),
+    "policy": ("scheduled snapshots and what is kept", _policy),
     "event": ("what has happened", _event),
     "host": ("hypervisors", _host),
 }

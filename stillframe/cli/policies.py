@@ -1,0 +1,276 @@
+"""`stillframe policy ...`."""
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from stillframe.cli import show
+from stillframe.cli.lists import items
+from stillframe.cli.usage import Usage
+from stillframe.client import Client, Json
+
+REFUSED = 5
+
+
+def create(client: Client, asked: Namespace) -> int:
+    """`policy create`."""
+    wish = _wish(asked, {})
+    if not asked.file:
+        wish["name"] = asked.name
+    return _told(asked, client.create_policy(wish, allow_empty=asked.allow_empty), "is made")
+
+
+def edit(client: Client, asked: Namespace) -> int:
+    """`policy edit`: what is not given stays."""
+    present = client.policy(asked.policy)
+    changed = _wish(asked, {name: present[name] for name in _FIELDS})
+    if asked.rename:
+        changed["name"] = asked.rename
+    return _told(asked, client.edit_policy(present["id"], changed), "is changed")
+
+
+def show_list(client: Client, asked: Namespace) -> int:
+    """`policy list`."""
+    found = items(client, client.policies, asked, q=asked.q, vm=asked.vm)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    heads = ("NAME", "STATE", "NEXT", "WHEN", "VMS", "KEEPS", "MODE", "ID")
+    rows = [
+        (
+            *(one["name"], _state(one), show.time(one["next_fire_at"]), _when(one["schedules"])),
+            *(_selector(one["selector"]), _keeps(one["retention"]), one["mode"], show.Id(one["id"])),
+        )
+        for one in found
+    ]
+    show.table(heads, rows, "No policies. `stillframe policy create --help` shows how one is made.")
+    return 0
+
+
+def show_one(client: Client, asked: Namespace) -> int:
+    """`policy show`."""
+    one = client.policy(asked.policy)
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    show.fields(
+        (
+            ("Name", one["name"]),
+            ("Id", one["id"]),
+            ("State", _state(one)),
+            ("Why", (one["suspended"] or {}).get("reason")),
+            ("Next", show.time(one["next_fire_at"])),
+            ("When", _when(one["schedules"])),
+            ("VMs", _selector(one["selector"])),
+            ("Takes", f"{one['mode']}, quiesce {one['quiesce']}"),
+            ("Keeps", _keeps(one["retention"])),
+            ("Not", ", ".join(f"{window['begin']} to {window['end']}" for window in one["blackouts"])),
+            ("Extracts", ", ".join((one["extract"] or {}).get("targets", []))),
+            ("Failures", f"{one['failures']} in a row; at {one['max_failures']} it suspends itself"),
+            ("Account", one["account"]),
+            ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),
+        )
+    )
+    return 0
+
+
+def pause(client: Client, asked: Namespace) -> int:
+    """`policy pause`."""
+    return _told(asked, client.pause_policy(asked.policy, asked.until), "is paused")
+
+
+def resume(client: Client, asked: Namespace) -> int:
+    """`policy resume`."""
+    return _told(asked, client.resume_policy(asked.policy), "fires again")
+
+
+def run(client: Client, asked: Namespace) -> int:
+    """`policy run`."""
+    found = client.run_policy(asked.policy)["items"]
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    print(
+        f"Policy {asked.policy} fires for {len(found)} VM{'s' if len(found) != 1 else ''} as they have their turn."
+    )
+    show.note(f"`stillframe policy runs {asked.policy}` shows what becomes of it.")
+    return 0
+
+
+def runs(client: Client, asked: Namespace) -> int:
+    """`policy runs`."""
+
+    def page(**filters: Any) -> Json:
+        return client.policy_runs(asked.policy, **filters)
+
+    found = items(client, page, asked, "newest", state=asked.state, vm=asked.vm)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            *(show.time(one["nominal_at"]), (one["vm"] or {}).get("name"), one["state"]),
+            *(show.time(one["due_at"]), _moments(one), one["job_id"] and show.Id(one["job_id"])),
+        )
+        for one in found
+    ]
+    show.table(("DUE", "VM", "STATE", "TURN", "WHY", "JOB"), rows, "It has not fired yet.")
+    return 0
+
+
+def preview(client: Client, asked: Namespace) -> int:
+    """`policy preview`."""
+    found = client.policy_preview(asked.policy, asked.runs)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            show.time(one["at"]),
+            one["local"],
+            ", ".join(turn["vm"]["name"] for turn in one["turns"]) or "no VM",
+        )
+        for one in found["runs"]
+    ]
+    show.table(("NEXT", "THERE", "VMS"), rows, "Nothing is to come: it is paused, or its schedules are over.")
+    for vm in found["vms"]:
+        print()
+        print(f"{vm['vm']['name']}:")
+        kept = [
+            (
+                *("keep" if one["keep"] else "PRUNE", one["name"], show.time(one["created_at"])),
+                *(show.size(one["size_bytes"]), "; ".join(one["reasons"])),
+            )
+            for one in vm["snapshots"]
+        ]
+        show.table(("", "SNAPSHOT", "TAKEN", "SIZE", "WHY"), kept, "")
+    return 0
+
+
+def delete(client: Client, asked: Namespace) -> int:
+    """`policy delete`."""
+    if not asked.yes and not _sure(asked.policy):
+        return REFUSED
+    client.delete_policy(asked.policy)
+    if asked.output == "json":
+        show.data({})
+    else:
+        print(
+            f"Policy {asked.policy} is deleted. Its snapshots stay; `stillframe snapshot delete` deletes them."
+        )
+    return 0
+
+
+_FIELDS = (
+    *("name", "selector", "schedules", "retention", "mode", "quiesce", "guards", "blackouts", "extract"),
+    *("tags", "enabled", "paused_until", "max_failures", "start_within_s"),
+)
+
+
+def _wish(asked: Namespace, wish: Json) -> Json:
+    """What the options change of a wish; all of it may come from a file."""
+    if asked.file:
+        return _read(asked.file)
+    selector = {"names": asked.vm, "tags": asked.vm_tag, "host": asked.host}
+    given = {name: value for name, value in selector.items() if value}
+    if given:
+        wish["selector"] = given
+    if schedules := _schedules(asked):
+        wish["schedules"] = schedules
+    if asked.keep:
+        wish["retention"] = _retention(asked.keep)
+    for name in ("mode", "quiesce"):
+        if value := getattr(asked, name):
+            wish[name] = value
+    for name in ("selector", "schedules", "retention"):
+        if name not in wish:
+            raise Usage(detail=_LACKS[name])
+    return wish
+
+
+_LACKS = {
+    "selector": "a policy needs VMs: --vm 'web-*', --vm-tag production or --host hv1 (or --file)",
+    "schedules": "a policy needs a schedule: --cron '30 2 * * *' or --every 6h (or --file)",
+    "retention": "a policy needs to know what it keeps: --keep last=3,daily=7, or --keep all (or --file)",
+}
+
+
+def _schedules(asked: Namespace) -> list[Json]:
+    common: Json = {"timezone": asked.timezone} | ({"jitter_s": asked.jitter} if asked.jitter else {})
+    crons = [{"cron": cron} | common for cron in asked.cron or ()]
+    return crons + [{"every": every} | common for every in asked.every or ()]
+
+
+def _retention(text: str) -> Json:
+    if text == "all":
+        return {}
+    found: Json = {}
+    for part in text.split(","):
+        name, sign, value = part.strip().partition("=")
+        if not sign or not value:
+            raise Usage(detail=f"--keep {text!r}: write it as last=3,daily=7,within=2d, or all")
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def _read(path: str) -> Json:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise Usage(detail=f"--file {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise Usage(detail=f"--file {path}: it has to hold one JSON object")
+    return found
+
+
+def _told(asked: Namespace, policy: Json, what: str) -> int:
+    if asked.output == "json":
+        show.data(policy)
+        return 0
+    print(f"Policy {policy['name']} {what}. Next: {show.time(policy['next_fire_at'])}.")
+    return 0
+
+
+def _state(one: Json) -> str:
+    if one["suspended"]:
+        return "suspended"
+    if one["paused_until"]:
+        return f"paused until {show.time(one['paused_until'])}"
+    return "on" if one["enabled"] else "paused"
+
+
+def _when(schedules: list[Json]) -> str:
+    return "; ".join(
+        f"{one['cron']} {one['timezone']}" if one["cron"] else f"every {one['every']}" for one in schedules
+    )
+
+
+def _selector(selector: Json) -> str:
+    parts = [
+        *selector["names"],
+        *(f"tag {tag}" for tag in selector["tags"]),
+        *(f"id {id_[-8:]}" for id_ in selector["ids"]),
+    ]
+    parts += [f"{name} {selector[name]}" for name in ("host", "account", "domain") if selector[name]]
+    return ", ".join(parts)
+
+
+def _keeps(retention: Json) -> str:
+    given = [f"{name} {value}" for name, value in retention.items() if value and name != "min_keep"]
+    return ", ".join(given) or "all"
+
+
+def _moments(one: Json) -> str | None:
+    if one["moments"] == 1:
+        return str(one["reason"]) if one["reason"] else None
+    return f"{one['moments']} moments until {show.time(one['until_at'])}: {one['reason']}"
+
+
+def _sure(name: str) -> bool:
+    if not sys.stdin.isatty():
+        raise Usage(detail="nobody is at the terminal to ask; add --yes")
+    show.note(f"Delete policy {name}? Its snapshots stay, and nothing prunes them any more. [y/N] ")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

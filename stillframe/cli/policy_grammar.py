@@ -1,0 +1,66 @@
+"""The grammar of `stillframe policy`."""
+
+import argparse
+from collections.abc import Callable
+
+Verb = Callable[..., argparse.ArgumentParser]
+MODES = ("auto", "hot", "cold", "memory")
+RUN_STATES = ("waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused")
+A_POLICY = "name or id"
+
+
+def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
+    """`verb` makes a verb of this noun; `listed` gives one the options of lists."""
+    create = verb("create", "policies.create", "make a policy", changes=True)
+    create.add_argument("name", metavar="NAME", nargs="?", help="not with --file")
+    create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")
+    _wish(create)
+    edit = verb("edit", "policies.edit", "change a policy; what is not given stays", changes=True)
+    edit.add_argument("policy", metavar="POLICY", help=A_POLICY)
+    edit.add_argument("--rename", metavar="NAME")
+    _wish(edit)
+    table = verb("list", "policies.show_list", "list policies")
+    table.add_argument("-q", metavar="TEXT", help="part of the name")
+    table.add_argument("--vm", help="those that have fired for this VM")
+    listed(table)
+    for name, command, text, changes in (
+        ("show", "show_one", "show one policy", False),
+        ("pause", "pause", "nothing fires any more, until a time or until it is resumed", True),
+        ("resume", "resume", "it fires again, from now on", True),
+        ("run", "run", "fire it now, besides its schedules", True),
+        ("runs", "runs", "list what became of its firings, newest first", False),
+        ("preview", "preview", "show the next runs, and what would be kept and pruned now", False),
+        ("delete", "delete", "delete a policy; its snapshots stay", True),
+    ):
+        one = verb(name, f"policies.{command}", text, changes=changes)
+        one.add_argument("policy", metavar="POLICY", help=A_POLICY)
+        if name == "pause":
+            one.add_argument("--until", metavar="TIME", help="ISO 8601, such as 2026-12-01T08:00+09:00")
+        elif name == "runs":
+            one.add_argument(
+                "--state", action="append", choices=RUN_STATES, help="may be given several times"
+            )
+            one.add_argument("--vm")
+            listed(one)
+        elif name == "preview":
+            one.add_argument("--runs", type=int, default=5, metavar="N", help="so many next runs (5)")
+        elif name == "delete":
+            one.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _wish(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--vm", action="append", metavar="PATTERN", help="VMs by name, with * and ?; several")
+    verb.add_argument("--vm-tag", action="append", metavar="TAG", help="VMs by tag; several")
+    verb.add_argument("--host", help="VMs of a host")
+    verb.add_argument(
+        "--cron", action="append", metavar="'M H D M W'", help="five fields, or @daily; several"
+    )
+    verb.add_argument("--every", action="append", metavar="SPAN", help="30m, 6h, 7d; several")
+    verb.add_argument("--timezone", default="UTC", metavar="ZONE", help="such as Asia/Seoul (UTC)")
+    verb.add_argument("--jitter", type=float, metavar="SECONDS", help="spread its VMs over so long")
+    verb.add_argument("--keep", metavar="RULES", help="last=3,daily=7,weekly=4,within=2d,max_age=90d, or all")
+    verb.add_argument("--mode", choices=MODES, help="auto: hot when the VM runs, cold when it is off")
+    verb.add_argument("--quiesce", choices=("require", "prefer", "never"))
+    verb.add_argument(
+        "--file", metavar="PATH", help="all of it as JSON, as `policy show -o json` has it; - is stdin"
+    )

@@ -1,0 +1,77 @@
+"""`stillframe policy ...` against a running API."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.web.conftest import Cli
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_policy_from_words(cli: Cli, world: World, name: str) -> None:
+    """Made by options, it is listed with when, what and how much; paused, resumed, edited, deleted."""
+    world.vm(name)
+    made = cli(
+        *("policy", "create", name, "--vm", name, "--cron", "30 2 * * *", "--timezone", "Asia/Seoul"),
+        *("--keep", "last=3,daily=7,within=2d", "--mode", "hot"),
+    )
+    assert made.code == 0, made.err
+    assert f"Policy {name} is made. Next: " in made.out
+    listed = cli("policy", "list", "-q", name).out
+    assert "30 2 * * * Asia/Seoul" in listed
+    assert "last 3, daily 7, within 2d" in listed
+    assert "paused" in cli("policy", "pause", name).out
+    assert "paused" in cli("policy", "list", "-q", name).out
+    assert "fires again" in cli("policy", "resume", name).out
+    assert cli("policy", "edit", name, "--every", "6h").code == 0
+    shown = json.loads(cli("policy", "show", name, "-o", "json").out)
+    assert (shown["schedules"][0]["every"], shown["retention"]["daily"], shown["mode"]) == ("6h", 7, "hot")
+    assert "every 6h" in cli("policy", "show", name).out
+    assert cli("policy", "delete", name, "--yes").code == 0
+    assert cli("policy", "show", name).code == 5
+
+
+def test_a_policy_from_a_file(cli: Cli, world: World, name: str, tmp_path: Path) -> None:
+    """What `show -o json` says of the wish can be sent again under another name."""
+    world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "all")
+    shown = json.loads(cli("policy", "show", name, "-o", "json").out)
+    wish = {field: shown[field] for field in ("selector", "schedules", "retention", "guards")}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(wish | {"name": f"{name}-2"}))
+    assert cli("policy", "create", "--file", str(file)).code == 0
+    again = json.loads(cli("policy", "show", f"{name}-2", "-o", "json").out)
+    assert again["schedules"] == shown["schedules"]
+
+
+@pytest.mark.parametrize(
+    ("words", "say"),
+    [
+        (("--every", "6h", "--keep", "all"), "needs VMs"),
+        (("--vm", "*", "--keep", "all"), "needs a schedule"),
+        (("--vm", "*", "--every", "6h"), "needs to know what it keeps"),
+        (("--vm", "*", "--every", "6h", "--keep", "last"), "last=3,daily=7"),
+        (("--vm", "*", "--every", "6h", "--keep", "dayly=3"), "dayly"),
+        (("--file", "/no/such/file"), "/no/such/file"),
+    ],
+)
+def test_what_is_missing_is_said(cli: Cli, name: str, words: tuple[str, ...], say: str) -> None:
+    """A wish that is not whole is a usage error that says what to write."""
+    said = cli("policy", "create", name, *words)
+    assert said.code == 2, said.err
+    assert say in said.err
+
+
+def test_runs_and_preview_are_shown(cli: Cli, world: World, name: str) -> None:
+    """Fired now, its run is listed; the preview tells the next ones."""
+    world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=1")
+    assert "fires for 1 VM as" in cli("policy", "run", name).out
+    assert "waiting" in cli("policy", "runs", name).out
+    assert cli("policy", "runs", name, "--state", "failed").err.strip() == "It has not fired yet."
+    said = cli("policy", "preview", name, "--runs", "2")
+    assert said.code == 0
+    assert said.out.count(name) == 2

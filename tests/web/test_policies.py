@@ -1,0 +1,163 @@
+"""Policies over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from models.policies.tables import PolicySchedule
+from models.session import transaction
+from tasks.policies import claim, let_go
+from tests.web.conftest import Api
+from tests.world import World
+from web import policy_examples as examples
+from web import policy_shapes as shapes
+from web.shapes import Shape
+
+pytestmark = pytest.mark.postgres
+
+
+def wish(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "selector": {"names": [name]},
+        "schedules": [{"cron": "30 2 * * *", "timezone": "Asia/Seoul"}],
+        "retention": {"last": 2},
+    } | changes
+
+
+def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, name: str) -> None:
+    """What was asked for comes back with when it fires next, by name and by id."""
+    world.vm(name)
+    answer = http.post("/v1/policies", json=wish(name))
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    next_at = datetime.fromisoformat(made["next_fire_at"])
+    assert (next_at.hour, next_at.minute) == (17, 30)
+    assert made["schedules"][0]["timezone"] == "Asia/Seoul"
+    assert http.get(answer.headers["Location"]).json() == made
+    assert http.get(f"/v1/policies/{name}").json() == made
+    assert [one["id"] for one in http.get("/v1/policies", params={"q": name}).json()["items"]] == [made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "word"),
+    [
+        ({"schedules": [{"cron": "0 0 30 2 *"}]}, 422, "30 2"),
+        ({"schedules": [{"cron": "@daily", "timezone": "Mars/Olympus"}]}, 422, "no timezone"),
+        ({"retention": {"max_count": 0}}, 422, "max_count"),
+        ({"retention": {"last": 9, "max_count": 3}}, 422, "contradicts itself"),
+        ({"selector": {}}, 422, "selector is empty"),
+        ({"selector": {"names": ["no-such-*"]}}, 409, "matches no VM"),
+        ({"selector": {"host": "hv-none"}}, 404, "hv-none"),
+        ({"schedules": []}, 422, "schedules"),
+        ({"schedules": [{"cron": "@daily", "colour": 1}]}, 422, "colour"),
+    ],
+)
+def test_what_could_never_work_is_refused_at_once(
+    http: httpx.Client, world: World, name: str, change: dict[str, Any], code: int, word: str
+) -> None:
+    """A clear answer when it is made, and nothing is left of it."""
+    world.vm(name)
+    answer = http.post("/v1/policies", json=wish(name, **change))
+    assert answer.status_code == code, answer.text
+    assert word in answer.json()["detail"]
+    assert http.get(f"/v1/policies/{name}").status_code == 404
+
+
+def test_a_name_is_had_once(http: httpx.Client, world: World, name: str) -> None:
+    """Two of one name are refused; a deleted one gives its name back."""
+    world.vm(name)
+    assert http.post("/v1/policies", json=wish(name)).status_code == 201
+    again = http.post("/v1/policies", json=wish(name))
+    assert (again.status_code, again.json()["code"]) == (409, "policy.name_taken")
+    assert http.delete(f"/v1/policies/{name}").status_code == 204
+    assert http.post("/v1/policies", json=wish(name)).status_code == 201
+
+
+def test_pause_resume_and_edit(http: httpx.Client, world: World, name: str) -> None:
+    """Paused it has nothing to come; resumed and edited it has."""
+    world.vm(name)
+    http.post("/v1/policies", json=wish(name))
+    assert http.post(f"/v1/policies/{name}/pause").json()["next_fire_at"] is None
+    assert http.post(f"/v1/policies/{name}/resume").json()["next_fire_at"] is not None
+    until = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    paused = http.post(f"/v1/policies/{name}/pause", json={"until": until}).json()
+    assert datetime.fromisoformat(paused["next_fire_at"]) > datetime.fromisoformat(until)
+    edited = http.put(
+        f"/v1/policies/{name}", json=wish(name, schedules=[{"every": "6h"}], mode="memory")
+    ).json()
+    assert (edited["mode"], edited["schedules"][0]["every"]) == ("memory", "6h")
+
+
+def test_run_now_shows_what_becomes_of_it(api: Api, http: httpx.Client, world: World, name: str) -> None:
+    """It fires for its VM; the job is asked for by the policy; the run says which."""
+    world.vm(name, host=f"h-{name}")
+    http.post("/v1/policies", json=wish(name))
+    answer = http.post(f"/v1/policies/{name}/run")
+    assert answer.status_code == 202, answer.text
+    assert [run["state"] for run in answer.json()["items"]] == ["waiting"]
+    let_go(api.engine)
+    (run,) = http.get(f"/v1/policies/{name}/runs").json()["items"]
+    job = http.get(f"/v1/jobs/{run['job_id']}").json()
+    assert (run["state"], job["requested_by"], job["vm"]["name"]) == ("asked", f"policy:{name}", name)
+
+
+def test_preview_tells_the_next_runs_and_what_would_go(
+    api: Api, http: httpx.Client, world: World, name: str
+) -> None:
+    """The next instants in order with each VM's turn; with two kept, the oldest of three would go."""
+    vm = world.vm(name)
+    made = http.post("/v1/policies", json=wish(name, schedules=[{"every": "1h", "jitter_s": 600}])).json()
+    with transaction(api.engine) as session:
+        from models.snapshot import Snapshot
+
+        for number in range(3):
+            row = session.get_one(Snapshot, world.snapshot(vm, f"p{number}"))
+            row.policy_id = made["id"]
+            row.created_at = datetime.now(UTC) - timedelta(hours=number + 1)
+    found = http.get(f"/v1/policies/{name}/preview", params={"runs": 3}).json()
+    assert len(found["runs"]) == 3
+    assert found["runs"][0]["at"] == made["next_fire_at"]
+    assert found["runs"][0]["turns"][0]["vm"]["name"] == name
+    (judged,) = found["vms"]
+    assert [(one["name"], one["keep"]) for one in judged["snapshots"]] == [
+        ("p0", True),
+        ("p1", True),
+        ("p2", False),
+    ]
+    assert judged["snapshots"][0]["reasons"] == ["the last good one", "last 1 of 2"]
+
+
+def test_missed_moments_are_listed(api: Api, http: httpx.Client, world: World, name: str) -> None:
+    """After five hours of silence, one run and four that say why not."""
+    world.vm(name)
+    made = http.post("/v1/policies", json=wish(name, schedules=[{"every": "1h"}])).json()
+    with transaction(api.engine) as session:
+        row = session.query(PolicySchedule).filter_by(policy_id=made["id"]).one()
+        row.mark -= timedelta(hours=5)
+        row.next_at = row.mark
+    claim(api.engine)
+    missed = http.get(f"/v1/policies/{name}/runs", params={"state": "missed"}).json()["items"]
+    assert len(missed) == 4
+    assert all(one["vm"] is None and "nobody looked" in one["reason"] for one in missed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"),
+    [
+        (shapes.Policy, examples.POLICY),
+        (shapes.Run, examples.RUN),
+        (shapes.Preview, examples.PREVIEW),
+        (shapes.WishPolicy, examples.WISH_POLICY),
+        (shapes.WishPause, examples.WISH_PAUSE),
+    ],
+)
+def test_an_example_is_what_it_is_an_example_of(shape: Any, example: dict[str, Any]) -> None:
+    """With every field that an answer has, and no other."""
+    TypeAdapter(shape).validate_python(example)
+    assert set(example) <= set(shape.model_fields)
+    if issubclass(shape, Shape):
+        assert set(example) == set(shape.model_fields)

@@ -1,0 +1,182 @@
+"""Policies: what is snapshotted when, what is kept, what became of it, and what is to come."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from models.policies import keep
+from models.policies.tables import FiringState
+from models.queries import policies as rows
+from models.queries.paging import Wanted
+from models.session import transaction
+from stillframe.errors import (
+    HostNotFound,
+    Invalid,
+    PolicyMatchesNothing,
+    PolicyNameTaken,
+    PolicyNotFound,
+    VmNotFound,
+)
+from stillframe.policies.as_json import policy_from_json
+from web.auth import ActorOf
+from web.described import BODY, CHANGE, PAGES, keyed
+from web.house import House, HouseOf
+from web.policy_shapes import Policy, Preview, Run, WishPause, WishPolicy
+from web.shapes import Json, Page
+from web.wishes import Filter, wanted
+
+router = APIRouter(prefix="/v1/policies", tags=["policies"])
+
+UNKNOWN = PolicyNotFound(policy="nightly")
+WRONG = (
+    Invalid(detail="the schedule never fires after now: its end is over, or there is no such day"),
+    PolicyNameTaken(name="nightly"),
+    PolicyMatchesNothing(),
+    HostNotFound(host="hv9"),
+)
+PolicyPath = Annotated[str, Path(description="A policy's name or id", examples=["nightly"])]
+AllowEmpty = Annotated[bool, Query(description="Also if the selector matches no VM at this moment")]
+
+
+@router.get(
+    "", summary="List policies", response_model=Page[Policy], responses=keyed(*PAGES, VmNotFound(vm="web9"))
+)
+def list_policies(
+    *, house: HouseOf, wanted: Annotated[Wanted, Depends(wanted)], q: Filter = None, vm: Filter = None
+) -> Any:
+    """Policies by name; `q` is a part of it, `vm` one that they have fired for."""
+    with house.reads.connect() as connection:
+        return rows.policies(connection, wanted, q, vm)
+
+
+@router.post(
+    "",
+    summary="Make a policy",
+    response_model=Policy,
+    status_code=201,
+    responses=keyed(*CHANGE, *BODY, *WRONG),
+)
+def create_policy(
+    *, house: HouseOf, actor: ActorOf, response: Response, wish: WishPolicy, allow_empty: AllowEmpty = False
+) -> Any:
+    """A policy that fires from now on. What could never work is refused here, not at night."""
+    policy = policy_from_json(wish.model_dump(mode="json"))
+    with transaction(house.engine) as session:
+        id_ = keep.add_policy(session, policy, actor.account_id, actor.name, allow_empty=allow_empty)
+    response.headers["Location"] = f"/v1/policies/{id_}"
+    return _look(house, str(id_))
+
+
+@router.get("/{policy}", summary="Show a policy", response_model=Policy, responses=keyed(UNKNOWN))
+def show_policy(*, house: HouseOf, policy: PolicyPath) -> Any:
+    """One policy by name or id."""
+    return _look(house, policy)
+
+
+@router.put(
+    "/{policy}",
+    summary="Change a policy",
+    response_model=Policy,
+    responses=keyed(*CHANGE, *BODY, UNKNOWN, *WRONG),
+)
+def edit_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath, wish: WishPolicy) -> Any:
+    """Puts another wish in its place. A schedule that stays as it was keeps its place in time; others begin now."""
+    changed = policy_from_json(wish.model_dump(mode="json"))
+    id_ = _id(house, policy)
+    with transaction(house.engine) as session:
+        keep.edit_policy(session, id_, changed, actor.name)
+    return _look(house, str(id_))
+
+
+@router.delete("/{policy}", summary="Delete a policy", status_code=204, responses=keyed(*CHANGE, UNKNOWN))
+def delete_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> None:
+    """Nothing fires any more, and nothing is pruned: the snapshots it took stay until somebody deletes them."""
+    id_ = _id(house, policy)
+    with transaction(house.engine) as session:
+        keep.delete_policy(session, id_, actor.name)
+
+
+@router.post(
+    "/{policy}/pause",
+    summary="Pause a policy",
+    response_model=Policy,
+    responses=keyed(*CHANGE, *BODY, UNKNOWN),
+)
+def pause_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath, wish: WishPause | None = None) -> Any:
+    """Nothing fires, until a time or until it is resumed. What waits for its turn is skipped; jobs go on."""
+    id_ = _id(house, policy)
+    with transaction(house.engine) as session:
+        keep.pause_policy(session, id_, actor.name, wish.until if wish else None)
+    return _look(house, str(id_))
+
+
+@router.post(
+    "/{policy}/resume", summary="Resume a policy", response_model=Policy, responses=keyed(*CHANGE, UNKNOWN)
+)
+def resume_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
+    """It fires again from now on, also one that suspended itself; what was missed meanwhile is not made up for."""
+    id_ = _id(house, policy)
+    with transaction(house.engine) as session:
+        keep.resume_policy(session, id_, actor.name)
+    return _look(house, str(id_))
+
+
+@router.post(
+    "/{policy}/run",
+    summary="Fire a policy now",
+    response_model=Page[Run],
+    status_code=202,
+    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing()),
+)
+def run_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
+    """Fires it for every VM it means, besides its schedules; guards and caps hold as ever."""
+    id_ = _id(house, policy)
+    with transaction(house.engine) as session:
+        at = keep.run_policy(session, id_, actor.name)
+    with house.reads.connect() as connection:
+        return rows.runs(connection, id_, rows.Runs(at=at), Wanted(limit=500))
+
+
+@router.get(
+    "/{policy}/runs",
+    summary="List what became of its firings",
+    response_model=Page[Run],
+    responses=keyed(*PAGES, UNKNOWN, VmNotFound(vm="web9")),
+)
+def list_runs(
+    *,
+    house: HouseOf,
+    policy: PolicyPath,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    state: Annotated[Sequence[FiringState], Query(description="May be given several times")] = (),
+    vm: Filter = None,
+) -> Any:
+    """Newest first, those that did not take place too, with the reason."""
+    id_ = _id(house, policy)
+    with house.reads.connect() as connection:
+        return rows.runs(connection, id_, rows.Runs(states=tuple(state), vm=vm), wanted)
+
+
+@router.get(
+    "/{policy}/preview",
+    summary="Show what is to come",
+    response_model=Preview,
+    responses=keyed(UNKNOWN),
+)
+def preview_policy(
+    *, house: HouseOf, policy: PolicyPath, runs: Annotated[int, Query(ge=0, le=100)] = 5
+) -> Any:
+    """The next firings, and which of its snapshots would be kept or pruned now, with every reason."""
+    with house.reads.connect() as connection:
+        return rows.preview(connection, rows.policy_id(connection, policy), runs)
+
+
+def _id(house: House, policy: str) -> Any:
+    with house.reads.connect() as connection:
+        return rows.policy_id(connection, policy)
+
+
+def _look(house: House, policy: str) -> Json:
+    with house.reads.connect() as connection:
+        return rows.policy(connection, policy)

@@ -1,0 +1,107 @@
+"""Examples of policies for the OpenAPI document."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_VM = {"id": "8f4075f4-80a8-4128-ab9d-8378d1471d0a", "name": "web1"}
+_SCHEDULE: Json = {
+    "cron": "30 2 * * *",
+    "every": None,
+    "anchor": None,
+    "timezone": "Asia/Seoul",
+    "start_at": None,
+    "end_at": None,
+    "jitter_s": 1800,
+    "misfire": "run_once",
+    "max_catch_up": 10,
+    "grace_s": 900,
+    "overlap": "skip",
+}
+
+WISH_POLICY: Json = {
+    "name": "nightly",
+    "selector": {"tags": ["production"]},
+    "schedules": [{"cron": "30 2 * * *", "timezone": "Asia/Seoul", "jitter_s": 1800}],
+    "retention": {"last": 3, "daily": 7, "weekly": 4},
+    "mode": "hot",
+    "blackouts": [{"begin": "09:00", "end": "18:00", "days": ["mon", "tue", "wed", "thu", "fri"]}],
+}
+WISH_PAUSE: Json = {"until": "2026-12-01T00:00:00Z"}
+
+POLICY: Json = {
+    "id": "01a206ea-aaaa-7aa0-8c54-0f6b51f24fd9",
+    "name": "nightly",
+    "enabled": True,
+    "paused_until": None,
+    "suspended": None,
+    "failures": 0,
+    "next_fire_at": "2026-11-23T17:30:00Z",
+    "selector": {
+        "ids": [],
+        "names": [],
+        "tags": ["production"],
+        "account": None,
+        "domain": None,
+        "host": None,
+    },
+    "schedules": [_SCHEDULE],
+    "retention": {
+        **{"last": 3, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 0, "quarterly": 0, "yearly": 0},
+        **{"within": None, "max_age": None, "max_count": None, "min_keep": 1},
+    },
+    "mode": "hot",
+    "quiesce": "prefer",
+    "guards": {
+        **{"max_depth": 16, "min_free_bytes": 1073741824, "min_free_percent": 5.0},
+        **{"skip_while_merging": True, "max_per_host": 2, "max_per_storage": 2},
+    },
+    "blackouts": [{"begin": "09:00", "end": "18:00", "days": ["mon", "tue", "wed", "thu", "fri"]}],
+    "extract": None,
+    "tags": [],
+    "max_failures": 4,
+    "start_within_s": 3600,
+    "account": "admin",
+    "created_by": "admin",
+    "created_at": "2026-11-01T08:00:00Z",
+    "updated_at": "2026-11-01T08:00:00Z",
+}
+
+RUN: Json = {
+    "id": "01a206ea-bbbb-7aa0-8c54-0f6b51f24fd9",
+    "nominal_at": "2026-11-22T17:30:00Z",
+    "until_at": None,
+    "moments": 1,
+    "due_at": "2026-11-22T17:41:12Z",
+    "vm": _VM,
+    "state": "skipped",
+    "reason": "a deletion of this VM is not over (job 01a206ea-c839-7aa0-8c54-0f6b51f24fd9)",
+    "job_id": None,
+    "decided_at": "2026-11-22T17:41:13Z",
+}
+
+PREVIEW: Json = {
+    "runs": [
+        {
+            "at": "2026-11-23T17:30:00Z",
+            "local": "2026-11-24T02:30:00+09:00",
+            "schedule": _SCHEDULE,
+            "turns": [{"vm": _VM, "at": "2026-11-23T17:41:12Z"}],
+        }
+    ],
+    "vms": [
+        {
+            "vm": _VM,
+            "snapshots": [
+                {
+                    "id": "01a206ea-c83f-73bd-b757-917a5895aa7f",
+                    "name": "nightly-20261122-173000",
+                    "created_at": "2026-11-22T17:41:14Z",
+                    "size_bytes": 2306867,
+                    "keep": True,
+                    "reasons": ["the last good one", "last 1 of 3", "daily 2026-11-23"],
+                }
+            ],
+        }
+    ],
+}

@@ -1,0 +1,221 @@
+"""Policies over HTTP: what may be sent, and what is answered. What the words mean is checked where it is decided."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from models.policies.tables import FiringState
+from stillframe.operations import Quiesce
+from web import policy_examples as examples
+from web.examples import shown
+from web.shapes import Ref, Shape
+from web.wishes import Instant, Tags, Wish, Words
+
+#: 15m, 6h, 7d, 2w, or seconds.
+Span = Annotated[
+    Annotated[str, Field(pattern=r"^\d{1,9}[smhdw]$")] | Annotated[float, Field(gt=0, le=100 * 366 * 86400)],
+    Field(description="A length of time: 15m, 6h, 7d, 2w, or seconds"),
+]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Name = Annotated[Words, Field(min_length=1, max_length=255)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Names = Annotated[list[Name], Field(max_length=1000)]
+
+
+class PolicySelector(Wish):
+    """Which VMs, at the moment it fires. Of each kind that is given one has to match, and all kinds have to.
+
+    `names` are patterns with * and ?; `domain` means its whole subtree.
+    """
+
+    ids: Names = Field(default_factory=list)
+    names: Names = Field(default_factory=list)
+    tags: Names = Field(default_factory=list)
+    account: Name | None = None
+    domain: Name | None = None
+    host: Name | None = None
+
+
+class PolicySchedule(Wish):
+    """Either `cron` (five fields, or @hourly, @daily, @weekly, @monthly, @yearly) or `every`, counted from `anchor`."""
+
+    cron: Annotated[Words, Field(max_length=200)] | None = None
+    every: Span | None = None
+    anchor: Instant | None = None
+    timezone: Annotated[Words, Field(max_length=64, description="IANA name, such as Asia/Seoul")] = "UTC"
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    jitter_s: Annotated[float, Field(ge=0, le=366 * 86400)] = 0
+    misfire: Literal["skip", "run_once", "run_all"] = "run_once"
+    max_catch_up: Annotated[int, Field(ge=1, le=1000)] = 10
+    grace_s: Annotated[float, Field(ge=0, le=366 * 86400)] = 900
+    overlap: Literal["skip", "queue"] = "skip"
+
+
+class PolicyRetention(Wish):
+    """What is kept: whatever any rule keeps, less what the caps `max_age` and `max_count` take. Nothing set: all."""
+
+    last: Count = 0
+    hourly: Count = 0
+    daily: Count = 0
+    weekly: Count = 0
+    monthly: Count = 0
+    quarterly: Count = 0
+    yearly: Count = 0
+    within: Span | None = None
+    max_age: Span | None = None
+    max_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    min_keep: Count = 1
+
+
+class PolicyGuards(Wish):
+    """When a firing is skipped, or waits for its turn (the two caps)."""
+
+    max_depth: Annotated[int, Field(ge=2, le=200)] = 16
+    min_free_bytes: Annotated[int, Field(ge=0, le=2**62)] = 1 << 30
+    min_free_percent: Annotated[float, Field(ge=0, le=99)] = 5.0
+    skip_while_merging: bool = True
+    max_per_host: Annotated[int, Field(ge=1, le=1000)] = 2
+    max_per_storage: Annotated[int, Field(ge=1, le=1000)] = 2
+
+
+class PolicyWindow(Wish):
+    """A time of day in which nothing begins, by the clock of the schedule's timezone."""
+
+    begin: Annotated[str, Field(pattern=r"^\d\d:\d\d$")]
+    end: Annotated[str, Field(pattern=r"^\d\d:\d\d$")]
+    days: Annotated[list[Day], Field(min_length=1)] = Field(default_factory=lambda: list(get_args(Day)))
+
+
+class PolicyExtract(Wish):
+    """Volumes that are made standalone images after each snapshot, and how many of each VM's are kept."""
+
+    targets: Annotated[list[Name], Field(min_length=1, max_length=64)]
+    retention: PolicyRetention
+
+
+class WishPolicy(Wish):
+    """A policy. Times of schedules and retention are by the clock of the timezone given."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WISH_POLICY))
+
+    name: Name
+    selector: PolicySelector
+    schedules: Annotated[list[PolicySchedule], Field(min_length=1, max_length=16)]
+    retention: PolicyRetention
+    mode: Literal["auto", "hot", "cold", "memory"] = "auto"
+    quiesce: Quiesce = "prefer"
+    guards: PolicyGuards = Field(default_factory=PolicyGuards)
+    blackouts: Annotated[list[PolicyWindow], Field(max_length=32)] = Field(default_factory=list)
+    extract: PolicyExtract | None = None
+    tags: Tags = Field(default_factory=list)
+    enabled: bool = True
+    paused_until: Instant | None = None
+    max_failures: Annotated[int, Field(ge=1, le=1000)] = 4
+    start_within_s: Annotated[float, Field(ge=1, le=30 * 86400)] = 3600
+
+
+class WishPause(Wish):
+    """Until when; without it until somebody resumes it."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WISH_PAUSE))
+
+    until: Instant | None = None
+
+
+class Suspended(Shape):
+    """Since when and why a policy stands still by itself."""
+
+    at: datetime
+    reason: str
+
+
+class Policy(Shape):
+    """A policy. `next_fire_at` is null while it is paused, suspended, or has nothing to come."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.POLICY))
+
+    id: UUID
+    name: str
+    enabled: bool
+    paused_until: datetime | None
+    suspended: Suspended | None
+    failures: int
+    next_fire_at: datetime | None
+    selector: dict[str, Any]
+    schedules: list[dict[str, Any]]
+    retention: dict[str, Any]
+    mode: str
+    quiesce: str
+    guards: dict[str, Any]
+    blackouts: list[dict[str, Any]]
+    extract: dict[str, Any] | None
+    tags: list[str]
+    max_failures: int
+    start_within_s: float
+    account: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Run(Shape):
+    """What became of one due moment of one VM. `vm` is null if there was none, or several moments were missed together."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.RUN))
+
+    id: UUID
+    nominal_at: datetime
+    until_at: datetime | None
+    moments: int
+    due_at: datetime
+    vm: Ref | None
+    state: FiringState
+    reason: str | None
+    job_id: UUID | None
+    decided_at: datetime
+
+
+class Turn(Shape):
+    """A VM and when its turn is, jitter included."""
+
+    vm: Ref
+    at: datetime
+
+
+class Coming(Shape):
+    """A moment to come; of many VMs the first twenty."""
+
+    at: datetime
+    local: str
+    schedule: dict[str, Any]
+    turns: list[Turn]
+
+
+class Judged(Shape):
+    """A snapshot, whether it would stay if it were pruned now, and every reason."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    size_bytes: int
+    keep: bool
+    reasons: list[str]
+
+
+class JudgedVm(Shape):
+    """A VM's snapshots of the policy, newest first."""
+
+    vm: Ref
+    snapshots: list[Judged]
+
+
+class Preview(Shape):
+    """What is to come, and what would be pruned now: by the code that fires and prunes."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.PREVIEW))
+
+    runs: list[Coming]
+    vms: list[JudgedVm]
