@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 
 import beat_schedule
 from models.session import make_engine
+from stillframe.planning import Limits
 from stillframe.settings import Settings
 from tasks import ticks
 from tasks.app import make_app
-from tasks.messages import EXPIRE_JOBS, LAPSE_LEASES, PUBLISH_OWED
+from tasks.messages import EXPIRE_JOBS, FIRE_POLICIES, LAPSE_LEASES, PUBLISH_OWED
+from tasks.producer import Producer
 from tasks.publish import Publisher
 from tasks.routing import CONTROL_QUEUE
 
@@ -41,6 +43,11 @@ def _publisher() -> Publisher:
     return Publisher(_engine(), app)
 
 
+@cache
+def _producer() -> Producer:
+    return Producer(_engine(), app, settings.start_within_s, Limits(settings.chain_warn, settings.chain_limit))
+
+
 # Ticks send no events: Flower shows jobs, and would show little else.
 @app.task(name=PUBLISH_OWED, send_events=False)
 def publish_owed() -> None:
@@ -58,3 +65,9 @@ def lapse_leases() -> None:
 def expire_jobs() -> None:
     """End the jobs that are not waited for any longer."""
     ticks.expire_jobs(_engine(), _publisher(), settings.vm_gone_s)
+
+
+@app.task(name=FIRE_POLICIES, send_events=False)
+def fire_policies() -> None:
+    """Let policies fire that are due."""
+    ticks.fire_policies(_engine(), _producer())

@@ -15,6 +15,7 @@ JOB_MESSAGES = {kind: wire_name(kind) for kind in OPERATIONS}
 PUBLISH_OWED = "stillframe.publish_owed"
 LAPSE_LEASES = "stillframe.lapse_leases"
 EXPIRE_JOBS = "stillframe.expire_jobs"
+FIRE_POLICIES = "stillframe.fire_policies"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from models.actor import Actor
 from models.job import SCHEDULED
 from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
+from models.policies.settle import settle
 from models.policies.tables import FiringState
 from models.policies.turns import Ready
 from models.session import transaction
@@ -38,6 +39,12 @@ def claim(engine: Engine) -> int:
         if done.schedules < AT_ONCE:
             break
     return written
+
+
+def settle_ended(engine: Engine) -> int:
+    """Takes note of the firings whose jobs have ended; returns how many."""
+    with transaction(engine) as session:
+        return settle(session)
 
 
 def let_go(engine: Engine) -> int:

@@ -9,6 +9,8 @@ from models.journal import Journal
 from models.outbox import forgotten
 from models.session import transaction
 from tasks.broker import BrokerAway
+from tasks.policies import claim, let_go, settle_ended
+from tasks.producer import Producer
 from tasks.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -46,3 +48,13 @@ def expire_jobs(engine: Engine, publisher: Publisher, vm_gone_s: float) -> int:
         logger.warning("%d jobs were not waited for any longer", len(ended))
         publish_owed(engine, publisher)
     return len(ended)
+
+
+def fire_policies(engine: Engine, producer: Producer) -> int:
+    """Take note of what ended, write down what fell due, ask for what has its turn, and send it."""
+    settle_ended(engine)
+    claim(engine)
+    asked = let_go(engine, producer)
+    if asked:
+        publish_owed(engine, producer.publisher)
+    return asked

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, select, update
 
 from models.account import ADMIN_ACCOUNT
 from models.job import SCHEDULED, Job
-from models.policies.keep import add_policy
-from models.policies.tables import Firing, FiringState, PolicySchedule
+from models.policies.keep import add_policy, run_policy
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.session import transaction
 from models.snapshot import Snapshot
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, VmState
-from tasks.policies import claim, let_go
+from tasks.policies import claim, let_go, settle_ended
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
@@ -156,3 +156,49 @@ def test_a_turn_that_does_not_come_in_time_is_missed(world: World, engine: Engin
             select(Firing).where(Firing.state == FiringState.MISSED, Firing.vm_id.is_not(None))
         ).one()
     assert "under way on its host" in (row.reason or "")
+
+
+def test_how_a_job_ended_is_taken_down(world: World, engine: Engine) -> None:
+    """A firing whose job succeeded says so; one whose job failed says why."""
+    world.vm("web1"), world.vm("web2")
+    fire(engine)
+    let_go(engine)
+    good, bad = jobs(engine)
+    with transaction(engine) as session:
+        session.execute(update(Job).where(Job.id == good.id).values(state=JobState.SUCCEEDED))
+        error = {"code": "x", "detail": "the disk was full"}
+        session.execute(update(Job).where(Job.id == bad.id).values(state=JobState.FAILED, error=error))
+    assert settle_ended(engine) == 2
+    assert settle_ended(engine) == 0
+    with transaction(engine) as session:
+        found = {row.job_id: row for row in session.scalars(select(Firing).where(Firing.job_id.is_not(None)))}
+        (vm,) = session.scalars(select(PolicyVm).where(PolicyVm.prune_due_at.is_not(None)))
+    assert found[good.id].state is FiringState.SUCCEEDED
+    assert (found[bad.id].state, found[bad.id].reason) == (FiringState.FAILED, "the disk was full")
+    assert vm.vm_id == good.vm_id
+
+
+def test_a_policy_that_keeps_failing_suspends_itself(world: World, engine: Engine) -> None:
+    """After so many failures in a row it stands still and says why; one good one in between begins the count anew."""
+    world.vm("web1")
+    id_ = fire(engine, max_failures=2, schedules=[{"cron": "0 0 29 2 *"}])
+
+    def ends(state: JobState) -> None:
+        with transaction(engine) as session:
+            run_policy(session, id_, "admin")
+        let_go(engine)
+        with transaction(engine) as session:
+            unfinished = update(Job).where(Job.state == JobState.QUEUED)
+            session.execute(unfinished.values(state=state, error={"detail": "no room"}))
+        settle_ended(engine)
+
+    for state in (JobState.FAILED, JobState.SUCCEEDED, JobState.FAILED):
+        ends(state)
+    with transaction(engine) as session:
+        assert session.get_one(Policy, id_).suspended_at is None
+    ends(JobState.FAILED)
+    with transaction(engine) as session:
+        row = session.get_one(Policy, id_)
+        assert row.suspended_reason == "2 firings failed one after the other, the last: no room"
+        next_at = session.scalars(select(PolicySchedule.next_at)).one()
+    assert next_at is None
