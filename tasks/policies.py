@@ -19,6 +19,7 @@ from models.policies.tables import FiringState
 from models.policies.turns import Ready
 from models.session import transaction
 from stillframe.errors import StillframeError
+from stillframe.names import made_up_name
 from stillframe.operations import CreateSnapshot
 from stillframe.policies.guards import turn, type_at
 from tasks.producer import write_down
@@ -91,7 +92,7 @@ def _ask(session: Session, one: Ready) -> UUID | None:
     wish = CreateSnapshot(
         vm=str(one.vm_id),
         type=type_at(policy, one.moment.state).value,
-        name=f"{policy.name}-{one.nominal_at.astimezone(UTC):%Y%m%d-%H%M%S}"[:64],
+        name=made_up_name(policy.name[:43], one.nominal_at.astimezone(UTC), one.id),
         quiesce=policy.quiesce,
         tags=policy.tags,
         policy_id=str(one.policy_id),

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from stillframe.errors import Invalid
+from stillframe.names import check_name
 from stillframe.operations import Quiesce
 from stillframe.policies.retention import Retention, check_retention
 from stillframe.policies.schedule import Schedule, check_schedule
@@ -84,6 +85,7 @@ class Policy:
 
 def check_policy(policy: Policy, now: datetime) -> None:
     """Raises Invalid with what is wrong and what to write instead."""
+    check_name(policy.name, "policy")
     if policy.selector.is_empty:
         raise Invalid(detail='the selector is empty; to mean every VM, write {"names": ["*"]}')
     if len(policy.selector.ids) > MOST_IDS:
