@@ -45,7 +45,9 @@ def _publisher() -> Publisher:
 
 @cache
 def _producer() -> Producer:
-    return Producer(_engine(), app, settings.start_within_s, Limits(settings.chain_warn, settings.chain_limit))
+    return Producer(
+        _engine(), app, settings.start_within_s, Limits(settings.chain_warn, settings.chain_limit)
+    )
 
 
 # Ticks send no events: Flower shows jobs, and would show little else.

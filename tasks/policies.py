@@ -22,7 +22,7 @@ from stillframe.errors import StillframeError
 from stillframe.names import made_up_name
 from stillframe.operations import CreateSnapshot
 from stillframe.policies.guards import turn, type_at
-from tasks.producer import write_down
+from tasks.producer import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -48,19 +48,19 @@ def settle_ended(engine: Engine) -> int:
         return settle(session)
 
 
-def let_go(engine: Engine) -> int:
+def let_go(engine: Engine, producer: Producer) -> int:
     """Asks for what has its turn; returns for how many. What it asks for is owed its message afterwards."""
     asked = 0
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
-            now = _let_some_go(session)
+            now = _let_some_go(session, producer)
         asked += now
         if not now:
             break
     return asked
 
 
-def _let_some_go(session: Session) -> int:
+def _let_some_go(session: Session, producer: Producer) -> int:
     if not turns.take_the_lead(session):
         return 0
     turns.give_up_overdue(session)
@@ -79,14 +79,14 @@ def _let_some_go(session: Session) -> int:
             waiting[one.id] = found.reason
         elif found.kind == "skip":
             turns.decide(session, one.id, FiringState.SKIPPED, found.reason)
-        elif job := _ask(session, one):
+        elif job := _ask(session, producer, one):
             asked[mine] = str(job)
             on_host[one.host_id] += 1
     turns.still_waits(session, waiting)
     return len(asked)
 
 
-def _ask(session: Session, one: Ready) -> UUID | None:
+def _ask(session: Session, producer: Producer, one: Ready) -> UUID | None:
     """The job of one firing, in the transaction that marks it: either both are there or neither."""
     policy = one.policy
     wish = CreateSnapshot(
@@ -101,7 +101,7 @@ def _ask(session: Session, one: Ready) -> UUID | None:
     actor = Actor(name=f"policy:{policy.name}", account_id=one.account_id, role=Role.USER)
     try:
         with session.begin_nested():
-            job = write_down(session, wish, actor, SCHEDULED)
+            job = producer.write_down(session, wish, actor, SCHEDULED)
     except StillframeError as refusal:
         turns.decide(session, one.id, FiringState.REFUSED, refusal.detail)
         return None

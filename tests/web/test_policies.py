@@ -9,7 +9,9 @@ from pydantic import TypeAdapter
 
 from models.policies.tables import PolicySchedule
 from models.session import transaction
+from tasks.app import make_app
 from tasks.policies import claim, let_go
+from tasks.producer import Producer
 from tests.web.conftest import Api
 from tests.world import World
 from web import policy_examples as examples
@@ -99,7 +101,7 @@ def test_run_now_shows_what_becomes_of_it(api: Api, http: httpx.Client, world: W
     answer = http.post(f"/v1/policies/{name}/run")
     assert answer.status_code == 202, answer.text
     assert [run["state"] for run in answer.json()["items"]] == ["waiting"]
-    let_go(api.engine)
+    let_go(api.engine, Producer(api.engine, make_app("redis://127.0.0.1:1/0")))
     (run,) = http.get(f"/v1/policies/{name}/runs").json()["items"]
     job = http.get(f"/v1/jobs/{run['job_id']}").json()
     assert (run["state"], job["requested_by"], job["vm"]["name"]) == ("asked", f"policy:{name}", name)
