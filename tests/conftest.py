@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine
 
@@ -9,6 +10,10 @@ from lab.lab import Lab
 from models.session import make_engine
 from tests.postgres import fresh_database, private_lab
 from tests.world import World
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("stillframe", deadline=None)
+hypothesis.settings.load_profile("stillframe")
 
 
 @pytest.fixture(scope="session")

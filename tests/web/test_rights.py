@@ -36,7 +36,10 @@ def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, na
         for path, operations in document["paths"].items():
             for method in operations:
                 answer = http.request(
-                    method, path.format(vm=name, snapshot=id_, job=id_, volume=id_, name="h1", rescan=id_)
+                    method,
+                    path.format(
+                        vm=name, snapshot=id_, job=id_, volume=id_, name="h1", rescan=id_, policy=id_
+                    ),
                 )
                 if method == "get":
                     assert answer.status_code in {200, 404}, path
