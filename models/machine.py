@@ -1,11 +1,13 @@
 """Rows made from what a worker saw on its host. The host holds the truth; only differences are written, and told."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from models.base import Json
@@ -22,6 +24,10 @@ from stillframe.rules import ALIVE
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
 from stillframe.states import VmState
 
+logger = logging.getLogger(__name__)
+
+#: What libvirt allows and Postgres does not (NUL, half a character), or what contradicts another row.
+_UNSTORABLE = (DataError, IntegrityError, UnicodeEncodeError)
 #: How long a look at a VM counts as just now.
 _FRESH = timedelta(minutes=3)
 _TOLD_OF_VM = ("name", "state", "host_id", "gone")
@@ -145,15 +151,28 @@ def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
 def _record(session: Session, host: UUID, rows: Mapping[UUID, Vm], vms: Sequence[VmSeen]) -> None:
     ids = [vm.uuid for vm in vms]
     known = read_known(session, [vm for vm in ids if vm in rows])
-    for seen in sorted(vms, key=lambda one: one.uuid):
-        _record_one(session, host, rows.get(seen.uuid), seen, known.get(seen.uuid, Known()))
-    session.flush()
+    recorded = [
+        seen.uuid
+        for seen in sorted(vms, key=lambda one: one.uuid)
+        if _is_recorded(session, host, rows.get(seen.uuid), seen, known.get(seen.uuid, Known()))
+    ]
     session.execute(
         update(Vm)
-        .where(Vm.id.in_(ids))
+        .where(Vm.id.in_(recorded))
         .values(seen_at=func.now())
         .execution_options(synchronize_session=False)
     )
+
+
+def _is_recorded(session: Session, host: UUID, row: Vm | None, seen: VmSeen, known: Known) -> bool:
+    """Records one VM; what no row can hold of one is told to the log, and keeps no other from being recorded."""
+    try:
+        with session.begin_nested():
+            _record_one(session, host, row, seen, known)
+    except _UNSTORABLE:
+        logger.exception("VM %s cannot be recorded as it was seen", seen.uuid)
+        return False
+    return True
 
 
 def _record_one(session: Session, host: UUID, row: Vm | None, seen: VmSeen, known: Known) -> None:

@@ -1,7 +1,7 @@
 """What workers see becomes rows; only differences are told."""
 
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, select
@@ -220,3 +220,18 @@ def test_a_heartbeat_keeps_a_host_alive_and_registers_one(world: World, engine: 
     assert second > first
     assert world.events() == ["host.registered"]
     assert [host.last_seen_at for host in all_of(engine, Host)] == [second]
+
+
+def test_one_vm_that_cannot_be_a_row_keeps_no_other_from_being_seen(world: World, engine: Engine) -> None:
+    """A name that Postgres cannot hold, of a new VM or of a known one, leaves all others of the host recorded."""
+    record(engine, seen_host(seen_vm(WEB, "web"), seen_vm(DB, "db")))
+    for name in ("nul\x00", "half \ud800"):
+        other = uuid4()
+        record(
+            engine, seen_host(seen_vm(uuid4(), name), seen_vm(DB, name), seen_vm(WEB, "web2"), seen_vm(other))
+        )
+        known = {vm.id: vm for vm in all_of(engine, Vm)}
+        assert (known[WEB].name, known[DB].name, other in known) == ("web2", "db", True)
+        assert not known[DB].gone
+        record(engine, seen_host(seen_vm(WEB, "web"), seen_vm(DB, "db")))
+    assert "vm.gone" in world.events()
