@@ -1,16 +1,23 @@
 """The inside of a fake VM: a guest that writes to its volumes and holds things in RAM."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal, Protocol
 from uuid import UUID, uuid4
 
 from hypervisor import fake_foreign, xml
 from hypervisor.fake_world import Agent, FakeFile, FakeJob, FakeVmRow, World
 from stillframe.states import VmState
 
-if TYPE_CHECKING:
-    from hypervisor.fake_machine import FakeMachine
+
+class Ground(Protocol):
+    """What a guest stands on: the state of its machine, and those who want to hear when its VM changes."""
+
+    def world(self) -> AbstractContextManager[World]:
+        """The state, held alone until the block ends."""
+
+    def tell(self, uuid: UUID, change: Literal["changed", "gone"]) -> None:
+        """Something changed about a VM."""
 
 
 class GuestStandsStill(Exception):
@@ -20,7 +27,7 @@ class GuestStandsStill(Exception):
 class FakeGuest:
     """What a guest does and sees."""
 
-    def __init__(self, machine: "FakeMachine", uuid: UUID) -> None:
+    def __init__(self, machine: Ground, uuid: UUID) -> None:
         self.machine = machine
         self.uuid = uuid
 
