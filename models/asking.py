@@ -11,7 +11,7 @@ from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job
 from models.moves import Told, tell
-from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.vm import Vm
 from stillframe.errors import (
     IdempotencyMismatch,
@@ -22,7 +22,7 @@ from stillframe.errors import (
 )
 from stillframe.events import EventType
 from stillframe.operations import CreateSnapshot
-from stillframe.rules import SnapshotFacts
+from stillframe.rules import Hold, SnapshotFacts
 from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
 
@@ -69,6 +69,7 @@ def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
         vm_state=VmState.GONE if vm.gone else vm.state,
         host=_host_name(session, vm),
         deletion=_deletion_asked(session, snapshot.id),
+        hold=_hold(session, snapshot),
         cannot=(snapshot.foreign or {}).get("cannot", {}),
     )
 
@@ -82,6 +83,12 @@ def _deletion_asked(session: Session, snapshot: UUID) -> UUID | None:
             Job.state.in_(sorted(UNFINISHED)),
         )
     ).first()
+
+
+def _hold(session: Session, snapshot: Snapshot) -> Hold | None:
+    if not snapshot.held or not session.scalar(select(is_held()).where(Snapshot.id == snapshot.id)):
+        return None
+    return Hold(snapshot.hold_reason or "", snapshot.held_by or "", snapshot.held_until)
 
 
 def targets_of(session: Session, snapshot: UUID) -> list[str]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, func, literal_column, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Json, quoted, words
@@ -85,6 +85,11 @@ class Snapshot(Base):
     )
     #: Of a foreign one: its name in libvirt, kind (internal, external), and what else libvirt says.
     foreign: Mapped[Json | None]
+
+
+def is_held() -> ColumnElement[bool]:
+    """Whether a snapshot is held at this moment: a hold whose time is over holds nothing."""
+    return Snapshot.held & ((Snapshot.held_until > func.now()) | Snapshot.held_until.is_(None))
 
 
 class SnapshotLayer(Base):

@@ -160,6 +160,15 @@ class Client:
         headers = {"If-Match": etag} if etag else {}
         return self._ask("PATCH", f"/v1/snapshots/{_part(snapshot_id)}", json=changes, headers=headers)
 
+    def hold_snapshot(self, snapshot_id: str, reason: str, until: str | None = None) -> Json:
+        """Nobody deletes it and no policy prunes it until it is released, or until then (ISO 8601)."""
+        wish = {"reason": reason, "until": until}
+        return self._ask("POST", f"/v1/snapshots/{_part(snapshot_id)}/hold", json=wish)
+
+    def release_snapshot(self, snapshot_id: str) -> Json:
+        """It may be deleted and pruned again."""
+        return self._ask("POST", f"/v1/snapshots/{_part(snapshot_id)}/release")
+
     def add_comment(self, snapshot_id: str, text: str) -> Json:
         """A person's words on a snapshot."""
         return self._ask("POST", f"/v1/snapshots/{_part(snapshot_id)}/comments", json={"text": text})

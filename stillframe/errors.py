@@ -317,6 +317,13 @@ class DeletionAsked(Refused):
     remedy = "Wait for that job, or cancel it (`stillframe job cancel`) and ask again."
 
 
+class SnapshotHeld(Refused):
+    """Snapshot "{snapshot}" of VM "{vm}" is held by {by} until {until}: {reason}"""
+
+    code = "snapshot.held"
+    remedy = "If it may go, release it (`stillframe snapshot release {vm}/{snapshot}`) and ask again."
+
+
 class AfterNotForMemory(Refused):
     """Reverting to a memory snapshot brings the VM back running; `after: {after}` does not apply."""
 

@@ -29,6 +29,8 @@ class EventType(StrEnum):
     SNAPSHOT_DELETED = "snapshot.deleted"
     SNAPSHOT_FAILED = "snapshot.failed"
     SNAPSHOT_EDITED = "snapshot.edited"
+    SNAPSHOT_HELD = "snapshot.held"
+    SNAPSHOT_RELEASED = "snapshot.released"
     #: Another tool made it, and it was seen on a host.
     SNAPSHOT_FOUND = "snapshot.found"
     #: Its manifest was found on a host, and no row knew of it.

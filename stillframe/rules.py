@@ -5,6 +5,7 @@ Pure, so that the Producer can ask it inside its transaction and the API can ask
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from stillframe.errors import (
     MemoryNeedsRunning,
     MemoryWithPassthrough,
     NotEnoughSpace,
+    SnapshotHeld,
     SnapshotNotReady,
     StillframeError,
     VmGone,
@@ -33,6 +35,16 @@ ALIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
 #: libvirt's reasons for a pause that its own snapshot makes; a user's pause or an I/O error is not ours to end.
 LEFT_BY_A_CUT = frozenset({"save", "snapshot", "unknown"})
 DELETABLE = frozenset({SnapshotState.READY, SnapshotState.ERROR, SnapshotState.REVERTING})
+HOLDABLE = frozenset({SnapshotState.CREATING, SnapshotState.READY, SnapshotState.REVERTING})
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why a snapshot is to stay, who says so, and until when; None: until it is released."""
+
+    reason: str
+    by: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class SnapshotFacts:
     host: str
     #: The unfinished job that is to delete it.
     deletion: UUID | None = None
+    #: Why it is to stay. A hold that is over is none.
+    hold: Hold | None = None
     #: Of one that another tool made: why it cannot be used, by action.
     cannot: Mapping[str, str] = field(default_factory=dict)
 
@@ -105,11 +119,25 @@ def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
 
 
 def check_delete(facts: SnapshotFacts) -> None:
-    """Whether it can be deleted: one whose creation failed always, and one that is being reverted to, afterwards."""
+    """Whether it can be deleted: one whose creation failed always, one that is being reverted to, afterwards, and one
+    that is held, never.
+    """
     if facts.deletion is not None or facts.state is not SnapshotState.ERROR:
         _check_stays(facts)
+    if facts.hold is not None:
+        until = f"{facts.hold.until:%Y-%m-%dT%H:%M:%SZ}" if facts.hold.until else "it is released"
+        held = {"by": facts.hold.by, "until": until, "reason": facts.hold.reason}
+        raise SnapshotHeld(snapshot=facts.name, vm=facts.vm, **held)
     _check_usable(facts, "delete")
     if facts.state not in DELETABLE:
+        raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
+
+
+def check_hold(facts: SnapshotFacts) -> None:
+    """Whether it can be held: what is asked to be deleted goes, and what failed has nothing to keep."""
+    if facts.deletion is not None:
+        raise DeletionAsked(snapshot=facts.name, job=facts.deletion)
+    if facts.state not in HOLDABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
 

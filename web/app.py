@@ -15,7 +15,7 @@ from stillframe.settings import Settings
 from tasks.app import make_app
 from tasks.producer import Producer
 from web import problems
-from web.api import events, health, hosts, jobs, policies, rescans, snapshots, vms, volumes
+from web.api import events, health, holds, hosts, jobs, policies, rescans, snapshots, vms, volumes
 from web.auth import actor
 from web.described import PROBLEM, TAGS, describe, operation_id
 from web.house import House
@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.house = house
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for noun in (hosts, rescans, vms, snapshots, volumes, jobs, policies, events):
+    for noun in (hosts, rescans, vms, snapshots, holds, volumes, jobs, policies, events):
         app.include_router(noun.router, dependencies=[Depends(actor)], responses=_PROBLEM)
     app.include_router(health.router)
     return app

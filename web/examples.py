@@ -85,6 +85,7 @@ SNAPSHOT: Json = {
     "policy_id": None,
     "tags": ["patch"],
     "held": False,
+    "hold": None,
     "created_at": "2026-11-23T05:39:39.071Z",
     "ready_at": "2026-11-23T05:39:39.544Z",
     "expires_at": None,
@@ -315,6 +316,7 @@ WISH_REVERT: Json = {"after": "keep"}
 WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room"}
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}
 WISH_WORDS: Json = {"display_name": "패치 전", "tags": ["patch", "november"]}
+WISH_HOLD: Json = {"reason": "for the audit", "until": "30d"}
 WISH_COMMENT: Json = {"text": "되돌려도 됩니다"}
 
 

@@ -7,14 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillframe.states import (
-    Consistency,
     JobState,
-    SnapshotOrigin,
-    SnapshotState,
-    SnapshotType,
     StepState,
     VmState,
-    VolumeSnapshotState,
 )
 from web import examples
 
@@ -143,97 +138,6 @@ class Vm(Shape):
     domain: str | None
     created_at: datetime
     seen_at: datetime
-
-
-class Action(Shape):
-    """Whether something can be done now, and if not, why and what to do about it."""
-
-    allowed: bool
-    reason: str | None
-
-
-class SnapshotVolume(Shape):
-    """The layer a snapshot froze of one volume; `size_bytes` is null while its file is not seen."""
-
-    target: str
-    layer: str
-    virtual_bytes: int
-    size_bytes: int | None
-
-
-class Foreign(Shape):
-    """What is known of a snapshot that another tool made. `state` is what the VM was then, in libvirt's words.
-
-    `kind`: internal (in the VM's images), external (in layers), mixed. `known_to_libvirt`: else only the images have it.
-    """
-
-    name: str
-    kind: str
-    with_memory: bool
-    state: str
-    parent: str | None
-    current: bool
-    known_to_libvirt: bool
-
-
-class Snapshot(Shape):
-    """A VM at an instant. `foreign` is null but for one that another tool made."""
-
-    model_config = ConfigDict(json_schema_extra=examples.shown(examples.SNAPSHOT))
-
-    id: UUID
-    name: str
-    display_name: str
-    description: str
-    state: SnapshotState
-    type: SnapshotType
-    origin: SnapshotOrigin
-    foreign: Foreign | None
-    consistency: Consistency | None
-    current: bool
-    parent_id: UUID | None
-    vm: Ref
-    vm_state: VmState
-    host: str
-    account: str
-    domain: str
-    policy_id: UUID | None
-    tags: list[str]
-    held: bool
-    created_at: datetime
-    ready_at: datetime | None
-    expires_at: datetime | None
-    size_bytes: int
-    memory_bytes: int | None
-    pause_ms: float | None
-    freeze_ms: float | None
-    volumes: list[SnapshotVolume]
-    actions: dict[str, Action]
-    error: Why | None
-
-
-class VolumeSnapshot(Shape):
-    """One volume extracted out of a snapshot: a standalone image."""
-
-    model_config = ConfigDict(json_schema_extra=examples.shown(examples.VOLUME_SNAPSHOT))
-
-    id: UUID
-    name: str
-    state: VolumeSnapshotState
-    snapshot_id: UUID
-    vm: Ref
-    host: str
-    target: str
-    format: str
-    virtual_bytes: int | None
-    size_bytes: int | None
-    sha256: str | None
-    path: str | None
-    account: str
-    domain: str
-    created_at: datetime
-    ready_at: datetime | None
-    error: Why | None
 
 
 class Progress(Shape):

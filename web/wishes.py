@@ -2,15 +2,16 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models.queries.paging import Wanted
 from stillframe.errors import (
+    Invalid,
     JobNotFound,
     NotFound,
     RescanNotFound,
@@ -19,6 +20,7 @@ from stillframe.errors import (
 )
 from stillframe.names import check_display_name
 from stillframe.operations import After, Operation, Quiesce
+from stillframe.policies.durations import duration
 from stillframe.recovering import Way
 from web import examples
 
@@ -41,6 +43,15 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("it is out of range") from error
 
 
+def _span(value: Any) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError("it is no length of time; write 12h, 7d or 2w")
+    try:
+        return duration(value, "it")
+    except Invalid as error:
+        raise ValueError(error.context["detail"]) from error
+
+
 def _seconds(value: str) -> str:
     if not _WAIT.fullmatch(value):
         raise ValueError("it is written 30s or 2.5s")
@@ -49,6 +60,12 @@ def _seconds(value: str) -> str:
 
 Words = Annotated[str, AfterValidator(_text)]
 Instant = Annotated[datetime, AfterValidator(_utc)]
+Span = Annotated[
+    timedelta,
+    BeforeValidator(_span),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}[smhdw]$", "examples": ["7d"]}),
+]
+When = Annotated[Instant | Span, Field(description="ISO 8601, or so long from now: 12h, 7d, 2w")]
 Tag = Annotated[Words, Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Tag], Field(max_length=32)]
 Description = Annotated[Words, Field(max_length=4096)]
@@ -169,6 +186,15 @@ class WishComment(Wish):
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_COMMENT))
 
     text: Annotated[Words, Field(min_length=1, max_length=10_000)]
+
+
+class WishHold(Wish):
+    """Why a snapshot is to stay, and until when; without `until` until it is released."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_HOLD))
+
+    reason: Annotated[Words, Field(min_length=1, max_length=1000)]
+    until: When | None = None
 
 
 class WishRescan(Wish):

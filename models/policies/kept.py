@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from models.job import UNFINISHED, Job
 from models.policies.tables import Policy
 from models.queries.paging import AnyRow
-from models.snapshot import Snapshot
+from models.snapshot import Snapshot, is_held
 from models.vm import Vm
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.retention import Kept, Retention, Verdict, decide
@@ -59,7 +59,7 @@ def _judged(
             id=row.id,
             created_at=row.created_at,
             good=row.state in _GOOD,
-            held=row.held and (row.held_until is None or row.held_until > now),
+            held=row.held,
             in_use=row.job and f"job {row.job}",
         )
         for row in rows
@@ -82,7 +82,7 @@ def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None) -> list[list[AnyR
     wanted = (
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.created_at, Snapshot.state, Snapshot.size_bytes),
-            *(Snapshot.memory_bytes, Snapshot.held, Snapshot.held_until, Snapshot.vm_id),
+            *(Snapshot.memory_bytes, is_held().label("held"), Snapshot.vm_id),
             *(Vm.name.label("vm_name"), using.label("job")),
         )
         .join(Vm, Vm.id == Snapshot.vm_id)

@@ -1,7 +1,7 @@
 """Lists and details of snapshots and volume snapshots, with what may be done with each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -13,11 +13,11 @@ from models.host import Host
 from models.job import UNFINISHED, Job
 from models.queries.find import containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.snapshot import Snapshot, SnapshotLayer
+from models.snapshot import Snapshot, SnapshotLayer, is_held
 from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.operations import DeleteSnapshot
-from stillframe.rules import SnapshotFacts, actions
+from stillframe.rules import Hold, SnapshotFacts, actions
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState
 
 _ID = Snapshot.id.expression
@@ -38,6 +38,7 @@ class Filters:
     type: SnapshotType | None = None
     origin: SnapshotOrigin | None = None
     current: bool | None = None
+    held: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None
@@ -73,19 +74,22 @@ def _filtered(connection: Connection, filters: Filters) -> AnySelect:
         statement = statement.where(Snapshot.state.in_(filters.states))
     else:
         statement = statement.where(Snapshot.state != SnapshotState.DELETED)
-    if filters.type is not None:
-        statement = statement.where(Snapshot.type == filters.type)
-    if filters.origin is not None:
-        statement = statement.where(Snapshot.origin == filters.origin)
-    if filters.current is not None:
-        statement = statement.where(Snapshot.current if filters.current else ~Snapshot.current)
-    if filters.created_after is not None:
-        statement = statement.where(Snapshot.created_at >= filters.created_after)
-    if filters.created_before is not None:
-        statement = statement.where(Snapshot.created_at < filters.created_before)
     if filters.q:
         statement = statement.where(_mentions(connection, filters.q))
-    return statement
+    return statement.where(*_asked_for(filters))
+
+
+def _asked_for(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    for column, wanted in ((Snapshot.type, filters.type), (Snapshot.origin, filters.origin)):
+        if wanted is not None:
+            yield column == wanted
+    for flag, is_set in ((Snapshot.current.expression, filters.current), (is_held(), filters.held)):
+        if is_set is not None:
+            yield flag if is_set else ~flag
+    if filters.created_after is not None:
+        yield Snapshot.created_at >= filters.created_after
+    if filters.created_before is not None:
+        yield Snapshot.created_at < filters.created_before
 
 
 def _mentions(connection: Connection, text: str) -> ColumnElement[bool]:
@@ -105,7 +109,8 @@ def _select() -> AnySelect:
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.display_name, Snapshot.description, Snapshot.state),
             *(Snapshot.type, Snapshot.consistency, Snapshot.current, Snapshot.parent_id, Snapshot.policy_id),
-            *(Snapshot.tags, Snapshot.held, Snapshot.created_at, Snapshot.ready_at, Snapshot.expires_at),
+            *(is_held().label("held"), Snapshot.hold_reason, Snapshot.held_by, Snapshot.held_until),
+            *(Snapshot.tags, Snapshot.created_at, Snapshot.ready_at, Snapshot.expires_at),
             *(
                 Snapshot.size_bytes,
                 Snapshot.memory_bytes,
@@ -138,6 +143,7 @@ def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
             **row._mapping,
             "vm": {"id": row.vm_id, "name": row.vm_name},
             "vm_state": VmState.GONE if row.vm_gone else row.vm_state,
+            "hold": asdict(hold) if (hold := _hold(row)) else None,
             "volumes": volumes.get(row.id, []),
             "actions": actions(_facts(row, deletions.get(row.id))),
         }
@@ -154,8 +160,13 @@ def _facts(row: AnyRow, deletion: UUID | None) -> SnapshotFacts:
         vm_state=VmState.GONE if row.vm_gone else row.vm_state,
         host=row.host,
         deletion=deletion,
+        hold=_hold(row),
         cannot=(row.foreign or {}).get("cannot", {}),
     )
+
+
+def _hold(row: AnyRow) -> Hold | None:
+    return Hold(row.hold_reason or "", row.held_by or "", row.held_until) if row.held else None
 
 
 def _deletions(connection: Connection, ids: list[UUID]) -> dict[UUID, UUID]:

@@ -155,6 +155,11 @@ def _snapshot(verbs: "Verbs") -> None:
     listed.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
     listed.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
     listed.add_argument(
+        "--held",
+        action=argparse.BooleanOptionalAction,
+        help="only those that are neither deleted nor pruned, or may be",
+    )
+    listed.add_argument(
         "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"
     )
     listed.add_argument("--created-before", metavar="TIME")
@@ -177,6 +182,10 @@ def _snapshot(verbs: "Verbs") -> None:
     delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is", changes=True)
     delete.add_argument("--yes", action="store_true", help="do not ask")
     _job_verb(delete)
+    hold = _snapshot_verb(verbs, "hold", "keep a snapshot from being deleted or pruned", changes=True)
+    hold.add_argument("--reason", required=True, metavar="TEXT", help="told to whoever wants to delete it")
+    hold.add_argument("--until", metavar="TIME", help="7d, or ISO 8601; else until it is released")
+    _snapshot_verb(verbs, "release", "let a held snapshot be deleted and pruned again", changes=True)
     extract = _snapshot_verb(verbs, "extract", "make a standalone image of one of its volumes", changes=True)
     extract.add_argument("target", metavar="VOLUME", help="such as vda")
     extract.add_argument("--name", help="else one is made from the time")

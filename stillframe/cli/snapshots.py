@@ -38,6 +38,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         type=asked.type,
         origin=asked.origin,
         current=asked.current,
+        held=asked.held,
         created_after=asked.created_after,
         created_before=asked.created_before,
         q=asked.q,
@@ -54,7 +55,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         (
             *(_vm(one), one["name"], one["display_name"]),
             *((one["origin"],) if foreign else ()),
-            *(one["state"], one["type"], "*" if one["current"] else "", _taken(one)),
+            *(_state(one), one["type"], "*" if one["current"] else "", _taken(one)),
             *(show.time(one["created_at"]), show.Id(one["id"])),
         )
         for one in found
@@ -126,6 +127,27 @@ def delete(client: Client, asked: Namespace) -> int:
     return _ask(client, asked, DeleteSnapshot(snapshot_id=id_, **_limits(asked)))
 
 
+def hold(client: Client, asked: Namespace) -> int:
+    """`snapshot hold`."""
+    id_ = refs.snapshot_id(client, asked.snapshot)
+    return _changed(client.hold_snapshot(id_, asked.reason, asked.until), asked, "is held")
+
+
+def release(client: Client, asked: Namespace) -> int:
+    """`snapshot release`."""
+    id_ = refs.snapshot_id(client, asked.snapshot)
+    return _changed(client.release_snapshot(id_), asked, "is not held")
+
+
+def _changed(one: Json, asked: Namespace, what: str) -> int:
+    if asked.output == "json":
+        show.data(one)
+        return 0
+    until = f" until {show.time(one['hold']['until'])}" if one["hold"] and one["hold"]["until"] else ""
+    show.note(f"Snapshot {one['name']} of VM {one['vm']['name']} {what}{until}.")
+    return 0
+
+
 def extract(client: Client, asked: Namespace) -> int:
     """`snapshot extract`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
@@ -155,6 +177,10 @@ def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
     return asked.dry_run or sure(asked, filled)
 
 
+def _state(one: Json) -> str:
+    return f"{one['state']}, held" if one["held"] else str(one["state"])
+
+
 def _vm(one: Json) -> str:
     """The name of its VM, and that it is gone if it is."""
     name = str(one["vm"]["name"])
@@ -167,6 +193,13 @@ def _origin(foreign: Json | None) -> str | None:
         return None
     by = "known to libvirt" if foreign["known_to_libvirt"] else "only the images have it"
     return f"another tool ({foreign['kind']}, {by})"
+
+
+def _held(hold: Json | None) -> str | None:
+    if hold is None:
+        return None
+    until = f", until {show.time(hold['until'])}" if hold["until"] else ""
+    return f"by {hold['by']}{until}: {hold['reason']}"
 
 
 def _taken(one: Json) -> str:
@@ -194,6 +227,7 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("Memory", show.size(one["memory_bytes"]) if one["memory_bytes"] else None),
         ("VM paused", None if one["pause_ms"] is None else f"{one['pause_ms']:g} ms"),
         ("Frozen", f"{one['freeze_ms']:g} ms" if one["freeze_ms"] else None),
+        ("Held", _held(one["hold"])),
         ("Tags", ", ".join(one["tags"])),
         ("Description", one["description"]),
     ]

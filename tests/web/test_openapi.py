@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from stillframe import errors
 from tests.web.conftest import Api
-from web import examples, found, inspected, planned, shapes, wishes
+from web import examples, found, inspected, planned, shapes, snapshot_shapes, wishes
 from web.problems import STATUS
 from web.submitting import accepted
 
@@ -84,8 +84,8 @@ def test_bodies_have_examples(document: Json) -> None:
     [
         (shapes.Host, examples.HOST),
         (shapes.Vm, examples.VM),
-        (shapes.Snapshot, examples.SNAPSHOT),
-        (shapes.VolumeSnapshot, examples.VOLUME_SNAPSHOT),
+        (snapshot_shapes.Snapshot, examples.SNAPSHOT),
+        (snapshot_shapes.VolumeSnapshot, examples.VOLUME_SNAPSHOT),
         (shapes.Job, examples.JOB),
         (planned.Forecast, examples.FORECAST),
         (shapes.Event, examples.EVENT),
@@ -100,6 +100,7 @@ def test_bodies_have_examples(document: Json) -> None:
         (wishes.WishVolume, examples.WISH_VOLUME),
         (wishes.WishWords, examples.WISH_WORDS),
         (wishes.WishComment, examples.WISH_COMMENT),
+        (wishes.WishHold, examples.WISH_HOLD),
     ],
 )
 def test_an_example_is_what_it_is_an_example_of(shape: Any, example: Json) -> None:

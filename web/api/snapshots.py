@@ -15,6 +15,7 @@ from stillframe.errors import (
     DisplayNameInvalid,
     ForeignCannot,
     NameInvalid,
+    SnapshotHeld,
     SnapshotNotFound,
     SnapshotNotReady,
     VmGone,
@@ -28,7 +29,8 @@ from web.auth import ActorOf
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
-from web.shapes import Comment, Event, Job, Page, Snapshot
+from web.shapes import Comment, Event, Job, Page
+from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
 from web.wishes import (
     EventAfter,
@@ -56,6 +58,9 @@ BLOCKED = (
     VmGone(vm="web9", host="hv1"),
     ForeignCannot(snapshot="virsh1", why="it is external, ..."),
 )
+HELD = SnapshotHeld(
+    snapshot="before-patch", vm="web1", by="kim", until="it is released", reason="for the audit"
+)
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
 }
@@ -74,6 +79,7 @@ class _Narrowed:
             SnapshotOrigin | None, Query(description="Made by Stillframe, or by another tool")
         ] = None,
         current: bool | None = None,
+        held: bool | None = None,
         created_after: Instant | None = None,
         created_before: Instant | None = None,
         q: Annotated[
@@ -86,6 +92,7 @@ class _Narrowed:
             "type": type,
             "origin": origin,
             "current": current,
+            "held": held,
             "created_after": created_after,
             "created_before": created_before,
             "q": q,
@@ -164,7 +171,9 @@ def edit_snapshot(
     return show_snapshot(house=house, response=response, snapshot=snapshot)
 
 
-@router.delete("/{snapshot}", summary="Delete a snapshot", response_model=Job, **accepted(UNKNOWN, *BLOCKED))
+@router.delete(
+    "/{snapshot}", summary="Delete a snapshot", response_model=Job, **accepted(UNKNOWN, *BLOCKED, HELD)
+)
 def delete_snapshot(
     *,
     house: HouseOf,

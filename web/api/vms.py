@@ -29,7 +29,8 @@ from web.auth import ActorOf
 from web.described import BODY, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
-from web.shapes import Job, Page, Snapshot, Vm
+from web.shapes import Job, Page, Vm
+from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
 from web.wishes import Filter, IdempotencyKey, VmPath, WishSnapshot, wanted
 

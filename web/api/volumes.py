@@ -11,7 +11,8 @@ from stillframe.errors import SnapshotNotFound, VmNotFound, VolumeSnapshotNotFou
 from stillframe.states import VolumeSnapshotState
 from web.described import PAGES, keyed
 from web.house import HouseOf
-from web.shapes import Page, VolumeSnapshot
+from web.shapes import Page
+from web.snapshot_shapes import VolumeSnapshot
 from web.wishes import Filter, VolumePath, snapshot_id, volume_id, wanted
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])

@@ -1,0 +1,51 @@
+"""Holds: a snapshot that is neither deleted nor pruned until it is released, or until a time."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from models import holding
+from models.queries import snapshots as rows
+from stillframe.errors import DeletionAsked, SnapshotNotReady
+from web.api.snapshots import UNKNOWN
+from web.auth import ActorOf
+from web.described import BODY, CHANGE, keyed
+from web.house import HouseOf
+from web.snapshot_shapes import Snapshot
+from web.wishes import SnapshotPath, WishHold, snapshot_id
+
+router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
+
+
+@router.post(
+    "/{snapshot}/hold",
+    summary="Hold a snapshot",
+    response_model=Snapshot,
+    responses=keyed(
+        *CHANGE,
+        *BODY,
+        UNKNOWN,
+        SnapshotNotReady(snapshot="before-patch", state="error"),
+        DeletionAsked(snapshot="before-patch", job="01a206ea-d014-728d-927d-34762cc45e44"),
+    ),
+)
+def hold_snapshot(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishHold) -> Any:
+    """Nobody deletes it and no policy prunes it, until it is released or `until` is over. A new hold replaces the old."""
+    id_ = snapshot_id(snapshot)
+    holding.hold(house.engine, id_, wish.reason, wish.until, actor.name)
+    with house.reads.connect() as connection:
+        return rows.snapshot(connection, id_)
+
+
+@router.post(
+    "/{snapshot}/release",
+    summary="Release a snapshot",
+    response_model=Snapshot,
+    responses=keyed(*CHANGE, UNKNOWN),
+)
+def release_snapshot(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath) -> Any:
+    """It may be deleted and pruned again. One that is not held stays as it is."""
+    id_ = snapshot_id(snapshot)
+    holding.release(house.engine, id_, actor.name)
+    with house.reads.connect() as connection:
+        return rows.snapshot(connection, id_)
