@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import jobs
+from bench import api, jobs
 
-FILES = {"jobs": jobs.run}
+FILES = {"jobs": jobs.run, "api": api.run}
 
 
 def main(names: list[str]) -> int:
