@@ -10,8 +10,8 @@ from hypervisor.port import Source
 from stillframe.findings import Kind
 from stillframe.states import JobState, VmState
 from tests.workers.fake_world import ok
+from tests.workers.nothing_is_lost.hurt import without
 from tests.workers.reconcile.site import ALL, Site
-from tests.workers.test_nothing_is_lost import without
 from workers import manifests
 
 

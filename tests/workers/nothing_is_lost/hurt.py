@@ -1,0 +1,46 @@
+"""What others do to a VM in the middle of things, and a worker that dies at a named point."""
+
+import re
+
+from tests.workers.fake_world import Death, World
+
+TWO = {"vda": "qcow2", "vdb": "qcow2"}
+
+
+def without(definition: str, target: str) -> str:
+    disks = re.findall(r"<disk .*?</disk>", definition, re.S)
+    (found,) = [one for one in disks if f'dev="{target}"' in one or f"dev='{target}'" in one]
+    return definition.replace(found, "")
+
+
+def detach(world: World, target: str) -> None:
+    """Somebody takes a disk out of the running VM and its definition (`virsh detach-disk --live --config`)."""
+    with world.machine.world() as inside:
+        row = inside.vms[str(world.guest.uuid)]
+        row.definition = without(row.definition, target)
+        row.live = row.live and without(row.live, target)
+
+
+def die_at(world: World, job, word: str, nth: int = 0) -> None:
+    """Runs the job until the nth point called so, and kills the worker there."""
+    mortality = world.machine.mortality
+    mortality.points.clear()
+    mortality.dies_at = None
+    seen = {"n": -1}
+    real = mortality.pass_by
+
+    def pass_by(point: str) -> None:
+        real(point)
+        if point == word:
+            seen["n"] += 1
+            if seen["n"] == nth:
+                raise Death(point)
+
+    mortality.pass_by = pass_by  # type: ignore[method-assign]
+    try:
+        job.run()
+    except Death:
+        return
+    finally:
+        mortality.pass_by = real  # type: ignore[method-assign]
+    raise AssertionError(f"never came by {word}: {mortality.points}")

@@ -1,0 +1,78 @@
+"""Guests and what other tools keep of them: frozen by the dead, saved, snapshotted."""
+
+from hypervisor import fake_vm, xml
+from hypervisor.fake_world import FakeFile, FakeForeign
+from hypervisor.port import Source
+from stillframe.errors import Cancelled, HostLost
+from tests.workers.fake_world import World, ok
+from workers.carry import End
+
+
+def test_foreign_snapshots_are_never_broken() -> None:
+    """`virsh snapshot-create-as --disk-only`: its overlay lies beside the head. A delete would merge what it stands on."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    head = world.tree().heads["vda"]
+    overlay = head.removesuffix(".qcow2") + ".virsh1"
+    with world.machine.world() as inside:
+        inside.files[overlay] = FakeFile(
+            "image", format="qcow2", virtual_bytes=64 << 20, backing=head, backing_format="qcow2"
+        )
+        row = inside.vms[str(world.guest.uuid)]
+        swap = {"vda": Source(overlay, "qcow2")}
+        row.definition, row.live = xml.with_sources(row.definition, swap), xml.with_sources(row.present, swap)
+        row.foreign["virsh1"] = FakeForeign(
+            "virsh1", "external", "disk-snapshot", 0, row.present, {"vda": head}
+        )
+    at = world.machine.read_back(head)["counter"]
+    world.guest.tick()
+
+    ending = world.delete("s1").to_the_end()
+
+    assert world.host.images.exists(head), f"the layer that virsh1 froze is gone; job {ending.end}"
+    assert world.machine.read_back(head)["counter"] == at
+
+
+def test_a_managed_save_image_is_not_made_useless() -> None:
+    """Saved RAM fits only the head it was saved on: a delete is refused before it merges that away."""
+    world = World()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    world.guest.shut_down()
+    world.guest.change(managed_save=True)
+    ending = world.delete("s1").to_the_end()
+    assert ending.end is End.FAILED, "the head that the saved RAM stands on was merged and unlinked"
+
+
+def test_a_guest_frozen_by_a_daemon_that_died_is_thawed(monkeypatch) -> None:
+    """A libvirtd is restarted in the freeze window of a quiesced cut (C6); the worker lives."""
+    world = World()
+    real, first = fake_vm.FakeVm.cut, {"one": True}
+
+    def cut(self, layers, memory, quiesce, pulse):
+        if quiesce and first.pop("one", None):
+            world.guest.change(frozen=True)
+            world.machine.kill_daemon()
+            world.machine.start_daemon()
+            raise HostLost(detail="End of file while reading data")
+        return real(self, layers, memory, quiesce, pulse)
+
+    monkeypatch.setattr(fake_vm.FakeVm, "cut", cut)
+    ending = world.create("s1", "hot").to_the_end()
+    with world.machine.world() as inside:
+        assert not inside.vms[str(world.guest.uuid)].frozen, f"job {ending.end}, and the guest stays frozen"
+
+
+def test_a_cancelled_call_past_the_point_of_no_return_removes_nothing() -> None:
+    """A restore that libvirt says was aborted is tried again: the layers its VM stands on stay."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "memory").to_the_end())
+    world.machine.fail_next("restore", Cancelled(detail="operation aborted"))
+    ending = world.revert("s1").to_the_end()
+    head = world.facts().volumes[0].path
+    assert world.host.images.exists(head), (
+        f"job {ending.end}: the VM's definition names a layer that was removed"
+    )
