@@ -15,5 +15,6 @@ SCHEDULE = {
     "publish-owed": Tick("stillframe.publish_owed", 2.0),
     "fire-policies": Tick("stillframe.fire_policies", 2.0),
     "lapse-leases": Tick("stillframe.lapse_leases", 5.0),
+    "expire-snapshots": Tick("stillframe.expire_snapshots", 30.0),
     "expire-jobs": Tick("stillframe.expire_jobs", 10.0),
 }

@@ -33,6 +33,12 @@ class Snapshot(Base):
         Index("ix_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
         Index("ix_snapshot_policy", "policy_id", "vm_id", postgresql_where=text("policy_id IS NOT NULL")),
         Index("ix_snapshot_parent", "parent_id"),
+        Index("ix_snapshot_tags", "tags", postgresql_using="gin"),
+        Index(
+            "ix_snapshot_expires",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND state IN ('ready', 'error')"),
+        ),
         Index("ix_snapshot_name", "name", "id"),
         Index(
             "ix_snapshot_id_end",
@@ -72,7 +78,10 @@ class Snapshot(Base):
     folder: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ready_at: Mapped[datetime | None]
+    #: From then on it is to be deleted; when that was last tried, and why it was refused.
     expires_at: Mapped[datetime | None]
+    expiry_tried_at: Mapped[datetime | None]
+    expiry_refusal: Mapped[str | None]
     size_bytes: Mapped[int] = mapped_column(server_default="0")
     memory_bytes: Mapped[int | None]
     pause_ms: Mapped[float | None]

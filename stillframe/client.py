@@ -1,6 +1,6 @@
 """The HTTP API for programs: the same verbs and words, plain dictionaries back, every problem as one exception."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -156,9 +156,14 @@ class Client:
         return self._ask("DELETE", f"/v1/policies/{_part(policy)}")
 
     def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Json:
-        """Changes display_name, description or tags; with an ETag only if nobody else has since."""
+        """Changes name, display_name, description, tags or expires_at; with an ETag only if nobody else has since."""
         headers = {"If-Match": etag} if etag else {}
         return self._ask("PATCH", f"/v1/snapshots/{_part(snapshot_id)}", json=changes, headers=headers)
+
+    def tag_vm(self, vm: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Json:
+        """Changes the tags that policies choose VMs by; returns the VM."""
+        wish = {"add_tags": list(add), "remove_tags": list(remove)}
+        return self._ask("PATCH", f"/v1/vms/{_part(vm)}", json=wish)
 
     def hold_snapshot(self, snapshot_id: str, reason: str, until: str | None = None) -> Json:
         """Nobody deletes it and no policy prunes it until it is released, or until then (ISO 8601)."""

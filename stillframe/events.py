@@ -31,6 +31,8 @@ class EventType(StrEnum):
     SNAPSHOT_EDITED = "snapshot.edited"
     SNAPSHOT_HELD = "snapshot.held"
     SNAPSHOT_RELEASED = "snapshot.released"
+    #: Its time is over, and it cannot be deleted yet: tried again, told once.
+    SNAPSHOT_EXPIRY_REFUSED = "snapshot.expiry_refused"
     #: Another tool made it, and it was seen on a host.
     SNAPSHOT_FOUND = "snapshot.found"
     #: Its manifest was found on a host, and no row knew of it.
@@ -60,6 +62,7 @@ class EventType(StrEnum):
     VM_SEEN = "vm.seen"
     VM_CHANGED = "vm.changed"
     VM_GONE = "vm.gone"
+    VM_TAGGED = "vm.tagged"
     #: Something of it is not as it should be, and was not put right.
     VM_DRIFTED = "vm.drifted"
     #: What a dead worker, a dead libvirtd or a full disk had left of it was put right.

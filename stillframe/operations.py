@@ -38,7 +38,7 @@ class CreateSnapshot(Operation):
     """Keep a VM as it is at one instant.
 
     `type` None means what fits the VM's state at the time of asking: hot when it runs, cold when it is off.
-    `name` None means one is made from the time. `expires_at` is ISO 8601.
+    `name` None means one is made from the time. `expires_at` is ISO 8601, or a length of time from then on: `7d`.
     """
 
     kind: ClassVar[str] = "create_snapshot"

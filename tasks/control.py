@@ -14,7 +14,7 @@ from stillframe.planning import Limits
 from stillframe.settings import Settings
 from tasks import ticks
 from tasks.app import make_app
-from tasks.messages import EXPIRE_JOBS, FIRE_POLICIES, LAPSE_LEASES, PUBLISH_OWED
+from tasks.messages import EXPIRE_JOBS, EXPIRE_SNAPSHOTS, FIRE_POLICIES, LAPSE_LEASES, PUBLISH_OWED
 from tasks.producer import Producer
 from tasks.publish import Publisher
 from tasks.routing import CONTROL_QUEUE
@@ -73,3 +73,9 @@ def expire_jobs() -> None:
 def fire_policies() -> None:
     """Let policies fire that are due."""
     ticks.fire_policies(_engine(), _producer())
+
+
+@app.task(name=EXPIRE_SNAPSHOTS, send_events=False)
+def expire_snapshots() -> None:
+    """Ask for the deletion of snapshots whose time is over."""
+    ticks.expire_snapshots(_engine(), _producer())

@@ -16,6 +16,7 @@ PUBLISH_OWED = "stillframe.publish_owed"
 LAPSE_LEASES = "stillframe.lapse_leases"
 EXPIRE_JOBS = "stillframe.expire_jobs"
 FIRE_POLICIES = "stillframe.fire_policies"
+EXPIRE_SNAPSHOTS = "stillframe.expire_snapshots"
 
 
 @dataclass(frozen=True)

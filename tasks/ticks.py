@@ -9,6 +9,7 @@ from models.journal import Journal
 from models.outbox import forgotten
 from models.session import transaction
 from tasks.broker import BrokerAway
+from tasks.expired import ask_for_deletions
 from tasks.policies import claim, let_go, settle_ended
 from tasks.producer import Producer
 from tasks.publish import Publisher
@@ -55,6 +56,14 @@ def fire_policies(engine: Engine, producer: Producer) -> int:
     settle_ended(engine)
     claim(engine)
     asked = let_go(engine, producer)
+    if asked:
+        publish_owed(engine, producer.publisher)
+    return asked
+
+
+def expire_snapshots(engine: Engine, producer: Producer) -> int:
+    """Ask for the deletion of snapshots whose time is over, and send it."""
+    asked = ask_for_deletions(engine, producer)
     if asked:
         publish_owed(engine, producer.publisher)
     return asked

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 from stillframe.errors import Invalid
 from stillframe.names import check_display_name, check_name
 from stillframe.operations import CreateSnapshot, ExtractVolume, Operation
+from stillframe.policies.durations import duration, is_duration
 
 _LONGEST_DESCRIPTION = 4096
 _MOST_TAGS = 32
@@ -36,6 +37,8 @@ def expiry(operation: CreateSnapshot, now: datetime) -> datetime | None:
     """When the snapshot is to expire; raises Invalid when that is no time, has no zone, or is over."""
     if operation.expires_at is None:
         return None
+    if is_duration(operation.expires_at):
+        return now + duration(operation.expires_at, "expires_at")
     try:
         at = datetime.fromisoformat(operation.expires_at)
     except ValueError as error:

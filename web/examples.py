@@ -47,6 +47,7 @@ VM: Json = {
             "free_bytes": 107374182400,
         }
     ],
+    "tags": ["production"],
     "traits": {
         "persistent": True,
         "managed_save": False,
@@ -317,6 +318,7 @@ WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}
 WISH_WORDS: Json = {"display_name": "패치 전", "tags": ["patch", "november"]}
 WISH_HOLD: Json = {"reason": "for the audit", "until": "30d"}
+WISH_TAGS: Json = {"add_tags": ["production"], "remove_tags": ["test"]}
 WISH_COMMENT: Json = {"text": "되돌려도 됩니다"}
 
 

@@ -134,6 +134,7 @@ class Vm(Shape):
     current: Ref | None
     volumes: list[VmVolume]
     traits: Traits
+    tags: list[str]
     account: str | None
     domain: str | None
     created_at: datetime

@@ -20,7 +20,7 @@ from stillframe.errors import (
 )
 from stillframe.names import check_display_name
 from stillframe.operations import After, Operation, Quiesce
-from stillframe.policies.durations import duration
+from stillframe.policies.durations import duration, in_words
 from stillframe.recovering import Way
 from web import examples
 
@@ -141,7 +141,7 @@ class WishSnapshot(WishJob):
     description: Description = ""
     quiesce: Quiesce = "prefer"
     tags: Tags = Field(default_factory=list)
-    expires_at: Instant | None = None
+    expires_at: When | None = None
 
 
 class WishRevert(WishJob):
@@ -175,9 +175,21 @@ class WishWords(Wish):
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_WORDS))
 
+    name: str = ""
     display_name: Annotated[str, AfterValidator(check_display_name)] = ""
     description: Description = ""
     tags: Tags = Field(default_factory=list)
+    expires_at: When | None = None
+
+
+class WishTags(Wish):
+    """`tags` takes the place of all there are; then some are added, and some taken away."""
+
+    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_TAGS))
+
+    tags: Tags | None = None
+    add_tags: Tags = Field(default_factory=list)
+    remove_tags: Tags = Field(default_factory=list)
 
 
 class WishComment(Wish):
@@ -223,6 +235,13 @@ def wanted(
 ) -> Wanted:
     """The part of a list that is asked for."""
     return Wanted(limit=limit, cursor=cursor)
+
+
+def as_text(when: datetime | timedelta | None) -> str | None:
+    """A time, or a length of time, as an operation has it."""
+    if when is None:
+        return None
+    return in_words(when) if isinstance(when, timedelta) else when.isoformat()
 
 
 def wait_s(text: str | None) -> float:

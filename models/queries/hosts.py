@@ -46,16 +46,20 @@ def host(connection: Connection, name: str, fresh: timedelta) -> Json:
 def vms(
     connection: Connection,
     wanted: Wanted,
+    *,
     host: str | None = None,
     q: str | None = None,
     state: VmState | None = None,
+    tags: Sequence[str] = (),
 ) -> Json:
-    """VMs by name; those that are gone only when asked for."""
+    """VMs by name, with all these tags; those that are gone only when asked for."""
     statement = _vms().where(Vm.gone if state is VmState.GONE else ~Vm.gone)
     if host is not None:
         statement = statement.where(Vm.host_id == host_id(connection, host))
     if q:
         statement = statement.where(Vm.name.ilike(containing(q)))
+    if tags:
+        statement = statement.where(Vm.tags.contains(list(tags)))
     if state is not None and state is not VmState.GONE:
         statement = statement.where(Vm.state == state)
     return page(connection, statement, VMS_BY_NAME, wanted, _vm_items)
@@ -93,7 +97,7 @@ def _vms() -> AnySelect:
     return (
         select(
             *(Vm.id, Vm.name, Vm.state, Vm.reason, Vm.gone, Vm.memory_bytes, Vm.created_at, Vm.seen_at),
-            Vm.traits,
+            *(Vm.traits, Vm.tags),
             Host.name.label("host"),
             Account.name.label("account"),
             Domain.path.label("domain"),

@@ -11,8 +11,9 @@ from models.account import Account, Domain
 from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job
-from models.queries.find import containing, ending, vm_ids
+from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.policies import policy_id
 from models.snapshot import Snapshot, SnapshotLayer, is_held
 from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
@@ -39,6 +40,10 @@ class Filters:
     origin: SnapshotOrigin | None = None
     current: bool | None = None
     held: bool | None = None
+    #: By name or id; by id also one that is deleted.
+    policy: str | None = None
+    #: All of them.
+    tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None
@@ -74,6 +79,11 @@ def _filtered(connection: Connection, filters: Filters) -> AnySelect:
         statement = statement.where(Snapshot.state.in_(filters.states))
     else:
         statement = statement.where(Snapshot.state != SnapshotState.DELETED)
+    if filters.policy is not None:
+        of = as_id(filters.policy) or policy_id(connection, filters.policy)
+        statement = statement.where(Snapshot.policy_id == of)
+    if filters.tags:
+        statement = statement.where(Snapshot.tags.contains(list(filters.tags)))
     if filters.q:
         statement = statement.where(_mentions(connection, filters.q))
     return statement.where(*_asked_for(filters))

@@ -67,7 +67,13 @@ def _show(event: Json, output: str) -> None:
 def _words(event: Json) -> str:
     """What it is about, then what was said."""
     noun, said = event["type"].partition(".")[0], event["message"]
-    if event["type"] in {"snapshot.edited", "snapshot.held", "snapshot.released", "comment.added"}:
+    if event["type"] in {
+        "snapshot.edited",
+        "snapshot.held",
+        "snapshot.released",
+        "comment.added",
+        "vm.tagged",
+    }:
         return str(said)  # a whole sentence
     if said == (event["vm"] or {}).get("name"):
         said = ""

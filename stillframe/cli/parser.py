@@ -126,8 +126,12 @@ def _vm(verbs: "Verbs") -> None:
     listed.add_argument("--host")
     listed.add_argument("--state", choices=("running", "paused", "off", "crashed", "gone"))
     listed.add_argument("-q", metavar="TEXT", help="part of the name")
+    listed.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
     _listed(listed)
     _verb(verbs, "show", "vms.show_one", "show one VM with its volumes").add_argument("vm", metavar="VM")
+    tag = _verb(verbs, "tag", "vms.tag", "change its tags, which policies choose by", changes=True)
+    tag.add_argument("vm", metavar="VM")
+    tag.add_argument("tags", nargs=argparse.REMAINDER, metavar="+TAG -TAG", help="to add, and to take away")
 
 
 def _snapshot(verbs: "Verbs") -> None:
@@ -143,6 +147,7 @@ def _snapshot(verbs: "Verbs") -> None:
         "--quiesce", choices=("require", "prefer", "never"), help="freeze the guest's filesystems"
     )
     create.add_argument("--tag", action="append", metavar="TAG", help="may be given several times")
+    create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
     _job_verb(create)
 
     listed = _verb(verbs, "list", "snapshots.show_list", "list snapshots, newest first")
@@ -153,6 +158,8 @@ def _snapshot(verbs: "Verbs") -> None:
     )
     listed.add_argument("--type", choices=TYPES)
     listed.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
+    listed.add_argument("--policy", help="made by this policy: name or id")
+    listed.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
     listed.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
     listed.add_argument(
         "--held",
@@ -182,6 +189,14 @@ def _snapshot(verbs: "Verbs") -> None:
     delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is", changes=True)
     delete.add_argument("--yes", action="store_true", help="do not ask")
     _job_verb(delete)
+    edit = _snapshot_verb(verbs, "edit", "change its words; what is not given stays", changes=True)
+    edit.add_argument("--name", help="a-z A-Z 0-9 . _ -")
+    edit.add_argument("--display-name", metavar="TEXT", help="any words in any script")
+    edit.add_argument("--description", metavar="TEXT")
+    edit.add_argument("--tag", action="append", metavar="TAG", help="in place of all it has; several")
+    edit.add_argument("--no-tags", dest="tag", action="store_const", const=[])
+    edit.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
+    edit.add_argument("--no-expiry", action="store_true", help="it is not deleted by itself")
     hold = _snapshot_verb(verbs, "hold", "keep a snapshot from being deleted or pruned", changes=True)
     hold.add_argument("--reason", required=True, metavar="TEXT", help="told to whoever wants to delete it")
     hold.add_argument("--until", metavar="TIME", help="7d, or ISO 8601; else until it is released")

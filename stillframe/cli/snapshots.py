@@ -6,6 +6,7 @@ from stillframe.cli import plans, refs, show, waiting
 from stillframe.cli.lists import items
 from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
+from stillframe.cli.usage import Usage
 from stillframe.client import Client, Json
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 
@@ -21,6 +22,7 @@ def create(client: Client, asked: Namespace) -> int:
         "description": asked.description,
         "quiesce": asked.quiesce,
         "tags": tuple(asked.tag) if asked.tag else None,
+        "expires_at": asked.expires,
     }
     given = {name: value for name, value in wishes.items() if value is not None}
     return _ask(client, asked, CreateSnapshot(vm=asked.vm, **given, **_limits(asked)))
@@ -39,6 +41,8 @@ def show_list(client: Client, asked: Namespace) -> int:
         origin=asked.origin,
         current=asked.current,
         held=asked.held,
+        policy=asked.policy,
+        tag=asked.tag,
         created_after=asked.created_after,
         created_before=asked.created_before,
         q=asked.q,
@@ -127,10 +131,31 @@ def delete(client: Client, asked: Namespace) -> int:
     return _ask(client, asked, DeleteSnapshot(snapshot_id=id_, **_limits(asked)))
 
 
+def edit(client: Client, asked: Namespace) -> int:
+    """`snapshot edit`."""
+    wishes = {
+        "name": asked.name,
+        "display_name": asked.display_name,
+        "description": asked.description,
+        "tags": asked.tag,
+        "expires_at": asked.expires,
+    }
+    given: Json = {name: value for name, value in wishes.items() if value is not None}
+    if asked.no_expiry:
+        given["expires_at"] = None
+    if not given:
+        raise Usage(detail="nothing is to be changed; --help shows what can be")
+    return _changed(
+        client.edit_snapshot(refs.snapshot_id(client, asked.snapshot), given), asked, "is changed"
+    )
+
+
 def hold(client: Client, asked: Namespace) -> int:
     """`snapshot hold`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
-    return _changed(client.hold_snapshot(id_, asked.reason, asked.until), asked, "is held")
+    one = client.hold_snapshot(id_, asked.reason, asked.until)
+    until = show.time(one["hold"]["until"]) if one["hold"]["until"] else "it is released"
+    return _changed(one, asked, f"is held until {until}")
 
 
 def release(client: Client, asked: Namespace) -> int:
@@ -143,8 +168,7 @@ def _changed(one: Json, asked: Namespace, what: str) -> int:
     if asked.output == "json":
         show.data(one)
         return 0
-    until = f" until {show.time(one['hold']['until'])}" if one["hold"] and one["hold"]["until"] else ""
-    show.note(f"Snapshot {one['name']} of VM {one['vm']['name']} {what}{until}.")
+    show.note(f"Snapshot {one['name']} of VM {one['vm']['name']} {what}.")
     return 0
 
 
@@ -222,6 +246,8 @@ def _facts(one: Json) -> list[tuple[str, object]]:
         ("Account", one["account"]),
         ("Domain", one["domain"]),
         ("Created", show.time(one["created_at"])),
+        ("Expires", one["expires_at"] and show.time(one["expires_at"])),
+        ("Policy", one["policy_id"]),
         ("Ready", one["ready_at"] and show.time(one["ready_at"])),
         ("Size", _taken(one)),
         ("Memory", show.size(one["memory_bytes"]) if one["memory_bytes"] else None),

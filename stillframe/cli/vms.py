@@ -4,12 +4,13 @@ from argparse import Namespace
 
 from stillframe.cli import show
 from stillframe.cli.lists import items
+from stillframe.cli.usage import Usage
 from stillframe.client import Client, Json
 
 
 def show_list(client: Client, asked: Namespace) -> int:
     """`vm list`."""
-    found = items(client, client.vms, asked, host=asked.host, state=asked.state, q=asked.q)
+    found = items(client, client.vms, asked, host=asked.host, state=asked.state, q=asked.q, tag=asked.tag)
     if asked.output == "json":
         show.data(found)
         return 0
@@ -23,6 +24,23 @@ def show_list(client: Client, asked: Namespace) -> int:
         for one in found
     ]
     show.table(("NAME", "STATE", "HOST", "MEMORY", "VOLUMES", "CURRENT", "ID"), rows, "No VMs.")
+    return 0
+
+
+def tag(client: Client, asked: Namespace) -> int:
+    """`vm tag`."""
+    if not asked.tags or any(word[0] not in "+-" or len(word) < 2 for word in asked.tags):
+        raise Usage(
+            detail="write +TAG to add one and -TAG to take one away; options such as -o go before the VM"
+        )
+    signs: dict[str, list[str]] = {"+": [], "-": []}
+    for word in asked.tags:
+        signs[word[0]].append(word[1:])
+    one = client.tag_vm(asked.vm, add=signs["+"], remove=signs["-"])
+    if asked.output == "json":
+        show.data(one)
+    else:
+        show.note(f"Tags of VM {one['name']}: {', '.join(one['tags']) or 'none'}.")
     return 0
 
 
@@ -66,6 +84,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Current", one["current"] and one["current"]["name"]),
             ("Account", one["account"]),
             ("Domain", one["domain"]),
+            ("Tags", ", ".join(one["tags"])),
             *_traits(one["traits"]),
             ("Seen", show.time(one["seen_at"])),
         )

@@ -23,6 +23,11 @@ def duration(text: str | float, what: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def is_duration(text: str) -> bool:
+    """Whether it is written like a length of time."""
+    return _WRITTEN.fullmatch(text.strip().lower()) is not None
+
+
 def in_words(span: timedelta) -> str:
     """The largest unit that says it without a rest."""
     seconds = int(span.total_seconds())

@@ -101,6 +101,7 @@ def test_bodies_have_examples(document: Json) -> None:
         (wishes.WishWords, examples.WISH_WORDS),
         (wishes.WishComment, examples.WISH_COMMENT),
         (wishes.WishHold, examples.WISH_HOLD),
+        (wishes.WishTags, examples.WISH_TAGS),
     ],
 )
 def test_an_example_is_what_it_is_an_example_of(shape: Any, example: Json) -> None:

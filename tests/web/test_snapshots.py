@@ -132,12 +132,12 @@ def test_a_stale_view_changes_nothing(http: httpx.Client, world: World, name: st
 
 
 @pytest.mark.parametrize(
-    "changes", [{"name": "n"}, {"tags": None}, {"display_name": ""}, {"tags": ["x"] * 33}]
+    "changes", [{"name": "a/b"}, {"name": None}, {"tags": None}, {"display_name": ""}, {"tags": ["x"] * 33}]
 )
 def test_what_cannot_be_edited_is_refused(
     http: httpx.Client, world: World, name: str, changes: object
 ) -> None:
-    """The name stays what it is, and words must be words."""
+    """A name must be one, and words must be words."""
     path = f"/v1/snapshots/{world.snapshot(world.vm(name), 's1')}"
 
     assert http.patch(path, json=changes).status_code == 422

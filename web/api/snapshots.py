@@ -15,6 +15,8 @@ from stillframe.errors import (
     DisplayNameInvalid,
     ForeignCannot,
     NameInvalid,
+    NameTaken,
+    PolicyNotFound,
     SnapshotHeld,
     SnapshotNotFound,
     SnapshotNotReady,
@@ -44,6 +46,7 @@ from web.wishes import (
     WishRevert,
     WishVolume,
     WishWords,
+    Words,
     snapshot_id,
     wanted,
 )
@@ -80,6 +83,8 @@ class _Narrowed:
         ] = None,
         current: bool | None = None,
         held: bool | None = None,
+        policy: Annotated[Filter, Query(description="Made by this policy: its name or id")] = None,
+        tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
         created_after: Instant | None = None,
         created_before: Instant | None = None,
         q: Annotated[
@@ -93,6 +98,8 @@ class _Narrowed:
             "origin": origin,
             "current": current,
             "held": held,
+            "policy": policy,
+            "tags": tuple(tag),
             "created_after": created_after,
             "created_before": created_before,
             "q": q,
@@ -111,7 +118,9 @@ Narrowed = Annotated[_Narrowed, Depends()]
     "",
     summary="List snapshots",
     response_model=Page[Snapshot],
-    responses=keyed(*PAGES, VmNotFound(vm="web9"), VmGone(vm="web9", host="hv1")),
+    responses=keyed(
+        *PAGES, VmNotFound(vm="web9"), VmGone(vm="web9", host="hv1"), PolicyNotFound(policy="nightly")
+    ),
 )
 def list_snapshots(
     *,
@@ -152,6 +161,9 @@ def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
             *BODY,
             UNKNOWN,
             DisplayNameInvalid(why="it is empty"),
+            NameInvalid(name="a/b", what="snapshot", why="it has the character '/'"),
+            NameTaken(vm="web1", name="before-patch"),
+            ForeignCannot(snapshot="virsh1", why="its name is the one that its tool knows it by"),
             words.SnapshotChanged(snapshot="s1"),
         ),
     },
@@ -165,7 +177,9 @@ def edit_snapshot(
     wish: WishWords,
     if_match: IfMatch = None,
 ) -> Any:
-    """Changes its words. With If-Match only if nobody else has since the ETag was read: else 412."""
+    """Changes its words, its name, or when it expires (null: never). With If-Match only if nobody else has since the
+    ETag was read: else 412. Its manifest on the host keeps the words of its creation.
+    """
     seen = tuple(tag.strip() for tag in if_match.split(",")) if if_match and if_match.strip() != "*" else ()
     words.edit(house.engine, snapshot_id(snapshot), wish.given(), actor.name, seen)
     return show_snapshot(house=house, response=response, snapshot=snapshot)

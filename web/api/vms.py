@@ -1,11 +1,14 @@
 """GET /v1/vms, and the snapshots of one VM."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 
+from models import tagging
 from models.queries import hosts as rows
 from models.queries import snapshots as snapshot_rows
+from models.queries.find import vm_id
 from models.queries.paging import Wanted
 from stillframe.errors import (
     ChainTooDeep,
@@ -17,6 +20,7 @@ from stillframe.errors import (
     MemoryWithPassthrough,
     NameInvalid,
     NameTaken,
+    PolicyNotFound,
     VmGone,
     VmNameAmbiguous,
     VmNotFound,
@@ -26,13 +30,13 @@ from stillframe.operations import CreateSnapshot
 from stillframe.states import VmState
 from web.api.snapshots import Narrowed, Sort
 from web.auth import ActorOf
-from web.described import BODY, PAGES, keyed
+from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
 from web.shapes import Job, Page, Vm
 from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
-from web.wishes import Filter, IdempotencyKey, VmPath, WishSnapshot, wanted
+from web.wishes import Filter, IdempotencyKey, VmPath, WishSnapshot, WishTags, Words, as_text, wanted
 
 router = APIRouter(prefix="/v1/vms", tags=["VMs"])
 
@@ -55,10 +59,11 @@ def list_vms(
     host: Filter = None,
     q: Filter = None,
     state: VmState | None = None,
+    tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
 ) -> Any:
     """VMs by name; `q` is a part of it. Those that are gone are left out unless asked for."""
     with house.reads.connect() as connection:
-        return rows.vms(connection, wanted, host, q, state)
+        return rows.vms(connection, wanted, host=host, q=q, state=state, tags=tag)
 
 
 @router.get("/{vm}", summary="Show a VM", response_model=Vm, responses=keyed(*NO_VM))
@@ -68,11 +73,22 @@ def show_vm(*, house: HouseOf, vm: VmPath) -> Any:
         return rows.vm(connection, vm)
 
 
+@router.patch(
+    "/{vm}", summary="Change the tags of a VM", response_model=Vm, responses=keyed(*CHANGE, *BODY, *NO_VM)
+)
+def tag_vm(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishTags) -> Any:
+    """Tags are what policies choose VMs by."""
+    with house.reads.connect() as connection:
+        id_ = vm_id(connection, vm)
+    tagging.tag_vm(house.engine, id_, actor.name, tags=wish.tags, add=wish.add_tags, remove=wish.remove_tags)
+    return show_vm(house=house, vm=str(id_))
+
+
 @router.get(
     "/{vm}/snapshots",
     summary="List the snapshots of a VM",
     response_model=Page[Snapshot],
-    responses=keyed(*PAGES, VmNotFound(vm="web9"), GONE),
+    responses=keyed(*PAGES, VmNotFound(vm="web9"), GONE, PolicyNotFound(policy="nightly")),
 )
 def list_vm_snapshots(
     *,
@@ -130,6 +146,6 @@ def plan_snapshot(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishSnaps
 
 
 def _operation(vm: str, wish: WishSnapshot) -> CreateSnapshot:
-    expires_at = wish.expires_at.isoformat() if wish.expires_at else None
+    expires_at = as_text(wish.expires_at)
     values = wish.model_dump(exclude={"tags", "expires_at"})
     return CreateSnapshot(vm=vm, tags=tuple(wish.tags), expires_at=expires_at, **values)
