@@ -26,8 +26,8 @@ class TransactionId(UserDefinedType[str]):
 class Event(Base):
     """An immutable fact. It holds plain ids, no references: it outlives what it tells of.
 
-    Ids are given before commit, so a lower id may become visible after a higher one. A reader that follows the
-    events and must miss none reads those with `tx < pg_snapshot_xmin(pg_current_snapshot())`.
+    Ids are given before commit, so a lower id may become visible after a higher one, and `tx` is no order either. A
+    reader that follows the events and must miss none reads them by their EventPlace.
     """
 
     __tablename__ = "event"
@@ -51,6 +51,23 @@ class Event(Base):
     host_id: Mapped[UUID | None]
     message: Mapped[str] = mapped_column(server_default="")
     data: Mapped[Json] = mapped_column(server_default="{}")
+
+
+class EventFresh(Base):
+    """An event that has no place yet. A trigger writes it with every event, whoever writes that."""
+
+    __tablename__ = "event_fresh"
+
+    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class EventPlace(Base):
+    """Where an event stands among all, from 1 without gaps: given after its commit, and never again (`models.places`)."""
+
+    __tablename__ = "event_place"
+
+    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[int] = mapped_column(unique=True)
 
 
 class Comment(Base):

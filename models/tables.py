@@ -2,7 +2,7 @@
 
 from models.account import Account, ApiKey, Domain
 from models.base import Base
-from models.event import Comment, Event
+from models.event import Comment, Event, EventFresh, EventPlace
 from models.host import Host, Rescan
 from models.job import Job, Step
 from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
@@ -16,6 +16,8 @@ __all__ = [
     "Comment",
     "Domain",
     "Event",
+    "EventFresh",
+    "EventPlace",
     "Firing",
     "Host",
     "Job",

@@ -262,6 +262,12 @@ class Client:
         """One page of events, newest first; with `after`, an event's id, oldest first from there."""
         return self._list("/v1/events", filters)
 
+    def follow(self, *, after: int | None = None, **filters: Any) -> Iterator[Json]:
+        """Events as they happen, for ever: from now on, or after an event's id; `last=20` begins with the last twenty."""
+        from stillframe.following import follow
+
+        return follow(self._http, after, filters)
+
     def every(self, page: Callable[..., Json], **filters: Any) -> Iterator[Json]:
         """All items of a list, page after page: `client.every(client.snapshots, vm="web1")`."""
         while True:
@@ -279,8 +285,6 @@ class Client:
             job = self.job(job_id, wait_s=left)
             if job["state"] in OVER or (until is not None and monotonic() >= until):
                 return job
-
-    # --- how --------------------------------------------------------------------------------------
 
     def _list(self, path: str, filters: Json) -> Json:
         return self._ask(

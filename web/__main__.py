@@ -6,10 +6,11 @@ import uvicorn
 
 from stillframe.settings import Settings
 from web.app import create_app
+from web.server import Server
 
 
 def main() -> int:
-    """Serves until it is told to stop. Exit code 2 when a setting is missing or wrong."""
+    """Serves until it is told to stop. Exit code 2 when a setting is missing or wrong, 3 when it cannot begin."""
     try:
         settings = Settings.from_env()
     except ValueError as error:
@@ -20,15 +21,18 @@ def main() -> int:
         return 2
     host, _, port = settings.listen.rpartition(":")
     # Those who wait for a job's end ask again: a stop need not wait for them.
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=host.strip("[]"),
         port=int(port),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    return 0
+    server = Server(app, config)
+    server.run()
+    return 0 if server.started else 3
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from web.house import House
 from web.keys import Keys
 from web.limits import BodyLimit
 from web.shapes import Problem
+from web.streaming import Streams
 from web.waiting import Bell
 
 #: At most so many routes run at once (the threads that FastAPI has), each with one connection.
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         house.bell.start()
         yield
+        house.streams.close()
         house.bell.stop()
         house.engine.dispose()
 
@@ -70,10 +72,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _house(settings: Settings) -> House:
     engine = make_engine(settings.database_url, pool_size=CONNECTIONS, name="stillframe web")
+    reads = engine.execution_options(isolation_level="AUTOCOMMIT")
     return House(
         settings=settings,
         engine=engine,
-        reads=engine.execution_options(isolation_level="AUTOCOMMIT"),
+        reads=reads,
         producer=Producer(
             engine,
             make_app(settings.broker_url),
@@ -83,4 +86,5 @@ def _house(settings: Settings) -> House:
         journal=Journal(engine),
         keys=Keys(engine),
         bell=Bell(engine),
+        streams=Streams(reads),
     )

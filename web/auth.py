@@ -8,8 +8,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from models.account import Role
 from models.actor import Actor
-from stillframe.errors import Forbidden, KeyMissing
-from web.house import HouseOf
+from stillframe.errors import Forbidden, KeyMissing, KeyRefused
+from web.house import House, HouseOf
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
 
@@ -41,3 +41,12 @@ def _only_reads(request: Request) -> bool:
 
 
 ActorOf = Annotated[Actor, Depends(actor)]
+
+
+async def still_welcome(request: Request, house: House) -> bool:
+    """Whether the key of a request that goes on for long is still good."""
+    try:
+        await actor(request, house, await _bearer(request))
+    except (KeyMissing, KeyRefused, Forbidden):
+        return False
+    return True

@@ -68,15 +68,16 @@ def operation_id(route: APIRoute) -> str:
 
 
 def describe(app: FastAPI) -> None:
-    """Lets the document say that problems are problems: FastAPI files every schema under application/json."""
+    """Lets the document say that problems are problems: FastAPI files every schema under the route's own type."""
     generate: Callable[[], Json] = app.openapi
 
     def openapi() -> Json:
         document = generate()
         for answer in _answers(document):
             content = answer.get("content", {})
-            if PROBLEM in content and "application/json" in content:
-                content[PROBLEM]["schema"] = content.pop("application/json")["schema"]
+            if PROBLEM in content:
+                for kind in content.keys() - {PROBLEM}:
+                    content[PROBLEM]["schema"] = content.pop(kind)["schema"]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

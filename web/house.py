@@ -11,6 +11,7 @@ from models.journal import Journal
 from stillframe.settings import Settings
 from tasks.producer import Producer
 from web.keys import Keys
+from web.streaming import Streams
 from web.waiting import Bell
 
 
@@ -26,6 +27,7 @@ class House:
     journal: Journal
     keys: Keys
     bell: Bell
+    streams: Streams
 
     @property
     def fresh(self) -> timedelta:

@@ -4,26 +4,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select
 
 from models.base import Json
-from models.event import Comment, Event
+from models.event import Comment, Event, EventPlace
 from models.job import Job
+from models.places import newest_place, place_of
 from models.queries.find import vm_ids
-from models.queries.paging import AnyRow, Order, Wanted, instant, page
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import Snapshot
 from models.vm import Vm
 from stillframe.events import Level
 
 _ID = Event.id.expression
 NEWEST_FIRST = Order("-id", _ID, _ID, descending=True, parse=int, parse_id=int)
-IN_ORDER = Order("id", _ID, _ID, descending=False, parse=int, parse_id=int)
+IN_ORDER = Order(
+    "place",
+    EventPlace.place.expression,
+    EventPlace.event_id.expression,
+    descending=False,
+    parse=int,
+    parse_id=int,
+)
 SAID_IN_ORDER = Order(
     "created_at", Comment.created_at.expression, Comment.id.expression, descending=False, parse=instant
 )
-
-#: Ids are given before commit: below this, no transaction that is still open can add an event any more.
-SETTLED = text("event.tx < pg_snapshot_xmin(pg_current_snapshot())")
 
 OR_WORSE = {Level.WARNING: (Level.WARNING, Level.ERROR), Level.ERROR: (Level.ERROR,)}
 
@@ -46,23 +51,35 @@ class Filters:
 
 def events(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first unless `after` is given; raises VmNotFound."""
-    statement = select(
-        *(Event.id, Event.at, Event.type, Event.level, Event.actor, Event.vm_id, Event.snapshot_id),
-        *(Event.job_id, Event.message, Event.data, Vm.name.label("vm_name")),
-        *(Job.kind.label("job_kind"), Snapshot.name.label("snapshot_name")),
-    )
-    statement = (
-        statement.outerjoin(Vm, Vm.id == Event.vm_id)
+    found = shown().where(*conditions(connection, filters))
+    if filters.after is None:
+        return page(connection, found, NEWEST_FIRST, wanted, items)
+    newest_place(connection)
+    after = EventPlace.place > place_of(connection, filters.after)
+    found = found.join(EventPlace, EventPlace.event_id == Event.id).where(after)
+    return page(connection, found, IN_ORDER, wanted, items)
+
+
+def shown() -> AnySelect:
+    """Events with all that is shown of them."""
+    return (
+        select(
+            *(Event.id, Event.at, Event.type, Event.level, Event.actor, Event.vm_id, Event.snapshot_id),
+            *(Event.job_id, Event.message, Event.data, Vm.name.label("vm_name")),
+            *(Job.kind.label("job_kind"), Snapshot.name.label("snapshot_name")),
+        )
+        .outerjoin(Vm, Vm.id == Event.vm_id)
         .outerjoin(Job, Job.id == Event.job_id)
         .outerjoin(Snapshot, Snapshot.id == Event.snapshot_id)
     )
-    statement = statement.where(*_wanted(connection, filters))
-    if filters.after is None:
-        return page(connection, statement, NEWEST_FIRST, wanted, _items)
-    return page(connection, statement.where(Event.id > filters.after, SETTLED), IN_ORDER, wanted, _items)
 
 
-def _wanted(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
+def conditions(connection: Connection, filters: Filters) -> tuple[ColumnElement[bool], ...]:
+    """What the filters mean to the rows; raises VmNotFound. `after` is not among them."""
+    return tuple(_conditions(connection, filters))
+
+
+def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.vm is not None:
         yield Event.vm_id.in_(vm_ids(connection, filters.vm))
     if filters.snapshot is not None:
@@ -86,7 +103,8 @@ def comments(connection: Connection, snapshot: UUID, wanted: Wanted) -> Json:
     )
 
 
-def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+def items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    """Rows of `shown` as they leave."""
     return [
         {**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name or ""} if row.vm_id else None}
         for row in rows

@@ -2,14 +2,12 @@
 
 import json
 from argparse import Namespace
-from time import sleep
+from contextlib import suppress
 from typing import Any
 
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
 from stillframe.client import Client, Json
-
-FOLLOW_S = 0.5
 
 
 def show_list(client: Client, asked: Namespace) -> int:
@@ -22,16 +20,17 @@ def show_list(client: Client, asked: Namespace) -> int:
         "level": asked.level,
         "steps": asked.steps or (asked.type or "").startswith("step"),
     }
+    if asked.follow:
+        _follow(client, asked, filters)
+        return 0
     found = items(client, client.events, asked, which="newest", **filters)[::-1]
-    if asked.output == "json" and not asked.follow:
+    if asked.output == "json":
         show.data(found)
         return 0
     for event in found:
         _show(event, asked.output)
-    if not found and not asked.follow:
+    if not found:
         show.note("No events.")
-    if asked.follow:
-        _follow(client, filters, found[-1]["id"] if found else 0, asked.output)
     return 0
 
 
@@ -40,18 +39,12 @@ def _type(asked: str | None) -> str | None:
     return f"{asked}." if asked and "." not in asked else asked
 
 
-def _follow(client: Client, filters: Json, after: int, output: str) -> None:
-    """Goes on until Ctrl-C. Events are asked for by id, so none is missed and none comes twice."""
-    try:
-        while True:
-            found = client.events(after=after, limit=200, **filters)["items"]
-            for event in found:
-                _show(event, output)
-                after = event["id"]
-            if not found:
-                sleep(FOLLOW_S)
-    except KeyboardInterrupt:
-        return
+def _follow(client: Client, asked: Namespace, filters: Json) -> None:
+    """Goes on until Ctrl-C, over restarts of the API; none is missed and none comes twice."""
+    begin: Json = {"after": 0} if asked.all else {"last": min(asked.limit, 1000)}
+    with suppress(KeyboardInterrupt):
+        for event in client.follow(**begin, **filters):
+            _show(event, asked.output)
 
 
 def _show(event: Json, output: str) -> None:

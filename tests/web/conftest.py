@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from lab.lab import Lab
@@ -23,6 +24,7 @@ from stillframe.settings import Settings
 from tests.postgres import fresh_database, private_lab
 from tests.world import World
 from web.app import create_app
+from web.server import Server
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Api:
     key: str
     engine: Engine
     lab: Lab
+    app: FastAPI
 
     @property
     def http(self) -> httpx.Client:
@@ -80,13 +83,12 @@ def api(lab: Lab) -> Iterator[Api]:
         with transaction(engine) as session:
             key, _ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "tests")
         app = create_app(Settings(database_url=url, broker_url=lab.broker_url))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
-        )
+        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        server = Server(app, config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         until(lambda: server.started)
-        yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key, engine, lab)
+        yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key, engine, lab, app)
         server.should_exit = True
         thread.join(10)
         engine.dispose()

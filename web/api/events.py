@@ -1,33 +1,35 @@
-"""GET /v1/events."""
+"""GET /v1/events, and the stream of them."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
 
 from models.queries import events as rows
 from models.queries.paging import Wanted
-from stillframe.errors import JobNotFound, SnapshotNotFound, VmNotFound
+from models.queries.stream import Conditions, Mark, mark_after, mark_before_last
+from stillframe.errors import JobNotFound, SnapshotNotFound, StillframeError, VmNotFound
 from stillframe.events import Level
+from web.auth import still_welcome
 from web.described import PAGES, keyed
-from web.house import HouseOf
+from web.house import House, HouseOf
 from web.shapes import Event, Page
+from web.streaming import EventStream
 from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
-
-@router.get(
-    "",
-    summary="List events",
-    response_model=Page[Event],
-    responses=keyed(
-        *PAGES, VmNotFound(vm="web9"), SnapshotNotFound(snapshot="01a206ea"), JobNotFound(job="01a206ea")
-    ),
+UNKNOWN: Sequence[StillframeError] = (
+    VmNotFound(vm="web9"),
+    SnapshotNotFound(snapshot="01a206ea"),
+    JobNotFound(job="01a206ea"),
 )
-def list_events(
+
+
+def _filters(
     *,
-    house: HouseOf,
-    wanted: Annotated[Wanted, Depends(wanted)],
     vm: Filter = None,
     snapshot: Filter = None,
     job: Filter = None,
@@ -35,9 +37,8 @@ def list_events(
     level: Annotated[Level | None, Query(description="This level or worse")] = None,
     steps: Annotated[bool, Query(description="Whether the steps of jobs are among them")] = True,
     after: EventAfter = None,
-) -> Any:
-    """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
-    filters = rows.Filters(
+) -> rows.Filters:
+    return rows.Filters(
         vm=vm,
         snapshot=snapshot_id(snapshot) if snapshot is not None else None,
         job=job_id(job) if job is not None else None,
@@ -46,5 +47,52 @@ def list_events(
         steps=steps,
         after=after,
     )
+
+
+FiltersOf = Annotated[rows.Filters, Depends(_filters)]
+
+
+@router.get("", summary="List events", response_model=Page[Event], responses=keyed(*PAGES, *UNKNOWN))
+def list_events(*, house: HouseOf, wanted: Annotated[Wanted, Depends(wanted)], filters: FiltersOf) -> Any:
+    """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
     with house.reads.connect() as connection:
         return rows.events(connection, filters, wanted)
+
+
+@router.get(
+    "/stream",
+    summary="Follow events",
+    response_class=EventStream,
+    status_code=200,
+    response_description="Server-sent events: each with its id, and as data an event as the list has it.",
+    responses=keyed(*UNKNOWN),
+)
+async def stream_events(
+    *,
+    request: Request,
+    house: HouseOf,
+    filters: FiltersOf,
+    last: Annotated[int, Query(ge=0, le=1000, description="Begin with the last so many that are wanted")] = 0,
+    last_event_id: Annotated[
+        int | None,
+        Header(
+            ge=0, le=2**63 - 1, description="The id of the last event that was seen; goes before the others"
+        ),
+    ] = None,
+) -> EventStream:
+    """What happens from now on, or has happened after an event's id: in order, without gaps, none twice.
+
+    A browser's EventSource sends `Last-Event-ID` by itself when it comes back. A silent stream says every 15 s how far
+    it is. The stream ends when the server stops or its key does.
+    """
+    seen = filters.after if last_event_id is None else last_event_id
+    mark, conditions = await run_in_threadpool(_begin, house, filters, seen, last)
+    return EventStream(house.streams.follow(mark, conditions, partial(still_welcome, request, house)))
+
+
+def _begin(house: House, filters: rows.Filters, seen: int | None, last: int) -> tuple[Mark, Conditions]:
+    with house.reads.connect() as connection:
+        conditions = rows.conditions(connection, filters)
+        if seen is not None:
+            return mark_after(connection, seen), conditions
+        return mark_before_last(connection, last, conditions), conditions

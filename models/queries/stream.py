@@ -1,0 +1,78 @@
+"""Reading events as they come, in their order, from a place on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from models.base import Json
+from models.event import Event, EventPlace
+from models.places import newest_place, place_of
+from models.queries.events import items, shown
+
+Conditions = Sequence[ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far somebody has read: a place, and the id of the event there, by which the place is found again."""
+
+    place: int
+    event_id: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The next events, oldest first, and the mark behind them. `more` says that others are there already."""
+
+    events: list[Json]
+    mark: Mark
+    more: bool
+
+
+def mark_after(connection: Connection, event_id: int) -> Mark:
+    """Where to go on after an event that was seen. The connection is AUTOCOMMIT."""
+    newest_place(connection)
+    return _mark(connection, place_of(connection, event_id))
+
+
+def mark_before_last(connection: Connection, most: int, conditions: Conditions) -> Mark:
+    """Where the last so many events that are wanted begin; with 0 behind all. The connection is AUTOCOMMIT."""
+    newest = newest_place(connection)
+    if not most:
+        return _mark(connection, newest)
+    before = (
+        select(EventPlace.place)
+        .join(Event, Event.id == EventPlace.event_id)
+        .where(EventPlace.place <= newest, *conditions)
+        .order_by(EventPlace.place.desc())
+        .offset(most)
+        .limit(1)
+    )
+    return _mark(connection, connection.scalar(before) or 0)
+
+
+def following(connection: Connection, mark: Mark, conditions: Conditions, most: int) -> Batch:
+    """What has come after the mark and is wanted. Only events that have places are seen: call `newest_place` first.
+
+    Places become visible in their order, so nothing can appear later before the mark that this returns.
+    """
+    newest = connection.scalar(select(EventPlace.place).order_by(EventPlace.place.desc()).limit(1)) or 0
+    if newest <= mark.place:
+        return Batch([], mark, more=False)
+    found = connection.execute(
+        shown()
+        .add_columns(EventPlace.place)
+        .join(EventPlace, EventPlace.event_id == Event.id)
+        .where(EventPlace.place > mark.place, EventPlace.place <= newest, *conditions)
+        .order_by(EventPlace.place)
+        .limit(most)
+    ).all()
+    if len(found) == most:
+        return Batch(items(connection, found), Mark(found[-1].place, found[-1].id), more=True)
+    return Batch(items(connection, found), _mark(connection, newest), more=False)
+
+
+def _mark(connection: Connection, place: int) -> Mark:
+    there = connection.scalar(select(EventPlace.event_id).where(EventPlace.place == place))
+    return Mark(place, there or 0)
