@@ -1,15 +1,18 @@
 """What has to be known before a request is written down, and the writing down: the SQL side of the Producer."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.about import deletions_of
 from models.actor import Actor
 from models.base import Json
 from models.host import Host
-from models.job import UNFINISHED, Job
+from models.job import Job, JobSnapshot
 from models.moves import Told, tell
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.vm import Vm
@@ -24,6 +27,8 @@ from stillframe.events import EventType
 from stillframe.operations import CreateSnapshot
 from stillframe.rules import Hold, SnapshotFacts
 from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
+
+NOBODY: Mapping[UUID, str] = MappingProxyType({})
 
 
 def find_vm(session: Session, wanted: str) -> Vm:
@@ -68,21 +73,11 @@ def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
         vm=vm.name,
         vm_state=VmState.GONE if vm.gone else vm.state,
         host=_host_name(session, vm),
-        deletion=_deletion_asked(session, snapshot.id),
+        deletion=deletions_of(session, [snapshot.id]).get(snapshot.id),
         hold=_hold(session, snapshot),
         cannot=(snapshot.foreign or {}).get("cannot", {}),
+        foreign=snapshot.foreign is not None,
     )
-
-
-def _deletion_asked(session: Session, snapshot: UUID) -> UUID | None:
-    """The unfinished job that is to delete this snapshot, if there is one."""
-    return session.scalars(
-        select(Job.id).where(
-            Job.snapshot_id == snapshot,
-            Job.kind == "delete_snapshot",
-            Job.state.in_(sorted(UNFINISHED)),
-        )
-    ).first()
 
 
 def _hold(session: Session, snapshot: Snapshot) -> Hold | None:
@@ -157,13 +152,19 @@ def add_volume_snapshot(session: Session, id_: UUID, snapshot: Snapshot, name: s
     )
 
 
-def add_job(session: Session, job: Job, actor: Actor, data: Json) -> None:
-    """The row of a job, and the event that it is queued."""
+def add_job(
+    session: Session, job: Job, actor: Actor, data: Json, condemned: Mapping[UUID, str] = NOBODY
+) -> None:
+    """The row of a job, and the event that it is queued; of each that it deletes together with others, one more that says why."""
     session.flush()  # what the job is about goes first: mappers that are not related have no order of their own
     session.add(job)
     session.flush()
     told = Told(EventType.JOB_QUEUED, actor.name, data=data)
     tell(session, told, vm=job.vm_id, snapshot=job.snapshot_id, job=job.id, host=job.host_id)
+    session.add_all(JobSnapshot(job_id=job.id, snapshot_id=snapshot) for snapshot in condemned)
+    for snapshot, why in condemned.items():
+        told = Told(EventType.SNAPSHOT_CONDEMNED, actor.name, message=why)
+        tell(session, told, vm=job.vm_id, snapshot=snapshot, job=job.id, host=job.host_id)
 
 
 def _host_name(session: Session, vm: Vm) -> str:

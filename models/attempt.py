@@ -144,8 +144,8 @@ class Attempt:
     volume_snapshot_id: UUID | None
     #: The snapshot's words for people, for its manifest.
     words: Json
-    #: Where the snapshot has its folder, once it is made.
-    folder: str | None
+    #: The snapshots it is about, each with its folder once it is made.
+    about: dict[UUID, str | None]
     #: By name, in the order in which they began.
     steps: dict[str, StepRecord]
     #: Why the job turned back, while it is undoing.
@@ -291,6 +291,7 @@ class Attempt:
             actor=of_worker(self.worker),
             vm_id=self.vm_id,
             snapshot_id=self.snapshot_id,
+            about=tuple(self.about),
             volume_snapshot_id=self.volume_snapshot_id,
         )
 

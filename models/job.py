@@ -86,6 +86,8 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[Json | None]
+    #: What it came to, of those that make nothing: bytes freed.
+    result: Mapped[Json | None]
     #: Not begun by then, it expires.
     expires_at: Mapped[datetime | None]
     #: Since when it can only go forward: neither a cancel nor a rollback is possible any more.
@@ -94,6 +96,18 @@ class Job(Base):
     deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: What a person decided when it was stuck: action, actor, at, note. Read by the worker that takes it up.
     recovery: Mapped[Json | None]
+
+
+class JobSnapshot(Base):
+    """One of the snapshots that a job deletes together; a job about one names it in its own row."""
+
+    __tablename__ = "job_snapshot"
+    __table_args__ = (Index("ix_job_snapshot_snapshot", "snapshot_id"),)
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    snapshot_id: Mapped[UUID] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
+    #: Why it was left out when the job began: that snapshot stays as it is.
+    spared: Mapped[Json | None]
 
 
 class Step(Base):

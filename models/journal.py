@@ -3,7 +3,7 @@
 With `attempt.py` and `outcome.py` it is the sole writer of the states of jobs, snapshots and volume snapshots.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Boolean, Engine, func, literal_column, select, text, update
@@ -15,6 +15,7 @@ from models.actor import of_worker
 from models.attempt import Attempt, StepRecord
 from models.base import Json, quoted
 from models.event import Event
+from models.fit import fitting, rows_of
 from models.follow import follow
 from models.host import Host
 from models.job import Job, Step
@@ -22,21 +23,16 @@ from models.line import ABSENT, HOST_SILENT_S, KEPT_BACK
 from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus
 from models.session import transaction, violated
 from models.snapshot import Snapshot
-from stillframe.errors import (
-    SnapshotNotReady,
-    WorkersDied,
-)
+from stillframe.errors import StillframeError, WorkersDied
 from stillframe.events import EventType, Level
 from stillframe.operations import OPERATIONS
 from stillframe.recovering import Way
 from stillframe.states import HELD, JobState, SnapshotState
 
-_IN_WORK = {"revert_snapshot": SnapshotState.REVERTING, "delete_snapshot": SnapshotState.DELETING}
-_FIT = {
-    "create_snapshot": {SnapshotState.CREATING},
-    "revert_snapshot": {SnapshotState.READY},
-    "delete_snapshot": {SnapshotState.READY, SnapshotState.ERROR},
-    "extract_volume": {SnapshotState.READY},
+_IN_WORK = {
+    "revert_snapshot": SnapshotState.REVERTING,
+    "delete_snapshot": SnapshotState.DELETING,
+    "prune_snapshots": SnapshotState.DELETING,
 }
 
 
@@ -116,9 +112,10 @@ class Journal:
         if first and job.kept_back:
             session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
             return None
-        snapshot = session.scalars(select(Snapshot).where(Snapshot.id == job.snapshot_id)).one()
-        if first and snapshot.state not in _FIT[job.kind]:
-            self._refuse(session, job, snapshot)
+        try:
+            about = fitting(session, job) if first else rows_of(session, job_id)
+        except StillframeError as refusal:
+            self._refuse(session, job, refusal)
             return None
         deaths = job.deaths + (job.worker is not None and not first)
         if max_deaths is not None and deaths > max_deaths:
@@ -134,12 +131,14 @@ class Journal:
             attempt=job.attempt,
         )
         if first and job.kind in _IN_WORK:
-            move_snapshot(session, snapshot.id, _IN_WORK[job.kind])
-        return self._attempt(session, job, snapshot, worker, number)
+            for snapshot in about:
+                move_snapshot(session, snapshot.id, _IN_WORK[job.kind])
+        return self._attempt(session, job, about, worker, number)
 
     def _attempt(
-        self, session: Session, job: AnyRow, snapshot: Snapshot, worker: str, number: int
+        self, session: Session, job: AnyRow, about: Sequence[Snapshot], worker: str, number: int
     ) -> Attempt:
+        one = about[0] if job.snapshot_id else None
         steps = session.scalars(select(Step).where(Step.job_id == job.id).order_by(Step.seq))
         return Attempt(
             engine=self.engine,
@@ -153,21 +152,21 @@ class Journal:
             vm_name=job.vm_name,
             snapshot_id=job.snapshot_id,
             volume_snapshot_id=job.volume_snapshot_id,
-            words=_words(snapshot),
-            folder=snapshot.folder,
+            words=_words(one) if one else {},
+            about={snapshot.id: snapshot.folder for snapshot in about},
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,
-            known=_known(session, snapshot),
-            foreign=snapshot.foreign,
+            known=_known(session, job.vm_id, [snapshot.id for snapshot in about]),
+            foreign=one.foreign if one else None,
             taken_from=job.worker,
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
             spent_s=float(job.spent_s),
         )
 
-    def _refuse(self, session: Session, job: AnyRow, snapshot: Snapshot) -> None:
-        """The snapshot has changed since the job was asked for: there is nothing to begin."""
-        error = SnapshotNotReady(snapshot=snapshot.name, state=snapshot.state).to_json()
+    def _refuse(self, session: Session, job: AnyRow, refusal: StillframeError) -> None:
+        """What it is about has changed since it was asked for: there is nothing to begin."""
+        error = refusal.to_json()
         told = Told(EventType.JOB_FAILED, "stillframe", Level.ERROR, error["detail"], {"error": error})
         move_job(session, job.id, JobState.FAILED, told, {"error": error, "finished_at": func.now()})
         if job.kind == "extract_volume":
@@ -201,6 +200,7 @@ _FOR_CLAIM = select(
     Job.vm_name,
     Job.snapshot_id,
     Job.volume_snapshot_id,
+    Job.host_id,
     Job.error,
     Job.no_return_at,
     Job.deaths,
@@ -219,10 +219,10 @@ def _is_of(session: Session, job: UUID, host: str) -> bool:
     return found.one_or_none() == host
 
 
-def _known(session: Session, but: Snapshot) -> dict[UUID, str]:
+def _known(session: Session, vm: UUID, but: Sequence[UUID]) -> dict[UUID, str]:
     others = select(Snapshot.id, Snapshot.folder).where(
-        Snapshot.vm_id == but.vm_id,
-        Snapshot.id != but.id,
+        Snapshot.vm_id == vm,
+        Snapshot.id.not_in(but),
         Snapshot.state.in_([SnapshotState.READY, SnapshotState.REVERTING]),
         Snapshot.folder.is_not(None),
     )

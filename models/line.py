@@ -2,6 +2,7 @@
 
 from models.base import quoted
 from models.job import UNFINISHED
+from stillframe.operations import DELETIONS
 
 #: Seconds without a sign of life after which nothing is published a second time to a host.
 HOST_SILENT_S = 120
@@ -15,11 +16,20 @@ GOES_FIRST = f"""(
 
 _BLOCKED = f"EXISTS (SELECT FROM job AS other WHERE {GOES_FIRST})"
 
-#: Whether its VM is on no host. What a creation that failed has left can be deleted all the same.
-ABSENT = """EXISTS (
-    SELECT FROM vm LEFT JOIN snapshot ON snapshot.id = job.snapshot_id AND job.kind = 'delete_snapshot'
-    WHERE vm.id = job.vm_id AND vm.gone AND snapshot.error IS NULL
+_VM_GONE = "EXISTS (SELECT FROM vm WHERE vm.id = job.vm_id AND vm.gone)"
+
+#: Whether it only deletes what is in error.
+_CLEANS_UP = f"""(
+    job.kind IN ({quoted(DELETIONS)})
+    AND NOT EXISTS (SELECT FROM snapshot WHERE snapshot.id = job.snapshot_id AND snapshot.error IS NULL)
+    AND NOT EXISTS (
+        SELECT FROM job_snapshot JOIN snapshot ON snapshot.id = job_snapshot.snapshot_id
+        WHERE job_snapshot.job_id = job.id AND job_snapshot.spared IS NULL AND snapshot.error IS NULL
+    )
 )"""
+
+#: Whether its VM is on no host. What a creation that failed has left can be deleted all the same.
+ABSENT = f"({_VM_GONE} AND NOT {_CLEANS_UP})"
 
 _DRAINED = "EXISTS (SELECT FROM host WHERE host.id = job.host_id AND host.drained_at IS NOT NULL)"
 

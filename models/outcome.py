@@ -18,6 +18,7 @@ from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, no
 from models.snapshot import Snapshot, SnapshotLayer
 from stillframe.errors import LostRace, VmGone
 from stillframe.events import EventType, Level
+from stillframe.operations import DELETIONS, CreateSnapshot, ExtractVolume
 from stillframe.seen import VmSeen
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 
@@ -25,6 +26,8 @@ from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 _CREATED = ("consistency", "pause_ms", "freeze_ms", "memory_bytes", "folder", "type")
 _EXTRACTED = ("path", "format", "virtual_bytes", "size_bytes", "sha256", "name")
 
+#: What the jobs of these kinds come to is in the row of what they make.
+_MAKES = frozenset({CreateSnapshot.kind, ExtractVolume.kind})
 _LONGEST_WAIT_S = 300.0
 _NOTHING: Mapping[str, Any] = {}
 
@@ -39,13 +42,17 @@ class End:
     actor: str
     vm_id: UUID
     snapshot_id: UUID | None
+    #: All that it is about: of one that deletes several together, those that were not spared.
+    about: tuple[UUID, ...]
     volume_snapshot_id: UUID | None
 
 
 def succeed(session: Session, end: End, facts: Json, seen: VmSeen | None) -> None:
     """The job has done what was asked."""
     lock_vm(session, end.vm_id)
-    _finish_job(session, end, JobState.SUCCEEDED, Told(EventType.JOB_SUCCEEDED, end.actor))
+    result = None if end.kind in _MAKES else facts
+    told = Told(EventType.JOB_SUCCEEDED, end.actor, data=result or {})
+    _finish_job(session, end, JobState.SUCCEEDED, told, result=result)
     _SUCCEEDED[end.kind](session, end, facts)
     _record(session, end, seen)
 
@@ -55,11 +62,11 @@ def fail(session: Session, end: End, error: Json, seen: VmSeen | None, *, cancel
     lock_vm(session, end.vm_id)
     if cancelled:
         _finish_job(
-            session, end, JobState.CANCELLED, _told(EventType.JOB_CANCELLED, end, error, Level.INFO), error
+            session, end, JobState.CANCELLED, _told(EventType.JOB_CANCELLED, end, error, Level.INFO), error=error
         )
     else:
         _finish_job(
-            session, end, JobState.FAILED, _told(EventType.JOB_FAILED, end, error, Level.ERROR), error
+            session, end, JobState.FAILED, _told(EventType.JOB_FAILED, end, error, Level.ERROR), error=error
         )
     _FAILED[end.kind](session, end, error, seen)
     _record(session, end, seen)
@@ -117,8 +124,9 @@ def requeue(session: Session, end: End, error: Json) -> None:
     }
     move_job(session, end.job_id, JobState.QUEUED, told, values, attempt=end.number)
     session.execute(delete(Step).where(Step.job_id == end.job_id))
-    if end.kind in ("revert_snapshot", "delete_snapshot"):
-        release_snapshot(session, end.snapshot_id)
+    if end.kind not in _MAKES:
+        for snapshot in end.about:
+            release_snapshot(session, snapshot)
 
 
 def cancel_was_asked(session: Session, end: End) -> bool:
@@ -149,10 +157,8 @@ def missing(session: Session, end: End, *, begun: bool) -> None:
     follow(session, end.vm_id)
 
 
-def release_snapshot(session: Session, snapshot: UUID | None) -> None:
+def release_snapshot(session: Session, snapshot: UUID) -> None:
     """A snapshot that a revert or deletion had taken is again what it was: ready, or in error with its reason."""
-    if snapshot is None:
-        return
     before = session.execute(select(Snapshot.state, Snapshot.error).where(Snapshot.id == snapshot)).one()
     spoiled = before.state is SnapshotState.DELETING and before.error is not None
     move_snapshot(session, snapshot, SnapshotState.ERROR if spoiled else SnapshotState.READY)
@@ -174,10 +180,11 @@ def close_unseen(session: Session, end: End, error: Json, recovery: Json) -> Non
     values = {"error": error, "finished_at": func.now(), "recovery": recovery}
     move_job(session, end.job_id, JobState.FAILED, told, values, attempt=end.number)
     if end.kind == "revert_snapshot":
-        release_snapshot(session, end.snapshot_id)
-    elif end.kind == "delete_snapshot":
+        release_snapshot(session, _snapshot(end))
+    elif end.kind in DELETIONS:
         told = Told(EventType.SNAPSHOT_FAILED, end.actor, Level.ERROR, error["detail"])
-        move_snapshot(session, _snapshot(end), SnapshotState.ERROR, told=told, job=end.job_id, error=error)
+        for snapshot in end.about:
+            move_snapshot(session, snapshot, SnapshotState.ERROR, told=told, job=end.job_id, error=error)
     else:
         abandon(session, end.job_id, end.kind, error, end.actor)
 
@@ -200,8 +207,14 @@ def _reverted(session: Session, end: End, facts: Json) -> None:
 
 
 def _deleted(session: Session, end: End, facts: Json) -> None:
-    told = Told(EventType.SNAPSHOT_DELETED, end.actor, data=facts)
-    gone = _snapshot(end)
+    # Of several, nobody can tell whose the bytes were that went with all of them: they are on the job.
+    data = facts if len(end.about) == 1 else {"together": len(end.about)}
+    told = Told(EventType.SNAPSHOT_DELETED, end.actor, data=data)
+    for gone in end.about:
+        _forget(session, end, gone, told)
+
+
+def _forget(session: Session, end: End, gone: UUID, told: Told) -> None:
     move_snapshot(
         session,
         gone,
@@ -230,47 +243,49 @@ def _not_made(session: Session, end: End, error: Json, _seen: VmSeen | None) -> 
 
 
 def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None) -> None:
-    release_snapshot(session, end.snapshot_id)
+    release_snapshot(session, _snapshot(end))
 
 
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
-    if (seen is None or seen.tree is None) and not _may_be_given_up(session, end):
-        release_snapshot(session, end.snapshot_id)
-    elif seen and (_is_frozen(end, seen) or is_still_there(session, _snapshot(end), seen)):
-        spoiled = session.scalars(select(Snapshot.error).where(Snapshot.id == end.snapshot_id)).one()
-        move_snapshot(session, _snapshot(end), SnapshotState.ERROR if spoiled else SnapshotState.READY)
-    else:
-        told = _told(EventType.SNAPSHOT_FAILED, end, error, Level.ERROR)
-        move_snapshot(session, _snapshot(end), SnapshotState.ERROR, told=told, job=end.job_id, error=error)
+    """Each is what the host shows of it."""
+    whole = (seen is None or seen.tree is None) and not _may_be_given_up(session, end)
+    told = _told(EventType.SNAPSHOT_FAILED, end, error, Level.ERROR)
+    for snapshot in end.about:
+        if whole or (seen and (_is_frozen(snapshot, seen) or is_still_there(session, snapshot, seen))):
+            release_snapshot(session, snapshot)
+        else:
+            move_snapshot(session, snapshot, SnapshotState.ERROR, told=told, job=end.job_id, error=error)
 
 
 _SUCCEEDED = {
     "create_snapshot": _created,
     "revert_snapshot": _reverted,
     "delete_snapshot": _deleted,
+    "prune_snapshots": _deleted,
     "extract_volume": _extracted,
 }
 _FAILED = {
     "create_snapshot": _not_made,
     "revert_snapshot": _not_reverted,
     "delete_snapshot": _not_deleted,
+    "prune_snapshots": _not_deleted,
     "extract_volume": _not_made,
 }
 
 
-def _is_frozen(end: End, seen: VmSeen) -> bool:
-    return seen.tree is not None and end.snapshot_id in seen.tree.frozen
+def _is_frozen(snapshot: UUID, seen: VmSeen) -> bool:
+    return seen.tree is not None and snapshot in seen.tree.frozen
 
 
 def _may_be_given_up(session: Session, end: End) -> bool:
-    """Whether the snapshot may be no reference any more. A deletion that was stopped is so without having passed no return."""
+    """Whether a snapshot may be no reference any more. A deletion that was stopped is so without having passed no return."""
     passed = session.scalars(select(Job.no_return_at).where(Job.id == end.job_id)).one()
     dropped = select(Step.name).where(Step.job_id == end.job_id, Step.name == "drop_reference")
     return passed is not None or session.scalar(dropped) is not None
 
 
-def _finish_job(session: Session, end: End, to: JobState, told: Told, error: Json | None = None) -> None:
-    values = {"error": error, "lease_until": None, "finished_at": func.now()}
+def _finish_job(session: Session, end: End, to: JobState, told: Told, **values: Any) -> None:
+    values = {"error": None, **values, "lease_until": None, "finished_at": func.now()}
     move_job(session, end.job_id, to, told, values, attempt=end.number)
 
 

@@ -1,6 +1,6 @@
 """What a plan is made from: a VM and a snapshot as the rows know them. Reads only, and locks nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -26,8 +26,8 @@ _HOLDING = (SnapshotState.READY, SnapshotState.REVERTING)
 _LATEST = 5
 
 
-def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: UUID | None = None) -> VmKnown:
-    """All that is known of a VM. `holding` is a snapshot whose layers count as frozen whatever its state is."""
+def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: Collection[UUID] = ()) -> VmKnown:
+    """All that is known of a VM. `holding` are snapshots whose layers count as frozen whatever their state is."""
     host, alive = session.execute(
         select(Host.name, Host.last_seen_at > func.now() - fresh).where(Host.id == vm.host_id)
     ).one()
@@ -46,7 +46,7 @@ def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: UUID | None = 
             .order_by(Snapshot.created_at.desc())
         )
     )
-    there = {one.id: one for one in snapshots if one.state in _HOLDING or one.id == holding}
+    there = {one.id: one for one in snapshots if one.state in _HOLDING or one.id in holding}
     return VmKnown(
         id=vm.id,
         name=vm.name,

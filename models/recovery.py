@@ -7,6 +7,7 @@ from sqlalchemy import Boolean, Connection, Engine, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from models import outcome
+from models.about import snapshots_of
 from models.base import Json
 from models.follow import follow
 from models.host import Host
@@ -105,6 +106,7 @@ def _close_unseen(session: Session, row: AnyRow, decided: Json, why: str) -> Non
         actor=decided["actor"],
         vm_id=row.vm_id,
         snapshot_id=row.snapshot_id,
+        about=tuple(snapshots_of(session, row.id)),
         volume_snapshot_id=row.volume_snapshot_id,
     )
     if row.state is JobState.RUNNING:

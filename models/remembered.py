@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, or_, select
 
+from models.about import snapshots_of
 from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job, Step
@@ -42,8 +43,8 @@ class JobKnown:
 
     kind: str
     state: JobState
-    snapshot: UUID | None = None
-    volume_snapshot: UUID | None = None
+    #: The ids of the snapshots and the volume snapshot that it is about.
+    about: frozenset[UUID] = frozenset()
 
 
 class Rows(Protocol):
@@ -81,13 +82,17 @@ class RowsOfVm:
 
     def unfinished(self) -> Mapping[UUID, JobKnown]:
         """The VM's jobs that have not ended."""
-        of = select(Job.id, Job.kind, Job.state, Job.snapshot_id, Job.volume_snapshot_id).where(
+        of = select(Job.id, Job.kind, Job.state, Job.volume_snapshot_id).where(
             Job.vm_id == self._vm, Job.state.in_(sorted(UNFINISHED))
         )
         with transaction(self._engine) as session:
             return {
-                row.id: JobKnown(row.kind, row.state, row.snapshot_id, row.volume_snapshot_id)
-                for row in session.execute(of)
+                row.id: JobKnown(
+                    row.kind,
+                    row.state,
+                    frozenset([*snapshots_of(session, row.id), *filter(None, [row.volume_snapshot_id])]),
+                )
+                for row in session.execute(of).all()
             }
 
     def job_states(self, jobs: Collection[UUID]) -> Mapping[UUID, JobState]:

@@ -324,6 +324,41 @@ class SnapshotHeld(Refused):
     remedy = "If it may go, release it (`stillframe snapshot release {vm}/{snapshot}`) and ask again."
 
 
+class SnapshotInUse(Refused):
+    """Snapshot "{snapshot}" is wanted by job {job}, which has not ended."""
+
+    code = "snapshot.in_use"
+    remedy = "Delete it once that job is over, or cancel the job."
+
+
+class KeptByPolicy(Refused):
+    """Policy "{policy}" keeps snapshot "{snapshot}" by now: {why}."""
+
+    code = "snapshot.kept_by_policy"
+    remedy = "Nothing is wrong: it is deleted when the policy lets it go."
+
+
+class NothingToDelete(Refused):
+    """Nothing is left to be deleted, of {count}: {why}"""
+
+    code = "snapshot.nothing_to_delete"
+    remedy = "Look at the snapshots as they are now."
+
+
+class ForeignTogether(Refused):
+    """Snapshot "{snapshot}" was made by another tool, and cannot be deleted together with others."""
+
+    code = "snapshot.foreign_together"
+    remedy = "Delete it by itself."
+
+
+class DeletionsRefused(Refused):
+    """{count} of {of} snapshots cannot be deleted, so nothing was asked for: {why}"""
+
+    code = "snapshot.deletions_refused"
+    remedy = "Leave those out, or change what blocks them; the evidence has each with its reason and remedy."
+
+
 class AfterNotForMemory(Refused):
     """Reverting to a memory snapshot brings the VM back running; `after: {after}` does not apply."""
 

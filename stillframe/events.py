@@ -27,6 +27,10 @@ class EventType(StrEnum):
     SNAPSHOT_READY = "snapshot.ready"
     SNAPSHOT_REVERTED = "snapshot.reverted"
     SNAPSHOT_DELETED = "snapshot.deleted"
+    #: It is to be deleted together with others; why, if a policy asks.
+    SNAPSHOT_CONDEMNED = "snapshot.condemned"
+    #: It was to be deleted together with others, and was left out.
+    SNAPSHOT_SPARED = "snapshot.spared"
     SNAPSHOT_FAILED = "snapshot.failed"
     SNAPSHOT_EDITED = "snapshot.edited"
     SNAPSHOT_HELD = "snapshot.held"

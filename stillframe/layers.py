@@ -92,9 +92,9 @@ class Tree:
         """A half merged layer that is read through `path` without what must be on top of it, and the latter."""
         return half_read(self.line(path), self.half_merged)
 
-    def without(self, snapshot: UUID) -> "Tree":
-        """The tree once a snapshot's references are dropped."""
-        kept = {id_: volumes for id_, volumes in self.frozen.items() if id_ != snapshot}
+    def without(self, *snapshots: UUID) -> "Tree":
+        """The tree once the references of these snapshots are dropped."""
+        kept = {id_: volumes for id_, volumes in self.frozen.items() if id_ not in snapshots}
         return replace(self, frozen=kept)
 
     def _in_order(self, volumes: Mapping[str, str]) -> list[str]:

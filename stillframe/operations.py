@@ -72,6 +72,18 @@ class DeleteSnapshot(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruneSnapshots(Operation):
+    """Forget several snapshots of one VM at once: layers between them that nothing else needs become one merge.
+
+    `policy_id` is the policy that asks, if one does: what it keeps by the time the job begins is spared.
+    """
+
+    kind: ClassVar[str] = "prune_snapshots"
+    snapshot_ids: tuple[str, ...]
+    policy_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractVolume(Operation):
     """Make a standalone image (a VolumeSnapshot) of one volume out of a snapshot."""
 
@@ -82,5 +94,8 @@ class ExtractVolume(Operation):
 
 
 OPERATIONS: dict[str, type[Operation]] = {
-    operation.kind: operation for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, ExtractVolume)
+    operation.kind: operation
+    for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, PruneSnapshots, ExtractVolume)
 }
+#: The kinds of jobs that delete what they are about.
+DELETIONS = frozenset({DeleteSnapshot.kind, PruneSnapshots.kind})

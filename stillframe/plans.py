@@ -37,6 +37,12 @@ STEPS: dict[str, dict[str, str]] = {
         **_COLLECT,
         "remove_folder": "Removes its memory, UEFI variables and manifest.",
     },
+    "prune_snapshots": {
+        "check_snapshot": "Looks at the VM and at what the snapshots froze.",
+        "drop_reference": "Marks the snapshots as deleted: from here on they cannot be had again.",
+        **_COLLECT,
+        "remove_folder": "Removes their memory, UEFI variables and manifests.",
+    },
     "extract_volume": {
         "check_snapshot": "Finds the frozen layer and sees that there is room for the copy.",
         "copy_volume": "Copies what the layer reads as into an image that needs no other.",

@@ -90,6 +90,9 @@ _BACK = {
     "delete_snapshot": (
         "A merge that was under way is stopped; if the snapshot had been given up, it is in error and can be deleted again."
     ),
+    "prune_snapshots": (
+        "A merge that was under way is stopped; what of the snapshots had been given up is in error and can be deleted again."
+    ),
     "extract_volume": "The volume snapshot is not made.",
 }
 _LOOKED_AT = {
@@ -106,6 +109,11 @@ _LOOKED_AT = {
         "of them is left to be merged or removed, the snapshot is deleted; else the job has failed, and the snapshot is "
         "ready again, or in error if it had been given up."
     ),
+    "prune_snapshots": (
+        "Nothing more is done to the VM. Its host is looked at: if no manifest of the snapshots protects its layers, and none "
+        "of these is left to be merged or removed, they are deleted; else the job has failed, and each is ready again, or in "
+        "error if it had been given up."
+    ),
     "extract_volume": (
         "Nothing more is copied. The host is looked at: if the image is there and whole, the job has succeeded; else it "
         "has failed, and the volume snapshot is in error."
@@ -116,5 +124,6 @@ _UNSEEN = {
     "create_snapshot": _NOBODY + "and the snapshot is in error.",
     "revert_snapshot": _NOBODY + "and the snapshot is ready again; what the VM is now is not known.",
     "delete_snapshot": _NOBODY + "and the snapshot is in error; it can be deleted again.",
+    "prune_snapshots": _NOBODY + "and the snapshots are in error; they can be deleted again.",
     "extract_volume": _NOBODY + "and the volume snapshot is in error.",
 }

@@ -15,6 +15,7 @@ from stillframe.errors import (
     ColdNeedsStopped,
     DeletionAsked,
     ForeignCannot,
+    ForeignTogether,
     HotNeedsRunning,
     MemoryNeedsRunning,
     MemoryWithPassthrough,
@@ -63,6 +64,7 @@ class SnapshotFacts:
     hold: Hold | None = None
     #: Of one that another tool made: why it cannot be used, by action.
     cannot: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False
 
 
 def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotType:
@@ -133,12 +135,19 @@ def check_delete(facts: SnapshotFacts) -> None:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
 
+<<<<<<< HEAD
 def check_hold(facts: SnapshotFacts) -> None:
     """Whether it can be held: what is asked to be deleted goes, and what failed has nothing to keep."""
     if facts.deletion is not None:
         raise DeletionAsked(snapshot=facts.name, job=facts.deletion)
     if facts.state not in HOLDABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
+=======
+def check_together(facts: SnapshotFacts) -> None:
+    """Whether it can be deleted in one job with others: of another tool's each is libvirt's to remove; raises ForeignTogether."""
+    if facts.foreign:
+        raise ForeignTogether(snapshot=facts.name)
+>>>>>>> abf7379 (workers, models: several snapshots of a VM are deleted by one job)
 
 
 def check_extract(facts: SnapshotFacts) -> None:

@@ -12,11 +12,13 @@ from models.asking import facts_of, find_snapshot, find_vm
 from models.outlook import is_snapshot_name_taken, is_volume_name_taken, snapshot_known, vm_known
 from models.snapshot import Snapshot
 from models.vm import Vm
+from stillframe.errors import Invalid
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
     ExtractVolume,
     Operation,
+    PruneSnapshots,
     RevertSnapshot,
 )
 from stillframe.planning import (
@@ -54,7 +56,18 @@ def _revert(session: Session, operation: RevertSnapshot, _actor: Actor, _limits:
 
 def _delete(session: Session, operation: DeleteSnapshot, _actor: Actor, _limits: Limits) -> Forecast:
     vm, snapshot, _ = _known(session, operation.snapshot_id)
-    return plan_foreign(operation, vm, snapshot) if snapshot.foreign else plan_delete(operation, vm, snapshot)
+    return (
+        plan_foreign(operation, vm, snapshot) if snapshot.foreign else plan_delete(operation, vm, [snapshot])
+    )
+
+
+def _prune(session: Session, operation: PruneSnapshots, _actor: Actor, _limits: Limits) -> Forecast:
+    rows = [find_snapshot(session, one) for one in operation.snapshot_ids]
+    if len({row.vm_id for row in rows}) != 1:
+        raise Invalid(detail="one job deletes snapshots of one VM, and at least one")
+    vm = session.get_one(Vm, rows[0].vm_id)
+    known = [snapshot_known(session, row, facts_of(session, row, vm)) for row in rows]
+    return plan_delete(operation, vm_known(session, vm, SILENT, holding=[row.id for row in rows]), known)
 
 
 def _extract(session: Session, operation: ExtractVolume, _actor: Actor, _limits: Limits) -> Forecast:
@@ -68,12 +81,13 @@ def _known(session: Session, wanted: str) -> tuple[VmKnown, SnapshotKnown, Snaps
     row = find_snapshot(session, wanted)
     vm = session.get_one(Vm, row.vm_id)
     facts = facts_of(session, row, vm)
-    return vm_known(session, vm, SILENT, holding=row.id), snapshot_known(session, row, facts), row
+    return vm_known(session, vm, SILENT, holding=[row.id]), snapshot_known(session, row, facts), row
 
 
 _FORECAST: dict[str, Callable[[Session, Any, Actor, Limits], Forecast]] = {
     CreateSnapshot.kind: _create,
     RevertSnapshot.kind: _revert,
     DeleteSnapshot.kind: _delete,
+    PruneSnapshots.kind: _prune,
     ExtractVolume.kind: _extract,
 }

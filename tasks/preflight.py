@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +22,14 @@ from models.drain import check_takes_jobs
 from models.ids import new_id
 from models.outlook import depths_of
 from models.vm import Vm
-from stillframe.errors import VolumeNotFound
+from stillframe.errors import Invalid, VolumeNotFound
 from stillframe.names import made_up_name
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
     ExtractVolume,
     Operation,
+    PruneSnapshots,
     RevertSnapshot,
 )
 from stillframe.planning import Limits
@@ -38,10 +40,12 @@ from stillframe.rules import (
     check_extract,
     check_memory,
     check_revert,
+    check_together,
     type_for,
 )
 from stillframe.seen import Traits
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
+from tasks.refusals import Refusal, all_refused, refused
 from tasks.wording import expiry
 
 
@@ -51,8 +55,11 @@ class Prepared:
 
     operation: Operation
     vm: Vm
-    snapshot_id: UUID
+    #: The one it is about.
+    snapshot_id: UUID | None = None
     volume_snapshot_id: UUID | None = None
+    #: Those that it deletes together.
+    condemned: tuple[UUID, ...] = ()
 
 
 def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, limits: Limits) -> Prepared:
@@ -108,6 +115,26 @@ def _delete(
     return Prepared(operation, vm, snapshot.id)
 
 
+def _prune(
+    session: Session, operation: PruneSnapshots, _actor: Actor, _job: UUID, _limits: Limits
+) -> Prepared:
+    found = [lock_snapshot(session, one) for one in sorted(set(operation.snapshot_ids))]
+    if len({vm.id for _, vm in found}) != 1:
+        raise Invalid(detail="one job deletes snapshots of one VM, and at least one")
+    vm = found[0][1]
+    refusals: list[Refusal] = []
+    for snapshot, _ in found:
+        facts = facts_of(session, snapshot, vm)
+        for check in (check_delete, check_together):
+            refusals += refused(snapshot.id, partial(check, facts))
+    if refusals:
+        raise all_refused(refusals, len(found))
+    if any(snapshot.state is not SnapshotState.ERROR for snapshot, _ in found):
+        _check_defined(vm)
+    ids = tuple(snapshot.id for snapshot, _ in found)
+    return Prepared(replace(operation, snapshot_ids=tuple(map(str, ids))), vm, condemned=ids)
+
+
 def _extract(
     session: Session, operation: ExtractVolume, _actor: Actor, job: UUID, _limits: Limits
 ) -> Prepared:
@@ -133,5 +160,6 @@ _PREPARE: dict[str, Callable[[Session, Any, Actor, UUID, Limits], Prepared]] = {
     CreateSnapshot.kind: _create,
     RevertSnapshot.kind: _revert,
     DeleteSnapshot.kind: _delete,
+    PruneSnapshots.kind: _prune,
     ExtractVolume.kind: _extract,
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.actor import Actor
-from models.asking import add_job, find_first
+from models.asking import NOBODY, add_job, find_first
 from models.ids import new_id
 from models.job import INTERACTIVE, Job
 from models.moves import now_plus
@@ -107,14 +108,19 @@ class Producer:
         *,
         key: str | None = None,
         fingerprint: str | None = None,
+        reasons: Mapping[UUID, str] = NOBODY,
     ) -> Job:
-        """The rows of a request that was checked for its words, in the caller's transaction; raises what blocks it."""
+        """The rows of a request that was checked for its words, in the caller's transaction; raises what blocks it.
+
+        `reasons` say why each snapshot is to go that is deleted together with others.
+        """
         id_ = new_id()
         prepared = prepare(session, operation, actor, id_, self._limits)
         job = _job(id_, prepared, actor, priority)
         job.idempotency_key, job.request_sha256 = key, fingerprint
         job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
-        add_job(session, job, actor, _told(prepared))
+        condemned = {snapshot: reasons.get(snapshot, "") for snapshot in prepared.condemned}
+        add_job(session, job, actor, _told(prepared), condemned)
         return job
 
 

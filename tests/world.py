@@ -10,11 +10,18 @@ from models.account import ADMIN_ACCOUNT
 from models.event import Event
 from models.host import Host
 from models.ids import new_id
-from models.job import INTERACTIVE, Job, Step
+from models.job import INTERACTIVE, Job, JobSnapshot, Step
 from models.session import transaction
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Vm
-from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    ExtractVolume,
+    Operation,
+    PruneSnapshots,
+    RevertSnapshot,
+)
 from stillframe.seen import VmSeen, VolumeSeen
 from stillframe.states import JobState, SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
@@ -110,6 +117,36 @@ class World:
             )
             session.add(row)
         return row.id
+
+    def prune(
+        self, vm: UUID, *snapshots: UUID, policy: UUID | None = None, priority: int = INTERACTIVE
+    ) -> UUID:
+        """A queued job that deletes these together, as the Producer writes it."""
+        operation = PruneSnapshots(
+            snapshot_ids=tuple(map(str, snapshots)), policy_id=str(policy) if policy else None
+        )
+        with transaction(self.engine) as session:
+            row = Job(
+                id=new_id(),
+                kind=operation.kind,
+                host_id=session.scalars(select(Vm.host_id).where(Vm.id == vm)).one(),
+                vm_id=vm,
+                vm_name="web",
+                account_id=ADMIN_ACCOUNT,
+                request=operation.to_json(),
+                priority=priority,
+                requested_by="admin",
+            )
+            session.add(row)
+            session.flush()
+            session.add_all(JobSnapshot(job_id=row.id, snapshot_id=one) for one in snapshots)
+        return row.id
+
+    def spared(self, job: UUID) -> dict[UUID, str]:
+        """The snapshots that a job left out, with the code of the reason."""
+        of = select(JobSnapshot).where(JobSnapshot.job_id == job, JobSnapshot.spared.is_not(None))
+        with transaction(self.engine) as session:
+            return {row.snapshot_id: (row.spared or {})["code"] for row in session.scalars(of)}
 
     def _volume_snapshot(self, vm: UUID, snapshot: UUID) -> UUID:
         with transaction(self.engine) as session:

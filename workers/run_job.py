@@ -126,7 +126,7 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
 
 def _mend(attempt: Attempt, work: Work) -> None:
     """What jobs before this one have left of the VM; it is told."""
-    own = {work.job, work.snapshot, *([work.volume_snapshot] if work.volume_snapshot else [])}
+    own = {work.job, *work.about, *([work.volume_snapshot] if work.volume_snapshot else [])}
     done = mend(work.host, attempt.vm_id, work.wards.folder, own, work.block_layers_folder)
     if done:
         told = Told(EventType.VM_MENDED, of_worker(attempt.worker), message="; ".join(done))
@@ -135,18 +135,15 @@ def _mend(attempt: Attempt, work: Work) -> None:
 
 
 def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> Work:
-    if attempt.snapshot_id is None:
-        raise StillframeError(detail=f"job {attempt.job_id} names no snapshot")
     return Work(
         job=attempt.job_id,
         attempt=attempt.number,
         operation=attempt.operation,
         host=host,
         vm=host.vm(attempt.vm_id),
-        snapshot=attempt.snapshot_id,
+        about=attempt.about,
         volume_snapshot=attempt.volume_snapshot_id,
         words=attempt.words,
-        folder=attempt.folder,
         outputs={name: step.output for name, step in attempt.steps.items() if step.state == StepState.DONE},
         pulse=progress,
         known=attempt.known,

@@ -7,7 +7,7 @@ from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError
 from stillframe.layers import Merge, collect
 from workers import marks
 from workers.carry import End, Ending
-from workers.operations.delete_snapshot import manifest_left, remove_folder
+from workers.operations.delete_snapshot import manifests_left, remove_folder
 from workers.operations.extract_volume import sum_up
 from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
@@ -70,11 +70,12 @@ def _reverted(work: Work) -> Lacking:
 
 
 def _deleted(work: Work) -> Lacking:
-    """No manifest protects its layers, and none of them is left to be merged or removed: its folder is of no use now."""
-    manifest = manifest_left(work)
-    if manifest and manifest.state == "ready":
-        return f"its manifest is in {manifest.folder} and holds its layers"
-    if manifest and (left := _left(work)):
+    """No manifest protects the layers, and none of them is left to be merged or removed: its folder is of no use now."""
+    manifests = manifests_left(work)
+    for manifest in manifests.values():
+        if manifest.state == "ready":
+            return f"its manifest is in {manifest.folder} and holds its layers"
+    if manifests and (left := _left(work)):
         return f"{left[0]} is still to be merged or removed"
     for act in work.outputs.get("plan_collection", {}).get("acts", []):
         if act["act"] == "merge":  # who merged by hand knew nothing of it
@@ -132,6 +133,7 @@ _LOOKS: dict[str, Callable[[Work], Lacking]] = {
     "create_snapshot": _created,
     "revert_snapshot": _reverted,
     "delete_snapshot": _deleted,
+    "prune_snapshots": _deleted,
     "extract_volume": _extracted,
 }
 #: The same of snapshots that other tools made.

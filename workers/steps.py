@@ -36,13 +36,12 @@ class Work:
     operation: Operation
     host: Host
     vm: Vm
-    #: The snapshot the job is about, and for an extract the volume snapshot it makes.
-    snapshot: UUID
+    #: The snapshots the job is about, each with its folder if rows know one: one that is being made has none yet.
+    about: Mapping[UUID, str | None]
+    #: What an extract makes.
     volume_snapshot: UUID | None
     #: Words for people about the snapshot (name, display_name, ...), kept in its manifest.
     words: Mapping[str, Any]
-    #: Where a snapshot known to the rows has its folder; None for one that is being made.
-    folder: str | None
     #: Outputs of the steps that are done, by step name.
     outputs: dict[str, Output]
     #: Tells how far a long call is; raises Cancelled when a cancel was asked for.
@@ -58,6 +57,17 @@ class Work:
     foreign: Mapping[str, Any] | None = None
     #: Whether a running VM is paused while an internal snapshot is deleted.
     pause_for_internal_delete: bool = False
+
+    @property
+    def snapshot(self) -> UUID:
+        """The one snapshot that the job is about: only a deletion may be about several."""
+        (snapshot,) = self.about
+        return snapshot
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of that one."""
+        return self.about[self.snapshot]
 
     @property
     def images(self) -> Images:

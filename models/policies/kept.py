@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Text, cast, func, select
 from sqlalchemy.orm import Session
 
-from models.job import UNFINISHED, Job
+from models.job import UNFINISHED, Job, JobSnapshot
 from models.policies.tables import Policy
 from models.queries.paging import AnyRow
 from models.snapshot import Snapshot, is_held
@@ -39,15 +39,20 @@ class Judged:
     sizes: dict[UUID, int]
 
 
-def judge(sql: Sql, policy: UUID, vms: Sequence[UUID] | None = None) -> list[Judged]:
-    """What would go and what would stay if it were pruned now; of all its VMs or of some."""
+def judge(
+    sql: Sql, policy: UUID, vms: Sequence[UUID] | None = None, *, but: UUID | None = None
+) -> list[Judged]:
+    """What would go and what would stay if it were pruned now; of all its VMs or of some.
+
+    What the job `but` is about does not count as in use: it is the one that prunes.
+    """
     row = sql.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
     wish = policy_from_json(row.spec)
     place = zone(wish.schedules[0].timezone)
     gaps = [gap for schedule in wish.schedules if (gap := schedule.usual_gap(row.now))]
     return [
         _judged(rows, wish.retention, row.now, place, min(gaps, default=None))
-        for rows in _by_vm(sql, policy, vms)
+        for rows in _by_vm(sql, policy, vms, but)
     ]
 
 
@@ -73,12 +78,15 @@ def _judged(
     )
 
 
-def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None) -> list[list[AnyRow]]:
-    using = (
+def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None, but: UUID | None) -> list[list[AnyRow]]:
+    others = (Job.state.in_(sorted(UNFINISHED)), Job.id.is_distinct_from(but))
+    one = select(func.min(cast(Job.id, Text))).where(Job.snapshot_id == Snapshot.id, *others)
+    several = (
         select(func.min(cast(Job.id, Text)))
-        .where(Job.snapshot_id == Snapshot.id, Job.state.in_(sorted(UNFINISHED)))
-        .scalar_subquery()
+        .join(JobSnapshot, JobSnapshot.job_id == Job.id)
+        .where(JobSnapshot.snapshot_id == Snapshot.id, JobSnapshot.spared.is_(None), *others)
     )
+    using = func.coalesce(one.scalar_subquery(), several.scalar_subquery())
     wanted = (
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.created_at, Snapshot.state, Snapshot.size_bytes),

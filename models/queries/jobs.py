@@ -6,14 +6,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, false, select
 
+from models.about import is_about
 from models.base import Json
 from models.host import Host
-from models.job import UNFINISHED, Job, Step
+from models.job import UNFINISHED, Job, JobSnapshot, Step
 from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import Snapshot
 from models.waiting import waiting
 from stillframe.errors import JobNotFound
+from stillframe.operations import PruneSnapshots
 from stillframe.states import JobState
 
 _ID = Job.id.expression
@@ -44,7 +46,7 @@ def jobs(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     if filters.host is not None:
         statement = statement.where(Job.host_id == host_id(connection, filters.host))
     if filters.snapshot is not None:
-        statement = statement.where(Job.snapshot_id == filters.snapshot)
+        statement = statement.where(is_about(filters.snapshot))
     if filters.q:
         by_id = ending(_ID, filters.q)
         statement = statement.where(by_id if by_id is not None else false())
@@ -65,7 +67,7 @@ def _select() -> AnySelect:
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
-        *(Job.expires_at, Job.request, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
+        *(Job.expires_at, Job.request, Job.result, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
     return of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
@@ -73,15 +75,31 @@ def _select() -> AnySelect:
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
     why = waiting(connection, [row.id for row in rows if row.state in UNFINISHED])
+    several = _together(connection, [row.id for row in rows if row.kind == PruneSnapshots.kind])
     return [
         {
             **row._mapping,
             "vm": {"id": row.vm_id, "name": row.vm_name},
             "steps": None,
+            "snapshots": several.get(row.id, []),
             "waiting": why.get(row.id),
         }
         for row in rows
     ]
+
+
+def _together(connection: Connection, jobs: Sequence[UUID]) -> dict[UUID, list[Json]]:
+    """The snapshots that these jobs delete together, and of what they left out, why."""
+    of = (
+        select(JobSnapshot.job_id, JobSnapshot.spared, Snapshot.id, Snapshot.name)
+        .join(Snapshot, Snapshot.id == JobSnapshot.snapshot_id)
+        .where(JobSnapshot.job_id.in_(jobs))
+        .order_by(Snapshot.created_at, Snapshot.id)
+    )
+    found: dict[UUID, list[Json]] = {}
+    for row in connection.execute(of) if jobs else ():
+        found.setdefault(row.job_id, []).append({"id": row.id, "name": row.name, "spared": row.spared})
+    return found
 
 
 def _steps(connection: Connection, job: UUID) -> list[Json]:

@@ -7,17 +7,16 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from models.about import deletions_of
 from models.account import Account, Domain
 from models.base import Json
 from models.host import Host
-from models.job import UNFINISHED, Job
 from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.queries.policies import policy_id
 from models.snapshot import Snapshot, SnapshotLayer, is_held
 from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
-from stillframe.operations import DeleteSnapshot
 from stillframe.rules import Hold, SnapshotFacts, actions
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState
 
@@ -147,7 +146,7 @@ def _select() -> AnySelect:
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
     ids = [row.id for row in rows]
-    volumes, deletions = _volumes(connection, ids), _deletions(connection, ids)
+    volumes, deletions = _volumes(connection, ids), deletions_of(connection, ids)
     return [
         {
             **row._mapping,
@@ -172,19 +171,12 @@ def _facts(row: AnyRow, deletion: UUID | None) -> SnapshotFacts:
         deletion=deletion,
         hold=_hold(row),
         cannot=(row.foreign or {}).get("cannot", {}),
+        foreign=row.foreign is not None,
     )
 
 
 def _hold(row: AnyRow) -> Hold | None:
     return Hold(row.hold_reason or "", row.held_by or "", row.held_until) if row.held else None
-
-
-def _deletions(connection: Connection, ids: list[UUID]) -> dict[UUID, UUID]:
-    """The unfinished jobs that are to delete these snapshots."""
-    asked = select(Job.snapshot_id, Job.id).where(
-        Job.snapshot_id.in_(ids), Job.kind == DeleteSnapshot.kind, Job.state.in_(UNFINISHED)
-    )
-    return {row.snapshot_id: row.id for row in connection.execute(asked)}
 
 
 def _volumes(connection: Connection, ids: list[UUID]) -> dict[UUID, list[Json]]:

@@ -1,8 +1,11 @@
-"""What deleting a snapshot would do."""
+"""What deleting a snapshot would do, or several of a VM together."""
+
+from collections.abc import Sequence
+from functools import partial
 
 from stillframe import plans
 from stillframe.layers import Merge, Unlink, collect
-from stillframe.operations import DeleteSnapshot
+from stillframe.operations import DeleteSnapshot, PruneSnapshots
 from stillframe.planning.collection import collected, places, tell_hidden
 from stillframe.planning.common import (
     check_not_foreign,
@@ -15,21 +18,27 @@ from stillframe.planning.common import (
 from stillframe.planning.forecast import Bytes, Draft, Forecast, Pause
 from stillframe.planning.known import SnapshotKnown, VmKnown
 from stillframe.planning.warned import NotYetSeen
-from stillframe.rules import ALIVE, check_delete
+from stillframe.rules import ALIVE, check_delete, check_together
 
 
-def plan_delete(operation: DeleteSnapshot, vm: VmKnown, snapshot: SnapshotKnown) -> Forecast:
+def plan_delete(
+    operation: DeleteSnapshot | PruneSnapshots, vm: VmKnown, snapshots: Sequence[SnapshotKnown]
+) -> Forecast:
     """The same collection as the job's, on the layers as rows know them."""
     draft = Draft(vm)
-    draft.check("request", lambda: check_delete(snapshot.facts))
+    for snapshot in snapshots:
+        draft.check("request", partial(check_delete, snapshot.facts))
+        if isinstance(operation, PruneSnapshots):
+            draft.check("request", partial(check_together, snapshot.facts))
     look_around(draft)
     acts: tuple[Merge | Unlink, ...] = ()
-    bytes_ = Bytes(freed=snapshot.memory_bytes)
-    if snapshot.has_files:
+    memory = sum(snapshot.memory_bytes for snapshot in snapshots)
+    bytes_ = Bytes(freed=memory)
+    if any(snapshot.has_files for snapshot in snapshots):
         check_stands(draft)
         check_not_foreign(draft)
-        tree = vm.tree.without(snapshot.id)
-        gone = sorted(snapshot.layers.values())
+        tree = vm.tree.without(*(snapshot.id for snapshot in snapshots))
+        gone = sorted({path for snapshot in snapshots for path in snapshot.layers.values()})
         if any(path not in tree.layers for path in gone):
             draft.warn(NotYetSeen(vm=vm.name))
         else:
@@ -38,21 +47,27 @@ def plan_delete(operation: DeleteSnapshot, vm: VmKnown, snapshot: SnapshotKnown)
             growing = places(vm, found.grows)
             bytes_ = Bytes(
                 needed=sum(place.needed for place in growing),
-                freed=found.freed + snapshot.memory_bytes,
+                freed=found.freed + memory,
                 moved=found.moved,
                 places=growing,
             )
             check_places(draft, growing)
             tell_hidden(draft, tree, acts, gone)
-    _tell(draft, snapshot)
+    _tell(draft, snapshots, memory)
     return draft.done(operation, plans.steps(operation.kind, acts), bytes_, _pause(vm, acts))
 
 
-def _tell(draft: Draft, snapshot: SnapshotKnown) -> None:
-    draft.tell("snapshot_lost", f"Snapshot {snapshot.facts.name} cannot be brought back.")
-    if snapshot.memory_bytes:
-        draft.tell("memory_lost", f"Its RAM goes with it: {size(snapshot.memory_bytes)}.")
-    if left := len(draft.vm.names.keys() - {snapshot.id}):
+def _tell(draft: Draft, snapshots: Sequence[SnapshotKnown], memory: int) -> None:
+    names = ", ".join(snapshot.facts.name for snapshot in snapshots)
+    if len(snapshots) == 1:
+        draft.tell("snapshot_lost", f"Snapshot {names} cannot be brought back.")
+    else:
+        draft.tell("snapshots_lost", f"{len(snapshots)} snapshots cannot be brought back: {names}.")
+    if memory:
+        draft.tell(
+            "memory_lost", f"{'Its' if len(snapshots) == 1 else 'Their'} RAM goes with it: {size(memory)}."
+        )
+    if left := len(draft.vm.names.keys() - {snapshot.id for snapshot in snapshots}):
         draft.tell("others_untouched", f"The VM and its {others(left)} stay as they are.")
     else:
         draft.tell("others_untouched", "The VM stays as it is; it has no other snapshot.")

@@ -18,6 +18,7 @@ from stillframe.operations import (
     DeleteSnapshot,
     ExtractVolume,
     Operation,
+    PruneSnapshots,
     RevertSnapshot,
 )
 from workers import identity, manifests
@@ -153,8 +154,7 @@ class Job:
 
     world: "World"
     operation: Operation
-    snapshot: UUID
-    folder: str | None
+    about: dict[UUID, str | None]
     id: UUID = field(default_factory=uuid4)
     volume_snapshot: UUID = field(default_factory=uuid4)
     attempts: int = 0
@@ -169,9 +169,15 @@ class Job:
     #: What rows would say of the VM's other snapshots.
     known: dict[UUID, str] = field(init=False)
 
+    @property
+    def snapshot(self) -> UUID:
+        """The one it is about."""
+        (snapshot,) = self.about
+        return snapshot
+
     def __post_init__(self) -> None:
         self.journal = MemoryJournal(self.world.machine.mortality)
-        self.known = self.world.known(self.snapshot)
+        self.known = self.world.known(*self.about)
 
     def run(self) -> Ending:
         """One attempt, from where the journal stands."""
@@ -193,10 +199,9 @@ class Job:
             operation=self.operation,
             host=host,
             vm=host.vm(self.world.guest.uuid),
-            snapshot=self.snapshot,
+            about=self.about,
             volume_snapshot=self.volume_snapshot,
             words={"name": self.name, "created_at": datetime.now(UTC).isoformat()},
-            folder=self.folder,
             outputs=dict(self.journal.outputs),
             pulse=self.progress,
             block_layers_folder=BLOCK_FOLDER,
@@ -252,9 +257,9 @@ class World:
         budgets = {"freeze_budget_s": self.freeze_budget_s, "pause_budget_s": self.pause_budget_s}
         return wards_in(self.watch, self.guest.uuid, "vm1", job, **budgets | words)
 
-    def job(self, operation: Operation, snapshot: UUID) -> Job:
-        """A job about a snapshot."""
-        return Job(self, operation, snapshot, self.folder(snapshot))
+    def job(self, operation: Operation, *about: UUID) -> Job:
+        """A job about a snapshot, or several."""
+        return Job(self, operation, {snapshot: self.folder(snapshot) for snapshot in about})
 
     def create(self, name: str, kind: str | None = None, **words: Any) -> Job:
         """A create job."""
@@ -272,6 +277,11 @@ class World:
         """A delete job."""
         return self.job(DeleteSnapshot(snapshot_id=str(self.ids[name])), self.ids[name])
 
+    def prune(self, *names: str) -> Job:
+        """A job that deletes several."""
+        ids = [self.ids[name] for name in names]
+        return self.job(PruneSnapshots(snapshot_ids=tuple(map(str, ids))), *ids)
+
     def extract(self, name: str, target: str = "vda") -> Job:
         """An extract job."""
         return self.job(ExtractVolume(snapshot_id=str(self.ids[name]), target=target), self.ids[name])
@@ -280,7 +290,7 @@ class World:
         """A job about a snapshot that another tool made."""
         one = next(one for one in self.facts().foreign_snapshots if one.name == name)
         foreign = {"name": one.name, "created_at": one.created_at}
-        return Job(self, operation, uuid4(), None, foreign=foreign)
+        return Job(self, operation, {uuid4(): None}, foreign=foreign)
 
     def folder(self, snapshot: UUID) -> str | None:
         """Where the snapshot lies, as its row would say."""
@@ -294,9 +304,9 @@ class World:
         """The layers as they are."""
         return Reader(self.host.images, BLOCK_FOLDER, {}).tree(self.facts())
 
-    def known(self, but: UUID) -> dict[UUID, str]:
+    def known(self, *but: UUID) -> dict[UUID, str]:
         """What rows would say of the other snapshots: which are whole, and where."""
-        return {one.id: one.folder for one in self.manifests() if one.id != but and one.state == "ready"}
+        return {one.id: one.folder for one in self.manifests() if one.id not in but and one.state == "ready"}
 
     def facts(self) -> Any:
         """The VM as it is."""

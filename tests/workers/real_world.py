@@ -61,7 +61,7 @@ class RealWorld:
     def job(self, operation: Operation, snapshot: UUID, foreign: dict[str, Any] | None = None) -> "RealJob":
         """One that can be taken up again."""
         known = {one.id: one.folder for one in self.reader.manifests(self.facts()) if one.id != snapshot}
-        return RealJob(self, operation, snapshot, self.folder(snapshot), known, foreign)
+        return RealJob(self, operation, {snapshot: self.folder(snapshot)}, known, foreign)
 
     @property
     def watch(self) -> WatchFolder:
@@ -177,8 +177,7 @@ class RealJob:
 
     world: RealWorld
     operation: Operation
-    snapshot: UUID
-    folder: str | None
+    about: dict[UUID, str | None]
     known: dict[UUID, str]
     foreign: dict[str, Any] | None = None
     id: UUID = field(default_factory=uuid4)
@@ -197,10 +196,9 @@ class RealJob:
             operation=self.operation,
             host=world.host,
             vm=world.host.vm(world.uuid),
-            snapshot=self.snapshot,
+            about=self.about,
             volume_snapshot=self.volume_snapshot,
             words={"name": "s"},
-            folder=self.folder,
             outputs=dict(self.journal.outputs),
             pulse=progress,
             block_layers_folder=BLOCK_FOLDER,

@@ -28,6 +28,12 @@ def _two_snapshots(world: World) -> None:
     world.guest.tick()
 
 
+def _three_snapshots(world: World) -> None:
+    _two_snapshots(world)
+    assert world.create("s3", "hot").to_the_end().end is End.SUCCEEDED
+    world.guest.tick()
+
+
 def _branch(world: World) -> None:
     _two_snapshots(world)
     assert world.revert("s1").to_the_end().end is End.SUCCEEDED
@@ -89,6 +95,13 @@ FILMS: dict[str, Film] = {
     "delete below a fork": _after(_fork_above, lambda world: world.delete("s1")),
     "delete a dead branch": _after(_branch, lambda world: world.delete("s2")),
     "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
+    "delete two of three": _after(_three_snapshots, lambda world: world.prune("s1", "s2")),
+    "delete all of three": _after(_three_snapshots, lambda world: world.prune("s1", "s2", "s3")),
+    "delete two of three, off": _after(
+        _three_snapshots, lambda world: world.prune("s2", "s3"), off=True
+    ),
+    "delete a fork and a dead branch": _after(_branch, lambda world: world.prune("s1", "s2")),
+    "delete below and in a fork": _after(_fork_above, lambda world: world.prune("s1", "s2")),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),
 }
 VOLUMES = {"1 volume": {"vda": "qcow2"}, "3 volumes": {"vda": "raw", "vdb": "qcow2", "vdc": "qcow2"}}
@@ -253,7 +266,7 @@ def _check_end(
     assert "again" in ending.error["remedy"], point
     for part in ("state", "heads", "snapshots", "frozen", "jobs"):
         assert found[part] == after[part], (point, part)
-    again = Job(world, job.operation, job.snapshot, job.folder)
+    again = Job(world, job.operation, job.about)
     ending = again.to_the_end()
     assert (ending.end, _picture(world)) == (End.SUCCEEDED, after), (point, ending.error)
 

@@ -1,4 +1,9 @@
-"""Delete: drop the reference, then give back every layer that nothing else needs."""
+"""Delete, one snapshot or several of a VM at once: drop the references, then give back every layer that nothing else needs.
+
+What several have given up together is collected together: layers that lie between them go down in one merge.
+"""
+
+from uuid import UUID
 
 from stillframe.errors import VmGone
 from workers import manifests
@@ -10,56 +15,60 @@ from workers.steps import Output, Plan, Step, Work
 
 def check_snapshot(work: Work) -> Output:
     """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted."""
-    if work.folder is None:
+    if not any(work.about.values()):
         return {"gone": []}
     _, tree = check_vm(work)
-    manifest = manifest_left(work)
-    # From the manifest, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
-    froze = [source.path for source in manifest.volumes.values()] if manifest else []
+    # From the manifests, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
+    froze = {source.path for manifest in manifests_left(work).values() for source in manifest.volumes.values()}
     names = {work.images.identity(path): path for path in tree.layers}
     gone = sorted(names.get(work.images.identity(path), path) for path in froze)
-    check_room_for_merges(work, tree.without(work.snapshot), gone)
+    check_room_for_merges(work, tree.without(*work.about), gone)
     return {"gone": gone}
 
 
 def drop_reference(work: Work) -> Output:
-    """From here on the snapshot cannot be had again: its layers may be written into."""
-    manifest = manifest_left(work)
-    if manifest and manifest.state != "deleting":
-        manifests.write(work.images, manifest.deleting())
+    """From here on the snapshots cannot be had again: their layers may be written into."""
+    for manifest in manifests_left(work).values():
+        if manifest.state != "deleting":
+            manifests.write(work.images, manifest.deleting())
     return {}
 
 
 def remove_folder(work: Work) -> Output:
-    """Memory, NVRAM and, last of all its traces, the manifest and its copies."""
-    manifest = manifest_left(work)
-    folders = manifest.folders if manifest else (work.folder,) if work.folder else ()
+    """Memory, NVRAM and, last of all traces of each, the manifest and its copies."""
+    left = manifests_left(work)
     freed = 0
-    for folder in reversed(folders):
-        files = [path for path in work.images.listing(folder) if path != manifests.path_in(folder)]
-        freed += sum(work.images.size_bytes(path) for path in files)
-        for path in (*files, folder):
-            work.images.remove(path)
+    for snapshot, known in work.about.items():
+        folders = left[snapshot].folders if snapshot in left else (known,) if known else ()
+        for folder in reversed(folders):
+            files = [path for path in work.images.listing(folder) if path != manifests.path_in(folder)]
+            freed += sum(work.images.size_bytes(path) for path in files)
+            for path in (*files, folder):
+                work.images.remove(path)
     return {"freed_bytes": freed}
 
 
-DELETE_SNAPSHOT = Plan(
-    "delete_snapshot",
+_STEPS = (
     Step("check_snapshot", check_snapshot),
     Step("drop_reference", drop_reference, final=True),
     *collection(hears=True),
     Step("remove_folder", remove_folder, final=True),
-    halted="What was not merged yet is as it was, and its space is not free. Delete the snapshot again to end it.",
 )
+_HALTED = "What was not merged yet is as it was, and its space is not free. "
+
+DELETE_SNAPSHOT = Plan("delete_snapshot", *_STEPS, halted=f"{_HALTED}Delete the snapshot again to end it.")
+PRUNE_SNAPSHOTS = Plan("prune_snapshots", *_STEPS, halted=f"{_HALTED}Delete the snapshots again to end it.")
 
 
-def manifest_left(work: Work) -> Manifest | None:
-    """What there still is of the snapshot's manifest, also when its VM is gone."""
-    if work.folder is None:
-        return None
+def manifests_left(work: Work) -> dict[UUID, Manifest]:
+    """What there still is of the snapshots' manifests, also when their VM is gone."""
+    folders = {snapshot: folder for snapshot, folder in work.about.items() if folder is not None}
+    if not folders:
+        return {}
     try:
         found = work.reader.manifests(work.vm.facts())
     except VmGone:
         found = ()
-    by_id = {manifest.id: manifest for manifest in found}
-    return by_id.get(work.snapshot) or manifests.read(work.images, work.folder)
+    newest = {manifest.id: manifest for manifest in found}
+    left = {id_: newest.get(id_) or manifests.read(work.images, folder) for id_, folder in folders.items()}
+    return {id_: manifest for id_, manifest in left.items() if manifest is not None}

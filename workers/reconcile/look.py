@@ -78,10 +78,7 @@ class Look:
     @cached_property
     def busy(self) -> frozenset[UUID]:
         """The ids of these jobs, and of the snapshots and volume snapshots that they are about."""
-        about = [
-            id_ for job in self.unfinished.values() for id_ in (job.snapshot, job.volume_snapshot) if id_
-        ]
-        return frozenset([*self.unfinished, *about])
+        return frozenset(self.unfinished).union(*(job.about for job in self.unfinished.values()))
 
     @cached_property
     def manifests(self) -> Mapping[UUID, Manifest]:

@@ -1,4 +1,4 @@
-"""Policies: their schedules and firings, tags of VMs, and which policy and hold a snapshot has.
+"""Policies: their schedules and firings, tags of VMs, which policy and hold a snapshot has, and jobs about several.
 
 May be applied while the version before runs.
 """
@@ -76,6 +76,14 @@ CREATE INDEX ix_firing_asked ON firing (job_id) WHERE state = 'asked';
 CREATE INDEX ix_firing_policy ON firing (policy_id, nominal_at DESC, id DESC);
 CREATE INDEX ix_firing_vm ON firing (vm_id, nominal_at DESC);
 CREATE INDEX ix_firing_job ON firing (job_id) WHERE job_id IS NOT NULL;
+CREATE TABLE job_snapshot (
+    job_id uuid NOT NULL CONSTRAINT fk_job_snapshot_job_id REFERENCES job (id) ON DELETE CASCADE,
+    snapshot_id uuid NOT NULL CONSTRAINT fk_job_snapshot_snapshot_id REFERENCES snapshot (id),
+    spared jsonb,
+    CONSTRAINT pk_job_snapshot PRIMARY KEY (job_id, snapshot_id)
+);
+CREATE INDEX ix_job_snapshot_snapshot ON job_snapshot (snapshot_id);
+ALTER TABLE job ADD COLUMN result jsonb;
 ALTER TABLE snapshot
     ADD COLUMN hold_reason text,
     ADD COLUMN held_by text,
@@ -93,6 +101,8 @@ DROP INDEX ix_snapshot_expires;
 ALTER TABLE snapshot DROP CONSTRAINT fk_snapshot_policy_id,
     DROP COLUMN expiry_tried_at, DROP COLUMN expiry_refusal,
     DROP COLUMN hold_reason, DROP COLUMN held_by, DROP COLUMN held_until;
+ALTER TABLE job DROP COLUMN result;
+DROP TABLE job_snapshot;
 DROP TABLE firing;
 DROP TABLE policy_vm;
 DROP TABLE policy_schedule;

@@ -14,7 +14,7 @@ from tests.stillframe.planning.some import FORK, GIB, LINE, MIB, S1, S2, S3, sna
 
 def deleted(id_: UUID, tree: Tree = LINE, said: dict[str, Any] | None = None, **about: Any) -> Forecast:
     one = snapshot(id_, tree, **about)
-    return plan_delete(DeleteSnapshot(snapshot_id=str(id_)), vm(tree, **said or {}), one)
+    return plan_delete(DeleteSnapshot(snapshot_id=str(id_)), vm(tree, **said or {}), [one])
 
 
 def reverted(id_: UUID, after: Any = "keep", said: dict[str, Any] | None = None, **about: Any) -> Forecast:

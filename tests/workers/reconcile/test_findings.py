@@ -231,7 +231,7 @@ def test_a_file_that_was_being_written_is_removed_unasked(site: Site, where: str
 def test_what_a_stuck_job_has_left_is_its_own(site: Site) -> None:
     """A person decides about it: its layers, folders and partial files are not even told."""
     job, snapshot = uuid4(), uuid4()
-    site.rows.left[job] = JobKnown("create_snapshot", JobState.STUCK, snapshot)
+    site.rows.left[job] = JobKnown("create_snapshot", JobState.STUCK, frozenset({snapshot}))
     head = Source(site.world.tree().heads["vda"], "qcow2")
     site.images.create_layer(layer_path(site.home, "vda", job), head, 1 << 20)
     site.images.write_text(f"{layer_path(site.home, 'vdb', job)}.part", "half")
