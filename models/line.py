@@ -26,7 +26,7 @@ _CLEANS_UP = f"""(
         SELECT FROM job_snapshot JOIN snapshot ON snapshot.id = job_snapshot.snapshot_id
         WHERE job_snapshot.job_id = job.id AND job_snapshot.spared IS NULL AND snapshot.error IS NULL
     )
-)"""
+)"""  # noqa: S608
 
 #: Whether its VM is on no host. What a creation that failed has left can be deleted all the same.
 ABSENT = f"({_VM_GONE} AND NOT {_CLEANS_UP})"

@@ -19,7 +19,8 @@ from stillframe.states import HELD
 #: A job is owed a message once nothing keeps it back, or when its worker let its lease lapse.
 _OWED = f"""
     SELECT job.id AS job_id, job.kind, host.name AS host, job.vm_name, CASE job.kind
-            WHEN 'prune_snapshots' THEN (SELECT count(*) || ' snapshots' FROM job_snapshot WHERE job_id = job.id AND spared IS NULL)
+            WHEN 'prune_snapshots'
+            THEN (SELECT count(*) || ' snapshots' FROM job_snapshot WHERE job_id = job.id AND spared IS NULL)
             ELSE coalesce(snapshot.name, '') END AS snapshot_name,
         job.priority, job.publish_count
     FROM job JOIN host ON host.id = job.host_id LEFT JOIN snapshot ON snapshot.id = job.snapshot_id

@@ -62,7 +62,11 @@ def fail(session: Session, end: End, error: Json, seen: VmSeen | None, *, cancel
     lock_vm(session, end.vm_id)
     if cancelled:
         _finish_job(
-            session, end, JobState.CANCELLED, _told(EventType.JOB_CANCELLED, end, error, Level.INFO), error=error
+            session,
+            end,
+            JobState.CANCELLED,
+            _told(EventType.JOB_CANCELLED, end, error, Level.INFO),
+            error=error,
         )
     else:
         _finish_job(

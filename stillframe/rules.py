@@ -135,19 +135,18 @@ def check_delete(facts: SnapshotFacts) -> None:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
 
 
-<<<<<<< HEAD
 def check_hold(facts: SnapshotFacts) -> None:
     """Whether it can be held: what is asked to be deleted goes, and what failed has nothing to keep."""
     if facts.deletion is not None:
         raise DeletionAsked(snapshot=facts.name, job=facts.deletion)
     if facts.state not in HOLDABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
-=======
+
+
 def check_together(facts: SnapshotFacts) -> None:
     """Whether it can be deleted in one job with others: of another tool's each is libvirt's to remove; raises ForeignTogether."""
     if facts.foreign:
         raise ForeignTogether(snapshot=facts.name)
->>>>>>> abf7379 (workers, models: several snapshots of a VM are deleted by one job)
 
 
 def check_extract(facts: SnapshotFacts) -> None:

@@ -138,6 +138,7 @@ JOB: Json = {
     "vm": _VM,
     "snapshot_id": _SNAPSHOT,
     "snapshot_name": "before-patch",
+    "snapshots": [],
     "volume_snapshot_id": None,
     "progress": {"done": 536870912, "total": 1073741824, "unit": "bytes", "rate": 268435456, "eta_s": 2},
     "steps": [
@@ -164,6 +165,7 @@ JOB: Json = {
     "no_return_at": None,
     "deaths": 0,
     "recovery": None,
+    "result": None,
     "error": None,
 }
 

@@ -180,11 +180,20 @@ class Waiting(Shape):
     detail: str
 
 
+class Together(Shape):
+    """A snapshot that a job deletes together with others; `spared` is why it was left out when the job began."""
+
+    id: UUID
+    name: str
+    spared: Why | None
+
+
 class Job(Shape):
     """One operation on one VM, from request to end. `steps` is null in lists; `waiting` while it goes on, and in the end.
 
-    Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward; `deaths` are the workers
-    that died holding it.
+    A job is about the one of `snapshot_id`, or about those of `snapshots`. `result` is what a job came to that makes
+    nothing: `freed_bytes`. Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward;
+    `deaths` are the workers that died holding it.
     """
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.JOB))
@@ -197,6 +206,7 @@ class Job(Shape):
     vm: Ref
     snapshot_id: UUID | None
     snapshot_name: str | None
+    snapshots: list[Together]
     volume_snapshot_id: UUID | None
     progress: Progress | None
     steps: list[Step] | None
@@ -215,6 +225,7 @@ class Job(Shape):
     no_return_at: datetime | None
     deaths: int
     recovery: Recovery | None
+    result: Json | None
     error: Why | None
 
 

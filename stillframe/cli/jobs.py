@@ -24,7 +24,7 @@ def show_list(client: Client, asked: Namespace) -> int:
         return 0
     rows = [
         (
-            *(show.Id(one["id"]), one["kind"], one["state"], one["vm"]["name"], one["snapshot_name"]),
+            *(show.Id(one["id"]), one["kind"], one["state"], one["vm"]["name"], _about(one)),
             *(
                 one["host"],
                 _phase(one) or _waits(one) or "-",
@@ -69,6 +69,7 @@ def details(one: Json) -> None:
             ("Host", one["host"]),
             ("Snapshot", _snapshot(one)),
             ("Volume snapshot", one["volume_snapshot_id"]),
+            ("Freed", _freed(one)),
             ("Asked by", one["requested_by"]),
             ("Attempt", one["attempt"]),
             ("Workers died", one["deaths"] or None),
@@ -81,6 +82,10 @@ def details(one: Json) -> None:
             ("Finished", one["finished_at"] and show.time(one["finished_at"])),
         )
     )
+    if several := one["snapshots"]:
+        print()
+        left_out = [(each["name"], show.Id(each["id"]), _spared(each["spared"])) for each in several]
+        show.table(("SNAPSHOT", "ID", "LEFT OUT"), left_out, "")
     print()
     rows = [
         (
@@ -134,6 +139,21 @@ def _decided(recovery: Json | None) -> str | None:
 def _waits(job: Json) -> str | None:
     """What it waits for, in a word or two."""
     return f"waits: {job['waiting']['code'].replace('_', ' ')}" if job["waiting"] else None
+
+
+def _freed(job: Json) -> str | None:
+    freed = (job["result"] or {}).get("freed_bytes")
+    return None if freed is None else show.size(freed)
+
+
+def _spared(why: Json | None) -> str:
+    return f"{why['detail']} {why['remedy']}" if why else ""
+
+
+def _about(job: Json) -> str | None:
+    """The name of what it is about, or how many those are."""
+    several = len(job["snapshots"])
+    return f"{several} snapshots" if several else job["snapshot_name"]
 
 
 def _snapshot(job: Json) -> str | None:

@@ -97,9 +97,7 @@ FILMS: dict[str, Film] = {
     "delete a dead branch, off": _after(_branch, lambda world: world.delete("s2"), off=True),
     "delete two of three": _after(_three_snapshots, lambda world: world.prune("s1", "s2")),
     "delete all of three": _after(_three_snapshots, lambda world: world.prune("s1", "s2", "s3")),
-    "delete two of three, off": _after(
-        _three_snapshots, lambda world: world.prune("s2", "s3"), off=True
-    ),
+    "delete two of three, off": _after(_three_snapshots, lambda world: world.prune("s2", "s3"), off=True),
     "delete a fork and a dead branch": _after(_branch, lambda world: world.prune("s1", "s2")),
     "delete below and in a fork": _after(_fork_above, lambda world: world.prune("s1", "s2")),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),

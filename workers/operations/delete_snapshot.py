@@ -19,7 +19,9 @@ def check_snapshot(work: Work) -> Output:
         return {"gone": []}
     _, tree = check_vm(work)
     # From the manifests, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
-    froze = {source.path for manifest in manifests_left(work).values() for source in manifest.volumes.values()}
+    froze = {
+        source.path for manifest in manifests_left(work).values() for source in manifest.volumes.values()
+    }
     names = {work.images.identity(path): path for path in tree.layers}
     gone = sorted(names.get(work.images.identity(path), path) for path in froze)
     check_room_for_merges(work, tree.without(*work.about), gone)
