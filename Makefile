@@ -12,7 +12,7 @@ LONG ?= 0
 SEED ?= $(shell echo $$RANDOM)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab up down demo test check lint types layers format bench chaos clean
+.PHONY: help setup lab up down demo test check lint types layers format made bench chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ layers: setup ## who may import whom
 
 format: setup ## puts the code into shape
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+made: setup ## writes the files that are made from the code: the client's types, its verbs to be awaited
+	@$(BIN)/python -m made
 
 bench: setup ## measures, against a baseline in the same run, into bench/results/; ONLY=jobs for one file
 	@$(BIN)/python -m bench $(ONLY)

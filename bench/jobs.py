@@ -19,7 +19,8 @@ from bench.record import Figure, compare, keep
 from lab.guest import Guest
 from lab.lab import default_var
 from lab.stack import Stack
-from stillframe.client import Client
+from stillframe.client import Producer
+from stillframe.client.answers import Job
 
 HOT_RUNS = 25
 MEMORY_RUNS = 5
@@ -32,7 +33,7 @@ def run() -> None:
     stack = Stack(default_var() / "bench", host="bench")
     try:
         addresses = stack.up(("api", "watchdog", "worker", "control", "beat"))
-        with Client(addresses["URL"], addresses["KEY"], timeout_s=120) as client:
+        with Producer(addresses["URL"], addresses["KEY"], timeout_s=120) as client:
             figures = [
                 _hot(stack, client, "hot_create_overhead", quiesce=True),
                 _hot(stack, client, "hot_create_overhead_unquiesced", quiesce=False),
@@ -45,7 +46,7 @@ def run() -> None:
     keep("jobs", figures)
 
 
-def _hot(stack: Stack, client: Client, name: str, *, quiesce: bool) -> Figure:
+def _hot(stack: Stack, client: Producer, name: str, *, quiesce: bool) -> Figure:
     """As people take them, the guest's filesystems frozen for the cut; and without, where the call itself is cheapest."""
     guest = _guest(stack, client, "hot")
     guest.wait_agent()
@@ -65,7 +66,7 @@ def _hot(stack: Stack, client: Client, name: str, *, quiesce: bool) -> Figure:
     return compare(name, added, direct, baseline_name=call, goal=1.0)
 
 
-def _memory(stack: Stack, client: Client, name: str, **size: int) -> Figure:
+def _memory(stack: Stack, client: Producer, name: str, **size: int) -> Figure:
     """Ours ends with the file on the disk, the bare call with it in the page cache."""
     guest = _guest(stack, client, "memory", **size)
     ours, direct = [], []
@@ -81,10 +82,10 @@ def _memory(stack: Stack, client: Client, name: str, **size: int) -> Figure:
     return compare(name, ours, direct, baseline_name=call, goal=1.05)
 
 
-def _extract(stack: Stack, client: Client) -> list[Figure]:
+def _extract(stack: Stack, client: Producer) -> list[Figure]:
     guest = _guest(stack, client, "extract", disks=("raw",), disk_mib=3072, fill_mib=2048)
     _, job = _timed(client, lambda: client.create_snapshot(guest.name, type="hot", quiesce="never"))
-    snapshot = client.snapshot(job["snapshot_id"])
+    snapshot = client.snapshot(str(job["snapshot_id"]))
     layer = snapshot["volumes"][0]["layer"]
     ours: list[float] = []
     convert: list[float] = []
@@ -92,7 +93,7 @@ def _extract(stack: Stack, client: Client) -> list[Figure]:
     for number in range(EXTRACT_RUNS + 1):
         _forget_cache(layer)
         took, job = _timed(client, lambda: client.extract_volume(snapshot["id"], "vda"))
-        image = client.volume(job["volume_snapshot_id"])["path"]
+        image = str(client.volume(str(job["volume_snapshot_id"]))["path"])
         _forget_cache(layer)
         by_default = _convert(layer, guest.folder / "bare.qcow2")
         _forget_cache(image)
@@ -121,7 +122,7 @@ def _extract(stack: Stack, client: Client) -> list[Figure]:
     ]
 
 
-def _guest(stack: Stack, client: Client, name: str, fill_mib: int = 0, **wanted: Any) -> Guest:
+def _guest(stack: Stack, client: Producer, name: str, fill_mib: int = 0, **wanted: Any) -> Guest:
     with suppress(Exception):
         stack.lab.guest(name).remove()
     guest = stack.lab.create_guest(name, start=False, **wanted)
@@ -148,7 +149,7 @@ def _fill(guest: Guest, mib: int) -> None:
     data.unlink()
 
 
-def _timed(client: Client, ask: Any) -> tuple[float, dict[str, Any]]:
+def _timed(client: Producer, ask: Any) -> tuple[float, Job]:
     """Seconds from the request to its job's terminal state. What was written before is on the disk by then, not on its way."""
     os.sync()
     began = time.perf_counter()
@@ -159,8 +160,8 @@ def _timed(client: Client, ask: Any) -> tuple[float, dict[str, Any]]:
     return took, job
 
 
-def _delete(client: Client, job: dict[str, Any]) -> None:
-    _timed(client, lambda: client.delete_snapshot(job["snapshot_id"]))
+def _delete(client: Producer, job: Job) -> None:
+    _timed(client, lambda: client.delete_snapshot(str(job["snapshot_id"])))
 
 
 def _bare_cut(guest: Guest, *, memory: str | None = None, quiesce: bool = False) -> float:

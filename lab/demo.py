@@ -17,7 +17,8 @@ from lab.lab import default_var
 from lab.stack import ROOT, Addresses, Stack
 from lab.stage import Clock, NotProven, Stage, say
 from lab.tour import Tour
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 
 NAME = "demo"
 
@@ -32,7 +33,7 @@ def main() -> int:
         addresses = stack.up()
         guest = _fresh_guest(stack)
         stage = Stage(addresses)
-        with Client(addresses["URL"], addresses["KEY"]) as client:
+        with Producer(addresses["URL"], addresses["KEY"]) as client:
             _wait_until_known(client, guest)
             say(f"The stack is up and guest {guest.name} has booted, {clock} from the beginning.")
             Tour(stage, client, guest).play()
@@ -40,7 +41,7 @@ def main() -> int:
         say(f"\nNOT PROVEN: {failure}")
         say(f"The logs are in {default_var()}/stack; the stack stays up, `make down` stops it.")
         return 1
-    except (LabError, ProblemError) as error:
+    except (LabError, StillframeError) as error:
         say(f"\nThe tour could not go on: {error}")
         say(f"The logs are in {default_var()}/stack; `make down` stops what was started.")
         return 1
@@ -77,14 +78,14 @@ def _names() -> list[str]:
     return [NAME, *(f"{NAME}-{number}" for number in range(2, 1000))]
 
 
-def _wait_until_known(client: Client, guest: Guest, timeout_s: float = 30) -> None:
+def _wait_until_known(client: Producer, guest: Guest, timeout_s: float = 30) -> None:
     """The host's keeper has seen it: from here on it can be asked for."""
     deadline, uuid = time.monotonic() + timeout_s, guest.uuid
     while True:
         try:
             if client.vm(uuid)["state"] == "running":
                 return
-        except ProblemError as problem:
+        except StillframeError as problem:
             if problem.code != "vm.not_found":
                 raise
         if time.monotonic() > deadline:

@@ -10,14 +10,14 @@ import hashlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from lab import readback
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.serial import Tick
 from lab.stage import Stage, say
-from stillframe.client import Client
+from stillframe.client import Producer
+from stillframe.client.answers import Snapshot
 
 LETTER = "/disk/vda/letter.txt"
 ARCHIVE = "/disk/vdb/archive"
@@ -30,7 +30,7 @@ class Tour:
     """One tour on one guest. The acts are played in the order in which they stand here."""
 
     stage: Stage
-    client: Client
+    client: Producer
     guest: Guest
     #: The ticks around the memory snapshot, and the checksum of the file that is lost and found again.
     before: Tick = field(init=False)
@@ -125,7 +125,7 @@ class Tour:
         self.stage.run("snapshot", "extract", f"{self.vm}/monday", "vdb", "--name", name, "--wait")
         self.stage.run("volume", "show", name)
         (volume,) = (one for one in self.client.every(self.client.volumes, vm=self.vm) if one["name"] == name)
-        image = Path(volume["path"])
+        image = Path(volume["path"] or "")
         with image.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.stage.prove(sha256 == volume["sha256"], f"the image's SHA-256 is {sha256[:16]}..., as recorded")
@@ -181,7 +181,7 @@ class Tour:
     def _create(self, name: str, kind: str, *more: str) -> None:
         self.stage.run("snapshot", "create", self.vm, "--type", kind, "--name", name, *more, "--wait")
 
-    def _snapshot(self, name: str) -> dict[str, Any]:
+    def _snapshot(self, name: str) -> Snapshot:
         found = self.client.every(self.client.snapshots, vm=self.vm, q=name)
         return next(one for one in found if one["name"] == name)
 

@@ -1,25 +1,41 @@
 """Every refusal and failure by a stable code, a plain sentence and a remedy.
 
 The docstring of an error is its sentence, filled with the context it is raised with.
-HTTP statuses and exit codes are tables of the web and the CLI, not attributes here.
+Which HTTP status and exit code an error has are tables of the web and the CLI. docs/problems.md is made from this file.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 class StillframeError(Exception):
     """Something went wrong that Stillframe has no better word for: {detail}"""
 
-    code: ClassVar[str] = "internal"
-    remedy: ClassVar[str] = "Look at the job's events and evidence; if they do not explain it, report it."
+    code: str = "internal"
+    remedy: str = "Look at the job's events and evidence; if they do not explain it, report it."
+    #: The HTTP status it came with; 0 for one that was raised here.
+    status: int = 0
+    _told: str | None = None
 
     def __init__(self, **context: Any) -> None:
         self.context = context
         super().__init__(self.detail)
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any], status: int = 0) -> Self:
+        """The error that another process told of, in that one's words: its version may word it otherwise."""
+        error = cls.__new__(cls)
+        error.code, error.remedy, error.status = str(told["code"]), str(told.get("remedy") or ""), status
+        error._told = str(told["detail"])
+        error.context = dict(told.get("evidence") or {})
+        error.args = (error._told,)
+        return error
+
     @property
     def detail(self) -> str:
         """One plain sentence that says what is wrong, with the names and numbers of this case."""
+        if self._told is not None:
+            return self._told
         template = " ".join((self.__doc__ or "").split())
         try:
             return template.format_map(self.context)
@@ -28,10 +44,11 @@ class StillframeError(Exception):
 
     def to_json(self) -> dict[str, Any]:
         """The form in which an error is kept on a job and shown to people."""
+        remedy = self.remedy if self._told is not None else self.remedy.format_map(_Blank(self.context))
         return {
             "code": self.code,
             "detail": self.detail,
-            "remedy": self.remedy.format_map(_Blank(self.context)),
+            "remedy": remedy,
             "evidence": {key: _plain(value) for key, value in self.context.items()},
         }
 
@@ -373,6 +390,13 @@ class IdempotencyMismatch(Invalid):
     remedy = "Use a new key for a new request."
 
 
+class IdempotencyInFlight(NotNow):
+    """The request that first came with the idempotency key "{key}" is still being written down."""
+
+    code = "idempotency.in_flight"
+    remedy = "Ask again in a moment with the same key: the answer is that of the first request."
+
+
 class JobNotCancellable(Refused):
     """Job {job} {ended}; there is nothing to cancel."""
 
@@ -636,3 +660,69 @@ class QemuImgFailed(HypervisorFailed):
     """qemu-img {verb} failed with exit code {rc}: {stderr}"""
 
     code = "image.failed"
+
+
+# --- what only HTTP has ---------------------------------------------------------------------------
+
+
+class RouteNotFound(NotFound):
+    """There is nothing at {path}."""
+
+    code = "request.route_not_found"
+    remedy = "/docs lists what there is."
+
+
+class MethodNotAllowed(Invalid):
+    """{path} does not understand {method}."""
+
+    code = "request.method_not_allowed"
+    remedy = "The Allow header says which methods it knows; /docs lists them all."
+
+
+class BodyNotJson(Invalid):
+    """The body cannot be read as JSON: {why}."""
+
+    code = "request.body_not_json"
+    remedy = "Send one JSON object in UTF-8 with `Content-Type: application/json`."
+
+
+class BodyTooLarge(Invalid):
+    """The body is larger than {limit_bytes} bytes."""
+
+    code = "request.body_too_large"
+    remedy = "Send less."
+
+
+class DatabaseUnavailable(StillframeError):
+    """The database does not answer."""
+
+    code = "database.unavailable"
+    remedy = "Nothing is lost; ask again in a while. /readyz tells when it is back."
+
+
+class MigrationsMissing(StillframeError):
+    """The database does not have the tables of this version."""
+
+    code = "database.migrations_missing"
+    remedy = "Run `python -m models upgrade`."
+
+
+class CursorInvalid(Invalid):
+    """The cursor does not belong to this list."""
+
+    code = "request.cursor_invalid"
+    remedy = "Send a cursor as `next_cursor` gave it, with the same sort; or begin without one."
+
+
+class SnapshotChanged(Refused):
+    """Snapshot "{snapshot}" has been edited since it was read."""
+
+    code = "snapshot.changed"
+    remedy = "Read it again, look at what changed, and send the new ETag as If-Match."
+
+
+class ApiUnreachable(StillframeError):
+    """The API at {url} does not answer: {why}."""
+
+    code = "api.unreachable"
+    remedy = "Check STILLFRAME_URL, and that the API runs (/healthz)."

@@ -7,9 +7,17 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from models.queries.paging import CursorInvalid
-from stillframe.errors import Forbidden, KeyMissing, KeyRefused, StillframeError
-from web.errors import BodyNotJson, BodyTooLarge, DatabaseUnavailable, RequestNotValid
+from stillframe.errors import (
+    BodyNotJson,
+    BodyTooLarge,
+    CursorInvalid,
+    DatabaseUnavailable,
+    Forbidden,
+    KeyMissing,
+    KeyRefused,
+    StillframeError,
+)
+from web.errors import RequestNotValid
 from web.limits import BODY_BYTES
 from web.problems import ProblemResponse, body_of, status_of
 from web.shapes import Json, Problem

@@ -3,7 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.errors import BodyTooLarge
+from stillframe.errors import BodyTooLarge
 from web.problems import problem
 
 BODY_BYTES = 1024 * 1024

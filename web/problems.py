@@ -11,17 +11,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from models.queries.trouble import DatabaseTrouble, meaning
-from models.queries.words import SnapshotChanged
 from stillframe import errors
-from web.errors import (
+from stillframe.errors import (
     BodyNotJson,
     BodyTooLarge,
     DatabaseUnavailable,
     MethodNotAllowed,
     MigrationsMissing,
-    RequestNotValid,
     RouteNotFound,
+    SnapshotChanged,
 )
+from web.errors import RequestNotValid
 
 log = logging.getLogger(__name__)
 

@@ -12,18 +12,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
 from models.base import Json
-from stillframe.errors import Invalid
+from stillframe.errors import CursorInvalid
 
 Key = tuple[Any, Any]
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
-
-
-class CursorInvalid(Invalid):
-    """The cursor does not belong to this list."""
-
-    code = "request.cursor_invalid"
-    remedy = "Send a cursor as `next_cursor` gave it, with the same sort; or begin without one."
 
 
 @dataclass(frozen=True)

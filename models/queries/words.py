@@ -17,19 +17,12 @@ from models.moves import Told, tell
 from models.session import violated
 from models.snapshot import Snapshot
 from models.vm import Vm
-from stillframe.errors import ForeignCannot, Invalid, NameTaken, Refused, SnapshotNotFound
+from stillframe.errors import ForeignCannot, Invalid, NameTaken, SnapshotChanged, SnapshotNotFound
 from stillframe.events import EventType
 from stillframe.names import check_name
 from stillframe.states import SnapshotOrigin, SnapshotState
 
 EDITABLE = ("name", "display_name", "description", "tags", "expires_at")
-
-
-class SnapshotChanged(Refused):
-    """Snapshot "{snapshot}" has been edited since it was read."""
-
-    code = "snapshot.changed"
-    remedy = "Read it again, look at what changed, and send the new ETag as If-Match."
 
 
 def etag(snapshot: Mapping[str, Any]) -> str:

@@ -1,13 +1,15 @@
 """`stillframe comment ...`."""
 
 from argparse import Namespace
+from typing import Any
 
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
-from stillframe.client import Client, Json
+from stillframe.client import Producer
+from stillframe.client.answers import Comment, Page
 
 
-def add(client: Client, asked: Namespace) -> int:
+def add(client: Producer, asked: Namespace) -> int:
     """`comment add`."""
     said = client.add_comment(refs.snapshot_id(client, asked.snapshot), asked.text)
     if asked.output == "json":
@@ -17,11 +19,11 @@ def add(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`comment list`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
 
-    def page(**filters: str) -> Json:
+    def page(**filters: Any) -> Page[Comment]:
         return client.comments(id_, **filters)
 
     found = items(client, page, asked)

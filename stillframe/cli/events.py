@@ -7,10 +7,10 @@ from typing import Any
 
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`event list`: the newest so many, the newest last; with --follow what comes after them too."""
     filters = {
         "vm": asked.vm,
@@ -39,9 +39,9 @@ def _type(asked: str | None) -> str | None:
     return f"{asked}." if asked and "." not in asked else asked
 
 
-def _follow(client: Client, asked: Namespace, filters: Json) -> None:
+def _follow(client: Producer, asked: Namespace, filters: Json) -> None:
     """Goes on until Ctrl-C, over restarts of the API; none is missed and none comes twice."""
-    begin: Json = {"after": 0} if asked.all else {"last": min(asked.limit, 1000)}
+    begin = {"after": 0} if asked.all else {"last": min(asked.limit, 1000)}
     with suppress(KeyboardInterrupt):
         for event in client.follow(**begin, **filters):
             _show(event, asked.output)

@@ -4,10 +4,10 @@ from argparse import Namespace
 
 from stillframe.cli import show
 from stillframe.cli.lists import items
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`host list`."""
     found = items(client, client.hosts, asked, alive=asked.alive, drained=asked.drained)
     if asked.output == "json":
@@ -26,7 +26,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`host show`."""
     one = client.host(asked.host)
     if asked.output == "json":
@@ -51,14 +51,14 @@ def show_one(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def drain(client: Client, asked: Namespace) -> int:
+def drain(client: Producer, asked: Namespace) -> int:
     """`host drain`."""
     host = client.drain_host(asked.host, asked.reason or "")
     left = f"{host['jobs_running']} that it has begun run to their end, {host['jobs_queued']} wait"
     return _told(host, asked, f"Host {host['name']} takes no new jobs: {left}.")
 
 
-def undrain(client: Client, asked: Namespace) -> int:
+def undrain(client: Producer, asked: Namespace) -> int:
     """`host undrain`."""
     host = client.undrain_host(asked.host)
     return _told(host, asked, f"Host {host['name']} takes jobs.")

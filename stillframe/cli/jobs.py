@@ -4,11 +4,11 @@ from argparse import Namespace
 
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
-from stillframe.client import Client, Json
-from stillframe.states import ENDED, OVER, JobState
+from stillframe.client import Json, Producer
+from stillframe.states import ENDED, OVER
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`job list`."""
     snapshot = refs.snapshot_id(client, asked.snapshot) if asked.snapshot else None
     found = items(
@@ -40,7 +40,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`job show`."""
     one = client.job(refs.job_id(client, asked.job))
     if asked.output == "json":
@@ -50,7 +50,7 @@ def show_one(client: Client, asked: Namespace) -> int:
     if one["error"]:
         print()
         show.problem(one["error"], asked.output)
-    if one["state"] == JobState.STUCK:
+    if one["state"] == "stuck":
         show.note(f"`stillframe job recover {one['id']}` shows how it stands and the ways out.")
     return 0
 
@@ -99,12 +99,12 @@ def details(one: Json) -> None:
     show.table(("STEP", "STATE", "STARTED", "TOOK"), rows, "No step has begun.")
 
 
-def watch(client: Client, asked: Namespace) -> int:
+def watch(client: Producer, asked: Namespace) -> int:
     """`job watch`."""
     return waiting.watch(client, client.job(refs.job_id(client, asked.job)), asked.output)
 
 
-def cancel(client: Client, asked: Namespace) -> int:
+def cancel(client: Producer, asked: Namespace) -> int:
     """`job cancel`."""
     job = client.cancel_job(refs.job_id(client, asked.job))
     if asked.output == "json":
@@ -118,7 +118,7 @@ def cancel(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def retry(client: Client, asked: Namespace) -> int:
+def retry(client: Producer, asked: Namespace) -> int:
     """`job retry`."""
     job = client.retry_job(refs.job_id(client, asked.job), idempotency_key=asked.idempotency_key)
     return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)

@@ -3,17 +3,19 @@
 from argparse import Namespace
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from stillframe.cli import show
-from stillframe.client import Client, Json
+from stillframe.client import Producer
+from stillframe.client.answers import Page
 
 PAGE = 200
+Item = TypeVar("Item")
 
 
 def items(
-    client: Client, page: Callable[..., Json], asked: Namespace, which: str = "first", **filters: Any
-) -> list[Json]:
+    client: Producer, page: Callable[..., Page[Item]], asked: Namespace, which: str = "first", **filters: Any
+) -> list[Item]:
     """The items; says so when there are more than were asked for."""
     if asked.all:
         return list(client.every(page, limit=PAGE, **filters))

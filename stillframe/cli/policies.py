@@ -3,18 +3,22 @@
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stillframe.cli import show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
+from stillframe.client.answers import Page, Run
+
+Wish = dict[str, Any]
 
 REFUSED = 5
 
 
-def create(client: Client, asked: Namespace) -> int:
+def create(client: Producer, asked: Namespace) -> int:
     """`policy create`."""
     wish = _wish(asked, {})
     if not asked.file:
@@ -22,16 +26,16 @@ def create(client: Client, asked: Namespace) -> int:
     return _told(asked, client.create_policy(wish, allow_empty=asked.allow_empty), "is made")
 
 
-def edit(client: Client, asked: Namespace) -> int:
+def edit(client: Producer, asked: Namespace) -> int:
     """`policy edit`: what is not given stays."""
     present = client.policy(asked.policy)
-    changed = _wish(asked, {name: present[name] for name in _FIELDS})
+    changed = _wish(asked, {name: value for name, value in present.items() if name in _FIELDS})
     if asked.rename:
         changed["name"] = asked.rename
     return _told(asked, client.edit_policy(present["id"], changed), "is changed")
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`policy list`."""
     found = items(client, client.policies, asked, q=asked.q, vm=asked.vm)
     if asked.output == "json":
@@ -49,7 +53,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`policy show`."""
     one = client.policy(asked.policy)
     if asked.output == "json":
@@ -60,7 +64,7 @@ def show_one(client: Client, asked: Namespace) -> int:
             ("Name", one["name"]),
             ("Id", one["id"]),
             ("State", _state(one)),
-            ("Why", (one["suspended"] or {}).get("reason")),
+            ("Why", one["suspended"] and one["suspended"]["reason"]),
             ("Next", show.time(one["next_fire_at"])),
             ("When", _when(one["schedules"])),
             ("VMs", _selector(one["selector"])),
@@ -76,17 +80,17 @@ def show_one(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def pause(client: Client, asked: Namespace) -> int:
+def pause(client: Producer, asked: Namespace) -> int:
     """`policy pause`."""
     return _told(asked, client.pause_policy(asked.policy, asked.until), "is paused")
 
 
-def resume(client: Client, asked: Namespace) -> int:
+def resume(client: Producer, asked: Namespace) -> int:
     """`policy resume`."""
     return _told(asked, client.resume_policy(asked.policy), "fires again")
 
 
-def run(client: Client, asked: Namespace) -> int:
+def run(client: Producer, asked: Namespace) -> int:
     """`policy run`."""
     found = client.run_policy(asked.policy)["items"]
     if asked.output == "json":
@@ -99,10 +103,10 @@ def run(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def runs(client: Client, asked: Namespace) -> int:
+def runs(client: Producer, asked: Namespace) -> int:
     """`policy runs`."""
 
-    def page(**filters: Any) -> Json:
+    def page(**filters: Any) -> Page[Run]:
         return client.policy_runs(asked.policy, **filters)
 
     found = items(client, page, asked, "newest", state=asked.state, vm=asked.vm)
@@ -111,7 +115,7 @@ def runs(client: Client, asked: Namespace) -> int:
         return 0
     rows = [
         (
-            *(show.time(one["nominal_at"]), (one["vm"] or {}).get("name"), one["state"]),
+            *(show.time(one["nominal_at"]), one["vm"] and one["vm"]["name"], one["state"]),
             *(show.time(one["due_at"]), _moments(one), one["job_id"] and show.Id(one["job_id"])),
         )
         for one in found
@@ -120,7 +124,7 @@ def runs(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def preview(client: Client, asked: Namespace) -> int:
+def preview(client: Producer, asked: Namespace) -> int:
     """`policy preview`."""
     found = client.policy_preview(asked.policy, asked.runs)
     if asked.output == "json":
@@ -149,7 +153,7 @@ def preview(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def delete(client: Client, asked: Namespace) -> int:
+def delete(client: Producer, asked: Namespace) -> int:
     """`policy delete`."""
     if not asked.yes and not _sure(asked.policy):
         return REFUSED
@@ -169,7 +173,7 @@ _FIELDS = (
 )
 
 
-def _wish(asked: Namespace, wish: Json) -> Json:
+def _wish(asked: Namespace, wish: Wish) -> Wish:
     """What the options change of a wish; all of it may come from a file."""
     if asked.file:
         return _read(asked.file)
@@ -197,16 +201,16 @@ _LACKS = {
 }
 
 
-def _schedules(asked: Namespace) -> list[Json]:
-    common: Json = {"timezone": asked.timezone} | ({"jitter_s": asked.jitter} if asked.jitter else {})
+def _schedules(asked: Namespace) -> list[Wish]:
+    common: Wish = {"timezone": asked.timezone} | ({"jitter_s": asked.jitter} if asked.jitter else {})
     crons = [{"cron": cron} | common for cron in asked.cron or ()]
     return crons + [{"every": every} | common for every in asked.every or ()]
 
 
-def _retention(text: str) -> Json:
+def _retention(text: str) -> Wish:
     if text == "all":
         return {}
-    found: Json = {}
+    found: Wish = {}
     for part in text.split(","):
         name, sign, value = part.strip().partition("=")
         if not sign or not value:
@@ -215,7 +219,7 @@ def _retention(text: str) -> Json:
     return found
 
 
-def _read(path: str) -> Json:
+def _read(path: str) -> Wish:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         found = json.loads(text)
@@ -242,7 +246,7 @@ def _state(one: Json) -> str:
     return "on" if one["enabled"] else "paused"
 
 
-def _when(schedules: list[Json]) -> str:
+def _when(schedules: Sequence[Json]) -> str:
     return "; ".join(
         f"{one['cron']} {one['timezone']}" if one["cron"] else f"every {one['every']}" for one in schedules
     )

@@ -5,16 +5,16 @@ from argparse import Namespace
 
 from stillframe.cli import jobs, refs, show, waiting
 from stillframe.cli.sure import sure
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 
 REFUSED = 5
 
 
-def recover(client: Client, asked: Namespace) -> int:
+def recover(client: Producer, asked: Namespace) -> int:
     """`job recover`."""
     id_ = refs.job_id(client, asked.job)
-    found = client.inspect_job(id_) if asked.way == "inspect" or not asked.yes else {}
-    if asked.way == "inspect":
+    found = client.inspect_job(id_) if asked.way == "inspect" or not asked.yes else None
+    if found and asked.way == "inspect":
         _inspect(found, asked.output)
         return 0
     # One that is not open is asked for all the same, so that the refusal comes in the API's own words.

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
-from stillframe.client import Client, Json
+from stillframe.client import Producer
+from stillframe.client.answers import Job, Snapshot, VolumeSnapshot
 from stillframe.errors import Invalid, JobNotFound, SnapshotNotFound, VolumeSnapshotNotFound
 
 #: Ids begin with the time they were made, so it is by their end that they are told apart.
 ENDING = re.compile(r"[0-9a-f]{6,32}")
+Named = TypeVar("Named", Snapshot, VolumeSnapshot, Job)
 
 
 class Ambiguous(Invalid):
@@ -18,7 +21,7 @@ class Ambiguous(Invalid):
     remedy = "Give an id, of which the last 6 characters do, or VM/NAME for a snapshot."
 
 
-def snapshot_id(client: Client, text: str) -> str:
+def snapshot_id(client: Producer, text: str) -> str:
     """Of an id, VM/NAME, a name, or an id's end. Names win over ids, VMs that are there over those that are gone."""
     if whole := _uuid(text):
         return whole
@@ -34,7 +37,7 @@ def snapshot_id(client: Client, text: str) -> str:
     return _only(text, fits, lambda one: f"{one['vm']['name']}/{one['name']} ({one['state']}, {one['id']})")
 
 
-def volume_id(client: Client, text: str) -> str:
+def volume_id(client: Producer, text: str) -> str:
     """Of an id, a name, or an id's end."""
     if whole := _uuid(text):
         return whole
@@ -45,7 +48,7 @@ def volume_id(client: Client, text: str) -> str:
     return _only(text, fits, lambda one: f"{one['name']} ({one['id']})")
 
 
-def job_id(client: Client, text: str) -> str:
+def job_id(client: Producer, text: str) -> str:
     """Of an id or its end."""
     if whole := _uuid(text):
         return whole
@@ -62,14 +65,14 @@ def _uuid(text: str) -> str | None:
         return None
 
 
-def _claiming(fits: list[Json]) -> list[Json]:
+def _claiming(fits: list[Snapshot]) -> list[Snapshot]:
     """Of those with one name: on VMs that are there before those that are gone, good ones before failed ones, ours first."""
     there = [one for one in fits if one["vm_state"] != "gone"] or fits
     good = [one for one in there if one["state"] != "error"] or there
     return [one for one in good if not one.get("foreign")] or good
 
 
-def _ending(found: list[Json], text: str) -> list[Json]:
+def _ending(found: list[Named], text: str) -> list[Named]:
     wanted = _digits(text)
     if not ENDING.fullmatch(wanted):
         return []
@@ -80,7 +83,7 @@ def _digits(text: str) -> str:
     return text.lower().replace("-", "")
 
 
-def _only(text: str, fits: list[Json], worded: Callable[[Json], str]) -> str:
+def _only(text: str, fits: list[Named], worded: Callable[[Named], str]) -> str:
     if len(fits) > 1:
         raise Ambiguous(text=text, candidates=", ".join(map(worded, fits[:5])))
     return str(fits[0]["id"])

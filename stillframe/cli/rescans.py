@@ -5,13 +5,13 @@ from functools import partial
 
 from stillframe.cli import show
 from stillframe.cli.lists import items
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 
 OK, FAILED, STILL_GOING = 0, 1, 4
 OVER = {"done", "failed"}
 
 
-def rescan(client: Client, asked: Namespace) -> int:
+def rescan(client: Producer, asked: Namespace) -> int:
     """`host rescan`: 0 if nothing is left to be put right, 1 if something is."""
     found = client.rescan_host(asked.host, vm=asked.vm, adopt=asked.adopt, repair=asked.repair)
     if not found["host_alive"] and asked.output == "table":
@@ -25,14 +25,14 @@ def rescan(client: Client, asked: Namespace) -> int:
         return STILL_GOING
     if asked.output == "json":
         show.data(found)
-    elif found["state"] == "failed":
+    elif found["error"]:
         show.problem(found["error"], asked.output)
     else:
         _show(found)
     return OK if found["state"] == "done" and not _left(found) else FAILED
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`host rescans`."""
     found = items(client, partial(client.rescans, asked.host), asked, state=asked.state)
     if asked.output == "json":

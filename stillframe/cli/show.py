@@ -3,12 +3,12 @@
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from shutil import get_terminal_size
 from typing import Any
 
-Json = dict[str, Any]
+Json = Mapping[str, Any]
 
 #: Characters of one piece of evidence that are shown to people.
 EVIDENCE = 300

@@ -7,13 +7,13 @@ from stillframe.cli.lists import items
 from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
 from stillframe.cli.usage import Usage
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 
 REFUSED = 5
 
 
-def create(client: Client, asked: Namespace) -> int:
+def create(client: Producer, asked: Namespace) -> int:
     """`snapshot create`."""
     wishes = {
         "type": asked.type,
@@ -28,7 +28,7 @@ def create(client: Client, asked: Namespace) -> int:
     return _ask(client, asked, CreateSnapshot(vm=asked.vm, **given, **_limits(asked)))
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`snapshot list`."""
     found = items(
         client,
@@ -68,7 +68,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`snapshot show`."""
     one = client.snapshot(refs.snapshot_id(client, asked.snapshot))
     if asked.output == "json":
@@ -97,7 +97,7 @@ def show_one(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def tree(client: Client, asked: Namespace) -> int:
+def tree(client: Producer, asked: Namespace) -> int:
     """`snapshot tree`."""
     vm = client.vm(asked.vm)
     found = list(client.every(client.snapshots, vm=vm["id"], sort="created_at", limit=200))
@@ -114,7 +114,7 @@ def tree(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def revert(client: Client, asked: Namespace) -> int:
+def revert(client: Producer, asked: Namespace) -> int:
     """`snapshot revert`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Bring VM {vm} back to snapshot {name}? What it is now will be lost."):
@@ -123,7 +123,7 @@ def revert(client: Client, asked: Namespace) -> int:
     return _ask(client, asked, RevertSnapshot(snapshot_id=id_, **after, **_limits(asked)))
 
 
-def delete(client: Client, asked: Namespace) -> int:
+def delete(client: Producer, asked: Namespace) -> int:
     """`snapshot delete`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
@@ -131,7 +131,7 @@ def delete(client: Client, asked: Namespace) -> int:
     return _ask(client, asked, DeleteSnapshot(snapshot_id=id_, **_limits(asked)))
 
 
-def edit(client: Client, asked: Namespace) -> int:
+def edit(client: Producer, asked: Namespace) -> int:
     """`snapshot edit`."""
     wishes = {
         "name": asked.name,
@@ -140,7 +140,7 @@ def edit(client: Client, asked: Namespace) -> int:
         "tags": asked.tag,
         "expires_at": asked.expires,
     }
-    given: Json = {name: value for name, value in wishes.items() if value is not None}
+    given = {name: value for name, value in wishes.items() if value is not None}
     if asked.no_expiry:
         given["expires_at"] = None
     if not given:
@@ -150,15 +150,15 @@ def edit(client: Client, asked: Namespace) -> int:
     )
 
 
-def hold(client: Client, asked: Namespace) -> int:
+def hold(client: Producer, asked: Namespace) -> int:
     """`snapshot hold`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     one = client.hold_snapshot(id_, asked.reason, asked.until)
-    until = show.time(one["hold"]["until"]) if one["hold"]["until"] else "it is released"
-    return _changed(one, asked, f"is held until {until}")
+    until = one["hold"] and show.time(one["hold"]["until"])
+    return _changed(one, asked, f"is held until {until or 'it is released'}")
 
 
-def release(client: Client, asked: Namespace) -> int:
+def release(client: Producer, asked: Namespace) -> int:
     """`snapshot release`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     return _changed(client.release_snapshot(id_), asked, "is not held")
@@ -172,14 +172,14 @@ def _changed(one: Json, asked: Namespace, what: str) -> int:
     return 0
 
 
-def extract(client: Client, asked: Namespace) -> int:
+def extract(client: Producer, asked: Namespace) -> int:
     """`snapshot extract`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     wish = ExtractVolume(snapshot_id=id_, target=asked.target, name=asked.name, **_limits(asked))
     return _ask(client, asked, wish)
 
 
-def _ask(client: Client, asked: Namespace, operation: Operation) -> int:
+def _ask(client: Producer, asked: Namespace, operation: Operation) -> int:
     """Asks for it, or with --dry-run for what it would do."""
     if asked.dry_run:
         return plans.shown(client.plan(operation), asked.output)
@@ -193,7 +193,7 @@ def _limits(asked: Namespace) -> Json:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-def _sure(client: Client, asked: Namespace, id_: str, question: str) -> bool:
+def _sure(client: Producer, asked: Namespace, id_: str, question: str) -> bool:
     def filled() -> str:
         one = client.snapshot(id_)
         return question.format(vm=one["vm"]["name"], name=one["name"])

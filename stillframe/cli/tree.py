@@ -1,6 +1,6 @@
 """The tree of a VM's snapshots, drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stillframe.cli import show
 from stillframe.client import Json
@@ -8,7 +8,7 @@ from stillframe.client import Json
 HERE = "<- you are here"
 
 
-def drawn(vm: Json, snapshots: list[Json]) -> Iterator[str]:
+def drawn(vm: Json, snapshots: Sequence[Json]) -> Iterator[str]:
     """Lines, oldest branch first. A snapshot whose parent is not among them stands at the root."""
     yield show.plain(f"{vm['name']} ({vm['state']})")
     known = {one["id"] for one in snapshots}

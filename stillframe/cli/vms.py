@@ -5,10 +5,10 @@ from argparse import Namespace
 from stillframe.cli import show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`vm list`."""
     found = items(client, client.vms, asked, host=asked.host, state=asked.state, q=asked.q, tag=asked.tag)
     if asked.output == "json":
@@ -27,7 +27,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def tag(client: Client, asked: Namespace) -> int:
+def tag(client: Producer, asked: Namespace) -> int:
     """`vm tag`."""
     if not asked.tags or any(word[0] not in "+-" or len(word) < 2 for word in asked.tags):
         raise Usage(
@@ -68,7 +68,7 @@ def _traits(traits: Json) -> list[tuple[str, object]]:
     ]
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`vm show`."""
     one = client.vm(asked.vm)
     if asked.output == "json":

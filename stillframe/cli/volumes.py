@@ -4,10 +4,10 @@ from argparse import Namespace
 
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
-from stillframe.client import Client
+from stillframe.client import Producer
 
 
-def show_list(client: Client, asked: Namespace) -> int:
+def show_list(client: Producer, asked: Namespace) -> int:
     """`volume list`."""
     found = items(client, client.volumes, asked, "newest", vm=asked.vm, state=asked.state)
     if asked.output == "json":
@@ -25,7 +25,7 @@ def show_list(client: Client, asked: Namespace) -> int:
     return 0
 
 
-def show_one(client: Client, asked: Namespace) -> int:
+def show_one(client: Producer, asked: Namespace) -> int:
     """`volume show`."""
     one = client.volume(refs.volume_id(client, asked.volume))
     if asked.output == "json":

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TextIO
 
 from stillframe.cli import show
-from stillframe.client import Client, Json
+from stillframe.client import Json, Producer
 from stillframe.states import OVER, JobState
 
 OK, FAILED, SKIPPED, STILL_GOING = 0, 1, 3, 4
@@ -17,7 +17,7 @@ EXIT_OF_STATE = {"succeeded": OK, "skipped": SKIPPED, "expired": SKIPPED}
 BAR = 14
 
 
-def watch(client: Client, job: Json, output: str, err: TextIO | None = None) -> int:
+def watch(client: Producer, job: Json, output: str, err: TextIO | None = None) -> int:
     """Follows a job to its end, shows it and returns the exit code."""
     view = _view(err or sys.stderr, output)
     try:

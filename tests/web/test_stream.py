@@ -25,8 +25,8 @@ from models.keys import make_key
 from models.moves import Told, tell
 from models.session import transaction
 from stillframe.client import Client, ProblemError
+from stillframe.client.following import messages
 from stillframe.events import EventType, Level
-from stillframe.following import messages
 from tests.web.conftest import Api, until
 from tests.web.test_problems import problem
 from tests.world import World

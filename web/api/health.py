@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from models.upgrade import is_current
+from stillframe.errors import DatabaseUnavailable, MigrationsMissing
 from web.described import problems
-from web.errors import DatabaseUnavailable, MigrationsMissing
 from web.house import HouseOf
 
 router = APIRouter(tags=["health"])

@@ -17,6 +17,7 @@ from stillframe.errors import (
     NameInvalid,
     NameTaken,
     PolicyNotFound,
+    SnapshotChanged,
     SnapshotHeld,
     SnapshotNotFound,
     SnapshotNotReady,
@@ -164,7 +165,7 @@ def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
             NameInvalid(name="a/b", what="snapshot", why="it has the character '/'"),
             NameTaken(vm="web1", name="before-patch"),
             ForeignCannot(snapshot="virsh1", why="its name is the one that its tool knows it by"),
-            words.SnapshotChanged(snapshot="s1"),
+            SnapshotChanged(snapshot="s1"),
         ),
     },
 )

@@ -1,0 +1,538 @@
+"""Made by `make made` from the API's OpenAPI document: what comes back, field by field. Not to be changed by hand.
+
+Times are ISO 8601 in UTC, sizes bytes, ids the text of UUIDs. A newer API may answer more fields than are named here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Page(TypedDict, Generic[Item]):
+    """A part of a list. `next_cursor` is null on the last page."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+Consistency = Literal["stopped", "memory", "application", "filesystem", "crash"]
+FiringState = Literal["waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused"]
+JobState = Literal[
+    "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
+]
+RescanState = Literal["asked", "running", "done", "failed"]
+SnapshotOrigin = Literal["stillframe", "foreign"]
+SnapshotState = Literal["creating", "ready", "reverting", "deleting", "deleted", "error"]
+SnapshotType = Literal["cold", "hot", "memory"]
+StepState = Literal["started", "done", "undone"]
+VmState = Literal["running", "paused", "off", "crashed", "gone"]
+VolumeSnapshotState = Literal["creating", "ready", "deleted", "error"]
+
+
+class Action(TypedDict):
+    """Whether something can be done now, and if not, why and what to do about it."""
+
+    allowed: bool
+    reason: str | None
+
+
+class Bytes(TypedDict):
+    """`needed` at most, on all places together; `freed` by files that go; `moved` are copied."""
+
+    needed: int
+    freed: int
+    moved: int
+    places: list[Place]
+
+
+class Coming(TypedDict):
+    """A moment to come; of many VMs the first twenty."""
+
+    at: str
+    local: str
+    schedule: dict[str, Any]
+    turns: list[Turn]
+
+
+class Comment(TypedDict):
+    """A person's words on a snapshot."""
+
+    id: str
+    snapshot_id: str
+    author: str
+    text: str
+    created_at: str
+
+
+class Consequence(TypedDict):
+    """What will be so afterwards."""
+
+    code: str
+    detail: str
+
+
+class Drained(TypedDict):
+    """Since when a host takes no new jobs, who said so, and why."""
+
+    since: str
+    by: str
+    reason: str | None
+
+
+class Event(TypedDict):
+    """An immutable fact. `job_kind` and `snapshot_name` say what the ids are about."""
+
+    id: int
+    at: str
+    type: str
+    level: str
+    actor: str
+    vm: Ref | None
+    snapshot_id: str | None
+    snapshot_name: str | None
+    job_id: str | None
+    job_kind: str | None
+    message: str
+    data: dict[str, Any]
+
+
+class Finding(TypedDict):
+    """What a rescan found. `drift`: it is still to be put right. `repair`: by what (`none`: a person)."""
+
+    kind: str
+    vm: str
+    vm_id: str
+    subject: str
+    detail: str
+    remedy: str
+    bytes: int
+    repair: str
+    repaired: bool
+    done: str
+    drift: bool
+
+
+class Forecast(TypedDict):
+    """What a request would do. Made from what was seen of the VM at `seen_at`; the worker looks again."""
+
+    kind: str
+    vm: Ref
+    host: str
+    seen_at: str
+    allowed: bool
+    refusals: list[Refusal]
+    warnings: list[Why]
+    steps: list[PlannedStep]
+    bytes: Bytes
+    pause: Pause
+    consequences: list[Consequence]
+    request: dict[str, Any]
+
+
+class Foreign(TypedDict):
+    """What is known of a snapshot that another tool made. `state` is what the VM was then, in libvirt's words.
+
+    `kind`: internal (in the VM's images), external (in layers), mixed. `known_to_libvirt`: else only the images have it.
+    """
+
+    name: str
+    kind: str
+    with_memory: bool
+    state: str
+    parent: str | None
+    current: bool
+    known_to_libvirt: bool
+
+
+class Hold(TypedDict):
+    """Why a snapshot is neither deleted nor pruned. `until` null: until it is released."""
+
+    reason: str
+    by: str
+    until: str | None
+
+
+class Host(TypedDict):
+    """A hypervisor. `alive`: its worker was heard of lately. `drained` is null while it takes jobs."""
+
+    name: str
+    alive: bool
+    drained: Drained | None
+    libvirt_version: str
+    qemu_version: str
+    cpus: int
+    memory_bytes: int
+    vms: int
+    jobs_queued: int
+    jobs_running: int
+    registered_at: str
+    last_seen_at: str
+
+
+class Inspection(TypedDict):
+    """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
+
+    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
+    """
+
+    job: Job
+    direction: Literal["forward", "back"] | None
+    past_no_return: bool
+    vm: Vm
+    events: list[Event]
+    ways: dict[str, Way]
+
+
+class Job(TypedDict):
+    """One operation on one VM, from request to end. `steps` is null in lists; `waiting` while it goes on, and in the end.
+
+    Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward; `deaths` are the workers
+    that died holding it.
+    """
+
+    id: str
+    kind: str
+    state: JobState
+    phase: str | None
+    host: str
+    vm: Ref
+    snapshot_id: str | None
+    snapshot_name: str | None
+    volume_snapshot_id: str | None
+    progress: Progress | None
+    steps: list[Step] | None
+    attempt: int
+    worker: str | None
+    priority: int
+    requested_by: str
+    idempotency_key: str | None
+    request: dict[str, Any]
+    waiting: Waiting | None
+    created_at: str
+    expires_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    cancel_requested_at: str | None
+    no_return_at: str | None
+    deaths: int
+    recovery: Recovery | None
+    error: Why | None
+
+
+class Judged(TypedDict):
+    """A snapshot, whether it would stay if it were pruned now, and every reason."""
+
+    id: str
+    name: str
+    created_at: str
+    size_bytes: int
+    keep: bool
+    reasons: list[str]
+
+
+class JudgedVm(TypedDict):
+    """A VM's snapshots of the policy, newest first."""
+
+    vm: Ref
+    snapshots: list[Judged]
+
+
+class Pause(TypedDict):
+    """How the VM will stand still. `expected_ms`: from, to; null if there is none, or it cannot be told."""
+
+    kind: Literal["none", "pause", "power_off"]
+    expected_ms: list[int] | None
+    why: str
+
+
+class Place(TypedDict):
+    """Storage that is written to. `free` is null if it is not known."""
+
+    where: str
+    free: int | None
+    needed: int
+    what: str
+
+
+class PlannedStep(TypedDict):
+    """A step that the job will have."""
+
+    name: str
+    words: str
+
+
+class Policy(TypedDict):
+    """A policy. `next_fire_at` is null while it is paused, suspended, or has nothing to come."""
+
+    id: str
+    name: str
+    enabled: bool
+    paused_until: str | None
+    suspended: Suspended | None
+    failures: int
+    next_fire_at: str | None
+    selector: dict[str, Any]
+    schedules: list[dict[str, Any]]
+    retention: dict[str, Any]
+    mode: str
+    quiesce: str
+    guards: dict[str, Any]
+    blackouts: list[dict[str, Any]]
+    extract: dict[str, Any] | None
+    tags: list[str]
+    max_failures: int
+    start_within_s: float
+    account: str
+    created_by: str
+    created_at: str
+    updated_at: str
+
+
+class Preview(TypedDict):
+    """What is to come, and what would be pruned now: by the code that fires and prunes."""
+
+    runs: list[Coming]
+    vms: list[JudgedVm]
+
+
+class Progress(TypedDict):
+    """Bytes done of bytes to do, as far as they are known. `waiting` says what is in the way for the moment."""
+
+    done: int
+    total: int | None
+    unit: str
+    rate: float | None
+    eta_s: float | None
+    waiting: str | None
+
+
+class Recovery(TypedDict):
+    """What a person decided when a job was stuck, the last time."""
+
+    action: str
+    actor: str
+    at: str
+    note: str
+
+
+class Ref(TypedDict):
+    """A thing by id, with its name for people."""
+
+    id: str
+    name: str
+
+
+class Refusal(TypedDict):
+    """Why it would be refused. `when`: as the request is made, or by the worker once it looks at the VM itself."""
+
+    code: str
+    detail: str
+    remedy: str
+    evidence: dict[str, Any]
+    when: Literal["request", "job"]
+
+
+class Rescan(TypedDict):
+    """A look at a host. `findings` is null until it is done; it waits for as long as the host is not alive."""
+
+    id: str
+    host: str
+    host_alive: bool
+    host_seen_at: str
+    vm: Ref | None
+    state: RescanState
+    adopt: bool
+    repair: bool
+    findings: list[Finding] | None
+    requested_by: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    error: Why | None
+
+
+class Run(TypedDict):
+    """What became of one due moment of one VM. `vm` is null if there was none, or several moments were missed together."""
+
+    id: str
+    nominal_at: str
+    until_at: str | None
+    moments: int
+    due_at: str
+    vm: Ref | None
+    state: FiringState
+    reason: str | None
+    job_id: str | None
+    decided_at: str
+
+
+class Snapshot(TypedDict):
+    """A VM at an instant. `foreign` is null but for one that another tool made, `hold` but for one that is held."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str
+    state: SnapshotState
+    type: SnapshotType
+    origin: SnapshotOrigin
+    foreign: Foreign | None
+    consistency: Consistency | None
+    current: bool
+    parent_id: str | None
+    vm: Ref
+    vm_state: VmState
+    host: str
+    account: str
+    domain: str
+    policy_id: str | None
+    tags: list[str]
+    held: bool
+    hold: Hold | None
+    created_at: str
+    ready_at: str | None
+    expires_at: str | None
+    size_bytes: int
+    memory_bytes: int | None
+    pause_ms: float | None
+    freeze_ms: float | None
+    volumes: list[SnapshotVolume]
+    actions: dict[str, Action]
+    error: Why | None
+
+
+class SnapshotVolume(TypedDict):
+    """The layer a snapshot froze of one volume; `size_bytes` is null while its file is not seen."""
+
+    target: str
+    layer: str
+    virtual_bytes: int
+    size_bytes: int | None
+
+
+class Step(TypedDict):
+    """One act of a job."""
+
+    name: str
+    state: StepState
+    started_at: str
+    finished_at: str | None
+    output: dict[str, Any]
+
+
+class Suspended(TypedDict):
+    """Since when and why a policy stands still by itself."""
+
+    at: str
+    reason: str
+
+
+class Traits(TypedDict):
+    """What decides what can be asked of a VM. `agent` is null without a channel; that it answers is not said."""
+
+    persistent: bool
+    managed_save: bool
+    nvram: str | None
+    tpm: str | None
+    agent: Literal["connected", "disconnected"] | None
+    host_devices: list[str]
+    outside_devices: list[str]
+    foreign_snapshots: list[str]
+    internal_snapshots: list[str]
+    activity: str | None
+    block_jobs: dict[str, str]
+    unreadable: str | None
+
+
+class Turn(TypedDict):
+    """A VM and when its turn is, jitter included."""
+
+    vm: Ref
+    at: str
+
+
+class Vm(TypedDict):
+    """A virtual machine as its host's worker last saw it. `current` is the snapshot it stands on."""
+
+    id: str
+    name: str
+    host: str
+    state: VmState
+    reason: str
+    memory_bytes: int
+    current: Ref | None
+    volumes: list[VmVolume]
+    traits: Traits
+    tags: list[str]
+    account: str | None
+    domain: str | None
+    created_at: str
+    seen_at: str
+
+
+class VmVolume(TypedDict):
+    """A disk of a VM. `why_not` says why snapshots leave it out.
+
+    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes`: free there.
+    """
+
+    target: str
+    path: str
+    format: str
+    storage: str
+    virtual_bytes: int
+    size_bytes: int
+    why_not: str | None
+    depth: int
+    home: str | None
+    free_bytes: int | None
+
+
+class VolumeSnapshot(TypedDict):
+    """One volume extracted out of a snapshot: a standalone image."""
+
+    id: str
+    name: str
+    state: VolumeSnapshotState
+    snapshot_id: str
+    vm: Ref
+    host: str
+    target: str
+    format: str
+    virtual_bytes: int | None
+    size_bytes: int | None
+    sha256: str | None
+    path: str | None
+    account: str
+    domain: str
+    created_at: str
+    ready_at: str | None
+    error: Why | None
+
+
+class Waiting(TypedDict):
+    """Why a job does not go on now. Codes: `vm_gone`, `host_silent`, `host_drained`, `behind_job`, `tried_later`,
+    `no_free_worker`, `not_sent`, `lease_lapsed`, `person` (it is stuck).
+    """
+
+    code: str
+    detail: str
+
+
+class Way(TypedDict):
+    """One way out of `stuck`: whether it is open, why not, and what comes of it."""
+
+    allowed: bool
+    reason: str | None
+    what_happens: str
+
+
+class Why(TypedDict):
+    """Why something failed."""
+
+    code: str
+    detail: str
+    remedy: str
+    evidence: dict[str, Any]

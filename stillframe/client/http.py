@@ -1,0 +1,47 @@
+"""Requests and answers in the words of httpx, the same for both of its clients."""
+
+from typing import TYPE_CHECKING, Any
+
+from stillframe.client.exchange import Reply, Silence
+from stillframe.client.request import Request
+
+if TYPE_CHECKING:
+    import httpx
+
+#: Seconds for one request, beyond what the API was asked to wait.
+TIMEOUT_S = 30.0
+#: Seconds for which to go on asking: the API may be restarted meanwhile.
+PATIENCE_S = 30.0
+
+
+def options(url: str, key: str, timeout_s: float) -> dict[str, Any]:
+    """How a client is made."""
+    headers = {"Authorization": f"Bearer {key.strip()}"} if key.strip() else {}
+    return {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout_s}
+
+
+def arguments(request: Request, timeout_s: float) -> dict[str, Any]:
+    """How a request is made."""
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": request.params,
+        "headers": request.headers,
+        "timeout": timeout_s + request.wait_s,
+        **({} if request.body is None else {"json": request.body}),
+    }
+
+
+def reply_of(answer: "httpx.Response") -> Reply:
+    """What was answered."""
+    return Reply(
+        answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
+    )
+
+
+def silence_of(error: Exception) -> Silence:
+    """Why nothing was answered."""
+    import httpx
+
+    unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return Silence(f"{error}" or type(error).__name__, unheard)

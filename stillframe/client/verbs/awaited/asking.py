@@ -1,0 +1,154 @@
+"""Made by `make made` from verbs/asking.py: the same, to be awaited. Not to be changed by hand."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from stillframe.client.answers import (
+    Comment,
+    Forecast,
+    Host,
+    Inspection,
+    Job,
+    Page,
+    Policy,
+    Rescan,
+    Run,
+    Snapshot,
+    Vm,
+)
+from stillframe.client.request import Json, asking, change, get, make, part, planning
+from stillframe.client.verbs.awaited.base import Verbs
+from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+
+
+class Asking(Verbs):
+    """Each makes one request. What is made with an idempotency key is made once, however often it is asked for."""
+
+    async def submit(self, operation: Operation, idempotency_key: str | None = None) -> Job:
+        """Asks for an operation and returns its job. Asking twice with one key asks once.
+
+        Without a key one is made up, so that a request that is sent again after a lost answer counts once.
+        """
+        return await self._ask(asking(operation, idempotency_key))
+
+    async def plan(self, operation: Operation) -> Forecast:
+        """What an operation would do and cost, and whether it would be refused (`allowed`). Nothing is done."""
+        return await self._ask(planning(operation))
+
+    async def create_snapshot(self, vm: str, *, idempotency_key: str | None = None, **wishes: Any) -> Job:
+        """`wishes` are the fields of CreateSnapshot."""
+        return await self.submit(CreateSnapshot(vm=vm, **wishes), idempotency_key)
+
+    async def revert_snapshot(
+        self, snapshot_id: str, *, idempotency_key: str | None = None, **wishes: Any
+    ) -> Job:
+        """`wishes` are the fields of RevertSnapshot."""
+        return await self.submit(RevertSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
+
+    async def delete_snapshot(
+        self, snapshot_id: str, *, idempotency_key: str | None = None, **wishes: Any
+    ) -> Job:
+        """Its id may be used again for looking, never for another snapshot. `wishes` are the fields of DeleteSnapshot."""
+        return await self.submit(DeleteSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
+
+    async def extract_volume(
+        self,
+        snapshot_id: str,
+        target: str,
+        name: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **wishes: Any,
+    ) -> Job:
+        """The job's `volume_snapshot_id` is what will come of it. `wishes` are the other fields of ExtractVolume."""
+        wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name, **wishes)
+        return await self.submit(wish, idempotency_key)
+
+    async def cancel_job(self, job_id: str) -> Job:
+        """Asks a job to stop; the job that comes back may still be running."""
+        return await self._ask(change("POST", f"/v1/jobs/{part(job_id)}/cancel"))
+
+    async def inspect_job(self, job_id: str) -> Inspection:
+        """All there is to know of a stuck job before deciding about it, with the ways out in `ways`."""
+        return await self._ask(get(f"/v1/jobs/{part(job_id)}/recover"))
+
+    async def recover_job(self, job_id: str, action: str, note: str = "") -> Job:
+        """Decides about a stuck job: `action` is resume, rollback or mark_done."""
+        wish = {"action": action, "note": note}
+        return await self._ask(change("POST", f"/v1/jobs/{part(job_id)}/recover", wish))
+
+    async def retry_job(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Asks for the same as a job that ended without success; the new job."""
+        return await self._ask(make(f"/v1/jobs/{part(job_id)}/retry", key=idempotency_key))
+
+    async def drain_host(self, name: str, reason: str = "") -> Host:
+        """From now on it takes no new jobs; returns the host. What was begun there runs to its end."""
+        return await self._ask(change("POST", f"/v1/hosts/{part(name)}/drain", {"reason": reason}))
+
+    async def undrain_host(self, name: str) -> Host:
+        """It takes jobs again; returns the host."""
+        return await self._ask(change("POST", f"/v1/hosts/{part(name)}/undrain"))
+
+    async def rescan_host(
+        self,
+        name: str,
+        *,
+        vm: str | None = None,
+        adopt: bool = False,
+        repair: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Rescan:
+        """Asks for a look at a whole host, or at one VM of it; `rescan` tells what was found."""
+        wish = {"vm": vm, "adopt": adopt, "repair": repair}
+        return await self._ask(make(f"/v1/hosts/{part(name)}/rescan", wish, key=idempotency_key))
+
+    async def create_policy(
+        self, wish: Json, *, allow_empty: bool = False, idempotency_key: str | None = None
+    ) -> Policy:
+        """A policy of this wish; with `allow_empty` also if its selector matches no VM yet."""
+        return await self._ask(make("/v1/policies", wish, key=idempotency_key, allow_empty=allow_empty))
+
+    async def edit_policy(self, policy: str, wish: Json) -> Policy:
+        """Puts another wish in its place."""
+        return await self._ask(change("PUT", f"/v1/policies/{part(policy)}", wish))
+
+    async def pause_policy(self, policy: str, until: str | None = None) -> Policy:
+        """Nothing fires until then, or until it is resumed."""
+        return await self._ask(change("POST", f"/v1/policies/{part(policy)}/pause", {"until": until}))
+
+    async def resume_policy(self, policy: str) -> Policy:
+        """It fires again, from now on."""
+        return await self._ask(change("POST", f"/v1/policies/{part(policy)}/resume"))
+
+    async def run_policy(self, policy: str, *, idempotency_key: str | None = None) -> Page[Run]:
+        """Fires it now; the page of its firings."""
+        return await self._ask(make(f"/v1/policies/{part(policy)}/run", key=idempotency_key))
+
+    async def delete_policy(self, policy: str) -> Json:
+        """Its snapshots stay."""
+        return await self._ask(change("DELETE", f"/v1/policies/{part(policy)}"))
+
+    async def tag_vm(self, vm: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Vm:
+        """Changes the tags that policies choose VMs by; returns the VM."""
+        wish = {"add_tags": list(add), "remove_tags": list(remove)}
+        return await self._ask(change("PATCH", f"/v1/vms/{part(vm)}", wish))
+
+    async def edit_snapshot(self, snapshot_id: str, changes: Json, etag: str | None = None) -> Snapshot:
+        """Changes name, display_name, description, tags or expires_at; with an ETag only if nobody else has since."""
+        return await self._ask(change("PATCH", f"/v1/snapshots/{part(snapshot_id)}", changes, etag=etag))
+
+    async def hold_snapshot(self, snapshot_id: str, reason: str, until: str | None = None) -> Snapshot:
+        """Nobody deletes it and no policy prunes it until it is released, or until then (ISO 8601)."""
+        wish = {"reason": reason, "until": until}
+        return await self._ask(change("POST", f"/v1/snapshots/{part(snapshot_id)}/hold", wish))
+
+    async def release_snapshot(self, snapshot_id: str) -> Snapshot:
+        """It may be deleted and pruned again."""
+        return await self._ask(change("POST", f"/v1/snapshots/{part(snapshot_id)}/release"))
+
+    async def add_comment(
+        self, snapshot_id: str, text: str, *, idempotency_key: str | None = None
+    ) -> Comment:
+        """A person's words on a snapshot."""
+        path = f"/v1/snapshots/{part(snapshot_id)}/comments"
+        return await self._ask(make(path, {"text": text}, key=idempotency_key))
