@@ -49,8 +49,13 @@ class StillframeError(Exception):
             "code": self.code,
             "detail": self.detail,
             "remedy": remedy,
-            "evidence": {key: _plain(value) for key, value in self.context.items()},
+            "evidence": self.evidence,
         }
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The names and numbers of this case, as plain JSON values."""
+        return {key: _plain(value) for key, value in self.context.items()}
 
 
 class _Blank(dict[str, Any]):
