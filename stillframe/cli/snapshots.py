@@ -154,7 +154,7 @@ def hold(client: Producer, asked: Namespace) -> int:
     """`snapshot hold`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
     one = client.hold_snapshot(id_, asked.reason, asked.until)
-    until = one["hold"] and show.time(one["hold"]["until"])
+    until = one["hold"] and one["hold"]["until"] and show.time(one["hold"]["until"])
     return _changed(one, asked, f"is held until {until or 'it is released'}")
 
 
