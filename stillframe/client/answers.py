@@ -188,8 +188,9 @@ class Inspection(TypedDict):
 class Job(TypedDict):
     """One operation on one VM, from request to end. `steps` is null in lists; `waiting` while it goes on, and in the end.
 
-    Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward; `deaths` are the workers
-    that died holding it.
+    A job is about the one of `snapshot_id`, or about those of `snapshots`. `result` is what a job came to that makes
+    nothing: `freed_bytes`. Not begun by `expires_at`, it expires. `no_return_at` is since when it can only go forward;
+    `deaths` are the workers that died holding it.
     """
 
     id: str
@@ -200,6 +201,7 @@ class Job(TypedDict):
     vm: Ref
     snapshot_id: str | None
     snapshot_name: str | None
+    snapshots: list[Together]
     volume_snapshot_id: str | None
     progress: Progress | None
     steps: list[Step] | None
@@ -218,6 +220,7 @@ class Job(TypedDict):
     no_return_at: str | None
     deaths: int
     recovery: Recovery | None
+    result: dict[str, Any] | None
     error: Why | None
 
 
@@ -427,6 +430,14 @@ class Suspended(TypedDict):
 
     at: str
     reason: str
+
+
+class Together(TypedDict):
+    """A snapshot that a job deletes together with others; `spared` is why it was left out when the job began."""
+
+    id: str
+    name: str
+    spared: Why | None
 
 
 class Traits(TypedDict):
