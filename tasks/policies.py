@@ -16,7 +16,7 @@ from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
 from models.policies.settle import settle
 from models.policies.tables import FiringState
-from models.policies.turns import Ready
+from models.policies.turns import Decided, Place, Ready
 from models.session import transaction
 from stillframe.errors import StillframeError
 from stillframe.names import made_up_name
@@ -51,23 +51,28 @@ def settle_ended(engine: Engine) -> int:
 def let_go(engine: Engine, producer: Producer) -> int:
     """Asks for what has its turn; returns for how many. What it asks for is owed its message afterwards."""
     asked = 0
+    behind = turns.BEGIN
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
-            now = _let_some_go(session, producer)
+            now, reached = _let_some_go(session, producer, behind)
         asked += now
-        if not now:
+        if reached is None:
             break
+        behind = reached
     return asked
 
 
-def _let_some_go(session: Session, producer: Producer) -> int:
+def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[int, Place | None]:
+    """How many it asked for, and how far it came; None at the end of the line, or if another is at it."""
     if not turns.take_the_lead(session):
-        return 0
+        return 0, None
     turns.give_up_overdue(session)
+    line = turns.ready(session, behind)
     on_host: Counter[UUID] = Counter()
     asked: dict[tuple[UUID, UUID], str] = {}
+    decided: list[Decided] = []
     waiting: dict[UUID, str | None] = {}
-    for one in turns.ready(session):
+    for one in line:
         mine = (one.policy_id, one.vm_id)
         moment = replace(
             one.moment,
@@ -78,15 +83,19 @@ def _let_some_go(session: Session, producer: Producer) -> int:
         if found.kind == "wait":
             waiting[one.id] = found.reason
         elif found.kind == "skip":
-            turns.decide(session, one.id, FiringState.SKIPPED, found.reason)
-        elif job := _ask(session, producer, one):
-            asked[mine] = str(job)
-            on_host[one.host_id] += 1
+            decided.append(Decided(one.id, FiringState.SKIPPED, found.reason))
+        else:
+            done = _ask(session, producer, one)
+            decided.append(done)
+            if done.job_id:
+                asked[mine] = str(done.job_id)
+                on_host[one.host_id] += 1
+    turns.decide(session, decided)
     turns.still_waits(session, waiting)
-    return len(asked)
+    return len(asked), line[-1].place if len(line) == turns.AT_ONCE else None
 
 
-def _ask(session: Session, producer: Producer, one: Ready) -> UUID | None:
+def _ask(session: Session, producer: Producer, one: Ready) -> Decided:
     """The job of one firing, in the transaction that marks it: either both are there or neither."""
     policy = one.policy
     wish = CreateSnapshot(
@@ -103,7 +112,5 @@ def _ask(session: Session, producer: Producer, one: Ready) -> UUID | None:
         with session.begin_nested():
             job = producer.write_down(session, wish, actor, SCHEDULED)
     except StillframeError as refusal:
-        turns.decide(session, one.id, FiringState.REFUSED, refusal.detail)
-        return None
-    turns.decide(session, one.id, FiringState.ASKED, job=job.id)
-    return job.id
+        return Decided(one.id, FiringState.REFUSED, refusal.detail)
+    return Decided(one.id, FiringState.ASKED, job_id=job.id)

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from models import expiry
 from models.journal import Journal
 from models.outbox import forgotten
+from models.policies.agenda import agenda
 from models.session import transaction
 from tasks.broker import BrokerAway
 from tasks.expired import ask_for_deletions
@@ -53,9 +54,12 @@ def expire_jobs(engine: Engine, publisher: Publisher, vm_gone_s: float) -> int:
 
 def fire_policies(engine: Engine, producer: Producer) -> int:
     """Take note of what ended, write down what fell due, ask for what has its turn, and send it."""
-    settle_ended(engine)
-    claim(engine)
-    asked = let_go(engine, producer)
+    found = agenda(engine)
+    if found.ended:
+        settle_ended(engine)
+    if found.due:
+        claim(engine)
+    asked = let_go(engine, producer) if found.due or found.waiting else 0
     if asked:
         publish_owed(engine, producer.publisher)
     return asked

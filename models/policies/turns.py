@@ -1,17 +1,30 @@
 """Firings whose time has come, with what has to be known to let them go; and what becomes of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, bindparam, func, literal, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from models.base import quoted
-from models.job import SCHEDULED, UNFINISHED, Job
-from models.policies.tables import Firing, FiringState
+from models.job import SCHEDULED, UNFINISHED
+from models.policies.tables import FiringState
+from models.vm import Vm
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.guards import Moment
 from stillframe.policies.policy import Policy
@@ -19,52 +32,75 @@ from stillframe.states import VmState
 
 #: One that starts firings at a time: caps are counted, and two who count at once would both find room.
 _LOCK = 7_236_018_245
-#: No cap is higher in one look; the rest has its turn at the next.
-_A_HOST = 50
-
+#: Firings of one transaction.
+AT_ONCE = 500
 _OVERDUE = """
     UPDATE firing SET state = 'missed', decided_at = now(),
         reason = coalesce('its turn did not come in time: ' || reason, 'its turn did not come in time: nobody looked')
     WHERE state = 'waiting' AND give_up_at < now()
 """
 
+#: Beyond those of a host that has no room, which were told so: looking at them again would keep others waiting.
 _READY = f"""
-    WITH due AS (
-        SELECT firing.id, firing.policy_id, firing.schedule_id, firing.vm_id, firing.nominal_at, firing.due_at,
-            vm.host_id, row_number() OVER (PARTITION BY vm.host_id ORDER BY firing.due_at, firing.id) AS place
-        FROM firing JOIN vm ON vm.id = firing.vm_id
-        WHERE firing.state = 'waiting' AND firing.due_at <= now()
+    WITH under_way AS (
+        SELECT host_id, count(*) AS jobs FROM job
+        WHERE state IN ({quoted(UNFINISHED)}) AND priority >= {SCHEDULED} GROUP BY host_id
     )
-    SELECT due.id, due.policy_id, due.vm_id, due.host_id, due.nominal_at, now() AS now,
-        policy.spec, policy.name AS policy_name, policy.account_id,
+    SELECT firing.id, firing.policy_id, firing.vm_id, firing.nominal_at, firing.due_at, now() AS now,
+        policy.spec, policy.account_id,
         schedule.spec ->> 'overlap' AS overlap, schedule.spec ->> 'timezone' AS timezone,
-        vm.name AS vm_name, vm.state AS vm_state, vm.gone,
+        vm.name AS vm_name, vm.state AS vm_state, vm.gone, vm.host_id, coalesce(under_way.jobs, 0) AS on_host,
         room.depth, room.free_bytes,
         own.id AS own_job, merging.id AS merging
-    FROM due
-    JOIN policy ON policy.id = due.policy_id
-    JOIN policy_schedule AS schedule ON schedule.id = due.schedule_id
-    JOIN vm ON vm.id = due.vm_id
+    FROM firing
+    JOIN vm ON vm.id = firing.vm_id
+    JOIN policy ON policy.id = firing.policy_id
+    JOIN policy_schedule AS schedule ON schedule.id = firing.schedule_id
+    LEFT JOIN under_way ON under_way.host_id = vm.host_id
     LEFT JOIN LATERAL (
         SELECT max(volume.depth) AS depth, min(volume.free_bytes) AS free_bytes
-        FROM volume WHERE volume.vm_id = due.vm_id AND volume.why_not IS NULL
+        FROM volume WHERE volume.vm_id = firing.vm_id AND volume.why_not IS NULL
     ) AS room ON true
     LEFT JOIN LATERAL (
         SELECT job.id FROM job JOIN snapshot ON snapshot.id = job.snapshot_id
-        WHERE job.vm_id = due.vm_id AND job.state IN ({quoted(UNFINISHED)}) AND job.kind = 'create_snapshot'
-        AND snapshot.policy_id = due.policy_id
+        WHERE job.vm_id = firing.vm_id AND job.state IN ({quoted(UNFINISHED)}) AND job.kind = 'create_snapshot'
+        AND snapshot.policy_id = firing.policy_id
         LIMIT 1
     ) AS own ON true
     LEFT JOIN LATERAL (
         SELECT job.id FROM job
-        WHERE job.vm_id = due.vm_id AND job.state IN ({quoted(UNFINISHED)})
+        WHERE job.vm_id = firing.vm_id AND job.state IN ({quoted(UNFINISHED)})
         AND job.kind IN ('delete_snapshot', 'prune_snapshots')
         LIMIT 1
     ) AS merging ON true
-    WHERE due.place <= {_A_HOST}
-    ORDER BY due.due_at, due.id
+    WHERE firing.state = 'waiting' AND firing.due_at <= now() AND (firing.due_at, firing.id) > (:due_at, :id)
+    AND (firing.reason IS NULL
+         OR coalesce(under_way.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_host')::integer)
+    ORDER BY firing.due_at, firing.id
     LIMIT :limit
 """  # noqa: S608
+
+_DECIDE = """
+    UPDATE firing SET state = decided.state, reason = decided.reason, job_id = decided.job_id, decided_at = now()
+    FROM unnest(:id, :state, :reason, :job_id) AS decided (id, state, reason, job_id)
+    WHERE firing.id = decided.id AND firing.state = 'waiting'
+"""
+
+_TELL = """
+    UPDATE firing SET reason = told.reason FROM unnest(:id, :reason) AS told (id, reason)
+    WHERE firing.id = told.id AND firing.reason IS DISTINCT FROM told.reason
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a look through the line has come: behind this firing."""
+
+    due_at: datetime
+    id: UUID
+
+
+BEGIN = Place(datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 @dataclass(frozen=True)
@@ -78,10 +114,26 @@ class Ready:
     vm_id: UUID
     host_id: UUID
     nominal_at: datetime
+    due_at: datetime
     overlap: Any
     timezone: str
     moment: Moment
     now: datetime
+
+    @property
+    def place(self) -> Place:
+        """Its place in the line."""
+        return Place(self.due_at, self.id)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of a firing: its state, why, and its job if it has one."""
+
+    id: UUID
+    state: FiringState
+    reason: str | None = None
+    job_id: UUID | None = None
 
 
 def take_the_lead(session: Session) -> bool:
@@ -94,44 +146,33 @@ def give_up_overdue(session: Session) -> int:
     return int(session.execute(text(_OVERDUE)).rowcount)  # type: ignore[attr-defined]
 
 
-def ready(session: Session, limit: int = 200) -> list[Ready]:
-    """Waiting firings whose time has come, the longest due first, some of each host."""
-    counted = _under_way(session)
-    rows = session.execute(text(_READY).bindparams(bindparam("limit", limit)))
-    return [_ready(row, counted) for row in rows]
+def ready(session: Session, behind: Place, limit: int = AT_ONCE) -> list[Ready]:
+    """The next waiting firings of the line whose time has come, the longest due first; their VMs are in the session."""
+    found = session.execute(text(_READY), {"due_at": behind.due_at, "id": behind.id, "limit": limit}).all()
+    if found:  # read at once what each request would ask for on its own
+        session.scalars(select(Vm).where(Vm.id.in_({row.vm_id for row in found}))).all()
+    return [_ready(row) for row in found]
 
 
-def decide(
-    session: Session, firing: UUID, state: FiringState, reason: str | None = None, job: UUID | None = None
-) -> None:
-    """What became of a firing."""
-    session.execute(
-        update(Firing)
-        .where(Firing.id == firing, Firing.state == FiringState.WAITING)
-        .values(state=state, reason=reason, job_id=job, decided_at=func.now())
-    )
+def decide(session: Session, decided: Collection[Decided]) -> None:
+    """What became of firings."""
+    types = {"id": ARRAY(Uuid()), "state": ARRAY(Text()), "reason": ARRAY(Text()), "job_id": ARRAY(Uuid())}
+    columns = {name: [getattr(one, name) for one in decided] for name in types}
+    session.execute(text(_DECIDE).bindparams(*_typed(types)), columns)
 
 
 def still_waits(session: Session, reasons: Mapping[UUID, str | None]) -> None:
     """Why these wait on: told to whoever looks, and kept if their turn never comes."""
-    for firing, reason in reasons.items():
-        session.execute(
-            update(Firing)
-            .where(Firing.id == firing, Firing.reason.is_distinct_from(reason))
-            .values(reason=reason)
-        )
+    types = {"id": ARRAY(Uuid()), "reason": ARRAY(Text())}
+    columns = {"id": list(reasons), "reason": list(reasons.values())}
+    session.execute(text(_TELL).bindparams(*_typed(types)), columns)
 
 
-def _under_way(session: Session) -> dict[UUID, int]:
-    rows = session.execute(
-        select(Job.host_id, func.count())
-        .where(Job.state.in_(sorted(UNFINISHED)), Job.priority >= SCHEDULED)
-        .group_by(Job.host_id)
-    )
-    return {row[0]: row[1] for row in rows}
+def _typed(types: Mapping[str, Any]) -> list[BindParameter[Any]]:
+    return [bindparam(name, type_=type_) for name, type_ in types.items()]
 
 
-def _ready(row: Row[Any], under_way: Mapping[UUID, int]) -> Ready:
+def _ready(row: Row[Any]) -> Ready:
     moment = Moment(
         vm=row.vm_name,
         state=VmState.GONE if row.gone else VmState(row.vm_state),
@@ -139,7 +180,7 @@ def _ready(row: Row[Any], under_way: Mapping[UUID, int]) -> Ready:
         free_bytes=row.free_bytes,
         own_job=row.own_job and str(row.own_job),
         merging=row.merging and str(row.merging),
-        on_host=under_way.get(row.host_id, 0),
+        on_host=row.on_host,
     )
     return Ready(
         id=row.id,
@@ -149,13 +190,9 @@ def _ready(row: Row[Any], under_way: Mapping[UUID, int]) -> Ready:
         vm_id=row.vm_id,
         host_id=row.host_id,
         nominal_at=row.nominal_at,
+        due_at=row.due_at,
         overlap=row.overlap,
         timezone=row.timezone,
         moment=moment,
         now=row.now,
     )
-
-
-def ids(found: Iterable[Ready]) -> list[UUID]:
-    """Their firings."""
-    return [one.id for one in found]

@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from models.account import ADMIN_ACCOUNT
 from models.job import SCHEDULED, Job
+from models.policies import turns
 from models.policies.keep import add_policy, run_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.session import transaction
@@ -102,6 +103,32 @@ def test_a_host_gets_a_stream_and_not_a_storm(world: World, engine: Engine) -> N
 def _end_all(engine: Engine) -> None:
     with transaction(engine) as session:
         session.execute(update(Job).values(state=JobState.SUCCEEDED))
+
+
+def test_a_full_host_keeps_no_other_waiting(world: World, engine: Engine) -> None:
+    """Those of a host without room stand at the front of the line, and are passed over once they were told so."""
+    for number in range(4):
+        world.vm(f"full{number}", host="h1")
+    fire(engine, guards={"max_per_host": 1})
+    assert let_go(engine) == 1
+    late = world.vm("late", host="h2")
+    fire(engine, name="of-another", selector={"names": ["late"]})
+    with transaction(engine) as session:
+        session.execute(update(Firing).where(Firing.vm_id == late).values(due_at=func.now()))
+        first = turns.ready(session, turns.BEGIN, limit=1)
+    assert [one.vm_id for one in first] == [late]
+
+
+def test_a_look_through_the_line_goes_on_behind_what_it_has_seen(world: World, engine: Engine) -> None:
+    """Each is seen once a tick: those that wait on keep nobody behind them from having their turn."""
+    vms = {world.vm(f"web{number}") for number in range(3)}
+    fire(engine)
+    seen, place = [], turns.BEGIN
+    with transaction(engine) as session:
+        while found := turns.ready(session, place, limit=1):
+            seen.append(found[0].vm_id)
+            place = found[0].place
+    assert sorted(seen) == sorted(vms)
 
 
 def test_those_who_let_go_at_once_ask_once(world: World, engine: Engine) -> None:

@@ -1,0 +1,31 @@
+"""What there is for the tick to do, asked in one statement: most ticks find nothing, and cost no more than that."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from models.base import quoted
+from stillframe.states import ENDED, JobState
+
+_AGENDA = f"""
+    SELECT
+        EXISTS (SELECT FROM firing JOIN job ON job.id = firing.job_id WHERE firing.state = 'asked'
+                AND job.state IN ({quoted(ENDED | {JobState.STUCK})})) AS ended,
+        EXISTS (SELECT FROM policy_schedule WHERE next_at <= now()) AS due,
+        EXISTS (SELECT FROM firing WHERE state = 'waiting' AND due_at <= now()) AS waiting
+"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """Whether jobs of firings have ended, schedules are due, and firings wait whose time has come."""
+
+    ended: bool
+    due: bool
+    waiting: bool
+
+
+def agenda(engine: Engine) -> Agenda:
+    """As it is at this moment; outside of any transaction, which would be two more ways to the database."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return Agenda(**connection.execute(text(_AGENDA)).one()._mapping)
