@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, func, or_, select, union_all
+from sqlalchemy import ColumnElement, any_, exists, func, or_, select, union_all
 
 from models.job import UNFINISHED, Job, JobSnapshot
 from models.moves import AnyRow, Sql
@@ -24,6 +24,15 @@ def is_about(snapshot: UUID) -> ColumnElement[bool]:
     """Of the row `job`: whether it is, or was to be, about this snapshot. Each side finds it by its own index."""
     together = select(JobSnapshot.job_id).where(JobSnapshot.snapshot_id == snapshot).scalar_subquery()
     return or_(Job.snapshot_id == snapshot, Job.id == any_(func.array(together)))
+
+
+def is_wanted() -> ColumnElement[bool]:
+    """Of the row `snapshot`: whether any job that has not ended is about it."""
+    under_way = Job.state.in_(sorted(UNFINISHED))
+    together = exists().where(
+        JobSnapshot.snapshot_id == Snapshot.id, JobSnapshot.spared.is_(None), JobSnapshot.job_id == Job.id
+    )
+    return or_(exists().where(Job.snapshot_id == Snapshot.id, under_way), together.where(under_way))
 
 
 def deletions_of(sql: Sql, snapshots: Collection[UUID]) -> dict[UUID, UUID]:

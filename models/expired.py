@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from models.job import UNFINISHED, Job
+from models.about import is_wanted
 from models.moves import Told, now_plus, tell
 from models.snapshot import Snapshot, is_held
 from models.vm import Vm
@@ -47,10 +47,6 @@ def refused(session: Session, snapshot: Snapshot, why: str) -> None:
     tell(session, told, vm=snapshot.vm_id, snapshot=snapshot.id, host=snapshot.host_id)
 
 
-def _is_free() -> ColumnElement[bool]:
-    return ~exists().where(Job.snapshot_id == Snapshot.id, Job.state.in_(sorted(UNFINISHED)))
-
-
 _IS_DUE = (
     select(Snapshot.id)
     .join(Vm, Vm.id == Snapshot.vm_id)
@@ -60,6 +56,6 @@ _IS_DUE = (
         or_(Snapshot.expiry_tried_at.is_(None), Snapshot.expiry_tried_at < now_plus(-RETRY_S)),
         ~Vm.gone,
         ~is_held(),
-        _is_free(),
+        ~is_wanted(),
     )
 )

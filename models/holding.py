@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from models.asking import facts_of, lock_snapshot
 from models.moves import Told, tell
+from models.policies.prune import look_again
 from models.session import transaction
 from models.snapshot import Snapshot
 from stillframe.errors import Invalid, SnapshotNotFound
@@ -41,6 +42,8 @@ def release(engine: Engine, snapshot: UUID, actor: str) -> None:
             return
         said = {"reason": row.hold_reason, "held_by": row.held_by}
         row.held, row.hold_reason, row.held_by, row.held_until = False, None, None, None
+        if row.policy_id is not None:
+            look_again(session, row.policy_id, row.vm_id)
         message = f"{actor} released snapshot {row.name}"
         _tell(session, row, Told(EventType.SNAPSHOT_RELEASED, actor, message=message, data=said))
 

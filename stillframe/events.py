@@ -57,6 +57,8 @@ class EventType(StrEnum):
     POLICY_SUSPENDED = "policy.suspended"
     #: A person had it fire besides its schedules.
     POLICY_RUN = "policy.run"
+    #: What it does not keep could not be asked to be deleted: a warning.
+    POLICY_PRUNE_REFUSED = "policy.prune_refused"
     POLICY_DELETED = "policy.deleted"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"

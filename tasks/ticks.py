@@ -13,6 +13,7 @@ from tasks.broker import BrokerAway
 from tasks.expired import ask_for_deletions
 from tasks.policies import claim, let_go, settle_ended
 from tasks.producer import Producer
+from tasks.pruning import prune
 from tasks.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -53,13 +54,15 @@ def expire_jobs(engine: Engine, publisher: Publisher, vm_gone_s: float) -> int:
 
 
 def fire_policies(engine: Engine, producer: Producer) -> int:
-    """Take note of what ended, write down what fell due, ask for what has its turn, and send it."""
+    """Take note of what ended, write down what fell due, ask for what goes and for what has its turn, and send it."""
     found = agenda(engine)
     if found.ended:
         settle_ended(engine)
     if found.due:
         claim(engine)
-    asked = let_go(engine, producer) if found.due or found.waiting else 0
+    # Before there is more: what goes makes room for what comes.
+    asked = prune(engine, producer) if found.ended or found.to_prune else 0
+    asked += let_go(engine, producer) if found.due or found.waiting else 0
     if asked:
         publish_owed(engine, producer.publisher)
     return asked

@@ -12,17 +12,21 @@ _AGENDA = f"""
         EXISTS (SELECT FROM firing JOIN job ON job.id = firing.job_id WHERE firing.state = 'asked'
                 AND job.state IN ({quoted(ENDED | {JobState.STUCK})})) AS ended,
         EXISTS (SELECT FROM policy_schedule WHERE next_at <= now()) AS due,
-        EXISTS (SELECT FROM firing WHERE state = 'waiting' AND due_at <= now()) AS waiting
+        EXISTS (SELECT FROM firing WHERE state = 'waiting' AND due_at <= now()) AS waiting,
+        EXISTS (SELECT FROM policy_vm WHERE prune_due_at <= now()) AS to_prune
 """  # noqa: S608
 
 
 @dataclass(frozen=True)
 class Agenda:
-    """Whether jobs of firings have ended, schedules are due, and firings wait whose time has come."""
+    """Whether jobs of firings have ended, schedules are due, firings wait whose time has come, and what VMs have of a policy is
+    to be looked through.
+    """
 
     ended: bool
     due: bool
     waiting: bool
+    to_prune: bool
 
 
 def agenda(engine: Engine) -> Agenda:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.ids import new_id
 from models.moves import Told, tell
+from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
 from models.session import violated
@@ -61,6 +62,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: str) -> None:
         session.add(PolicySchedule(policy_id=policy, spec=spec, mark=now))
     session.flush()
     _wind_up(session, row, now)
+    look_again(session, policy)
     _tell(session, EventType.POLICY_EDITED, row, actor)
 
 
@@ -81,6 +83,7 @@ def resume_policy(session: Session, policy: UUID, actor: str) -> None:
     now = _now(session)
     session.execute(update(PolicySchedule).where(PolicySchedule.policy_id == policy).values(mark=now))
     _wind_up(session, row, now)
+    look_again(session, policy)
     _tell(session, EventType.POLICY_RESUMED, row, actor)
 
 

@@ -16,8 +16,9 @@ from models.policies.tables import Policy
 from models.queries.paging import AnyRow
 from models.snapshot import Snapshot, is_held
 from models.vm import Vm
+from stillframe.errors import SnapshotLost
 from stillframe.policies.as_json import policy_from_json
-from stillframe.policies.retention import Kept, Retention, Verdict, decide
+from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look
 from stillframe.policies.schedule import zone
 from stillframe.states import SnapshotState
 
@@ -25,6 +26,8 @@ Sql = Session | Connection
 
 #: Those that a deletion has already taken are neither kept nor to be pruned once more.
 _JUDGED = (SnapshotState.READY, SnapshotState.REVERTING, SnapshotState.ERROR, SnapshotState.CREATING)
+#: What a job uses is looked at again after so long.
+IN_USE = timedelta(minutes=5)
 _GOOD = {SnapshotState.READY, SnapshotState.REVERTING}
 
 
@@ -37,6 +40,13 @@ class Judged:
     verdicts: list[Verdict]
     names: dict[UUID, str]
     sizes: dict[UUID, int]
+    #: When this may be otherwise without a new snapshot; None if it will not.
+    look_at: datetime | None
+
+    @property
+    def condemned(self) -> dict[UUID, str]:
+        """Those that go, with the reasons."""
+        return {one.id: "; ".join(one.reasons) for one in self.verdicts if not one.keep}
 
 
 def judge(
@@ -64,17 +74,22 @@ def _judged(
             id=row.id,
             created_at=row.created_at,
             good=row.state in _GOOD,
+            failed=row.state is SnapshotState.ERROR and (row.error or {}).get("code") != SnapshotLost.code,
             held=row.held,
             in_use=row.job and f"job {row.job}",
         )
         for row in rows
     ]
+    looks = [next_look(retention, snapshots, now), *(row.held_until for row in rows if row.held)]
+    if any(one.in_use for one in snapshots):
+        looks.append(now + IN_USE)
     return Judged(
         vm_id=rows[0].vm_id,
         vm_name=rows[0].vm_name,
         verdicts=decide(retention, snapshots, now, place, gap),
         names={row.id: row.name for row in rows},
         sizes={row.id: row.size_bytes + (row.memory_bytes or 0) for row in rows},
+        look_at=min((at for at in looks if at is not None and at > now), default=None),
     )
 
 
@@ -90,8 +105,8 @@ def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None, but: UUID | None)
     wanted = (
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.created_at, Snapshot.state, Snapshot.size_bytes),
-            *(Snapshot.memory_bytes, is_held().label("held"), Snapshot.vm_id),
-            *(Vm.name.label("vm_name"), using.label("job")),
+            *(Snapshot.memory_bytes, is_held().label("held"), Snapshot.held_until, Snapshot.vm_id),
+            *(Snapshot.error, Vm.name.label("vm_name"), using.label("job")),
         )
         .join(Vm, Vm.id == Snapshot.vm_id)
         .where(Snapshot.policy_id == policy, Snapshot.state.in_(_JUDGED), ~Vm.gone)

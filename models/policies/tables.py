@@ -97,6 +97,8 @@ class PolicyVm(Base):
     last_good_at: Mapped[datetime | None]
     last_bad_at: Mapped[datetime | None]
     prune_due_at: Mapped[datetime | None]
+    #: Why the last deletion that it asked for was refused; told once.
+    prune_refusal: Mapped[str | None]
 
 
 class Firing(Base):

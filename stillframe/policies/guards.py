@@ -48,18 +48,26 @@ def turn(policy: Policy, overlap: Overlap, timezone: str, moment: Moment, now: d
     if moment.own_job:
         kind: Literal["skip", "wait"] = "skip" if overlap == "skip" else "wait"
         return Turn(kind, f"the one before it is not over (job {moment.own_job})")
-    guards = policy.guards
-    if moment.on_host >= guards.max_per_host:
-        return Turn(
-            "wait",
-            f"{moment.on_host} scheduled jobs are under way on its host, and {guards.max_per_host} may be",
-        )
-    if moment.on_storage >= guards.max_per_storage:
-        return Turn(
-            "wait",
-            f"{moment.on_storage} scheduled jobs are under way on its storage, and {guards.max_per_storage} may be",
-        )
+    if why := crowded(policy.guards, moment.on_host, moment.on_storage):
+        return Turn("wait", why)
     return GO
+
+
+def crowded(guards: Guards, on_host: int, on_storage: int = 0) -> str | None:
+    """Why another scheduled job would be one too many at this moment, if it would."""
+    if on_host >= guards.max_per_host:
+        return f"{on_host} scheduled jobs are under way on its host, and {guards.max_per_host} may be"
+    if on_storage >= guards.max_per_storage:
+        return (
+            f"{on_storage} scheduled jobs are under way on its storage, and {guards.max_per_storage} may be"
+        )
+    return None
+
+
+def blackout(policy: Policy, timezone: str, now: datetime) -> str | None:
+    """The window in which nothing shall happen, if it is now."""
+    place = zone(timezone)
+    return next((f"blackout from {window}" for window in policy.blackouts if window.holds(now, place)), None)
 
 
 def type_at(policy: Policy, state: VmState) -> SnapshotType:
@@ -70,12 +78,7 @@ def type_at(policy: Policy, state: VmState) -> SnapshotType:
 
 
 def _never(policy: Policy, timezone: str, moment: Moment, now: datetime) -> str | None:
-    return _blackout(policy, timezone, now) or _no_room(policy.guards, moment) or _unfit(policy, moment)
-
-
-def _blackout(policy: Policy, timezone: str, now: datetime) -> str | None:
-    place = zone(timezone)
-    return next((f"blackout from {window}" for window in policy.blackouts if window.holds(now, place)), None)
+    return blackout(policy, timezone, now) or _no_room(policy.guards, moment) or _unfit(policy, moment)
 
 
 def _no_room(guards: Guards, moment: Moment) -> str | None:

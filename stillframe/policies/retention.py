@@ -71,6 +71,8 @@ class Kept:
     id: UUID
     created_at: datetime
     good: bool = True
+    #: It came to nothing, and never will be good.
+    failed: bool = False
     held: bool = False
     #: What uses it at the moment (a revert, an extract), in words.
     in_use: str | None = None
@@ -114,12 +116,14 @@ def decide(
     """A verdict on each of one policy's snapshots of one VM, newest first.
 
     `usual_gap` is the schedule's: after an outage of more than two of them, whatever goes by age waits until there is
-    a new good snapshot. One that is not good counts for no rule; it is left to whoever deletes what failed.
+    a new good snapshot. One that is not good counts for no rule; one that failed goes once there is a newer good one.
     """
     cases = [_Case(one) for one in sorted(snapshots, key=lambda one: (one.created_at, one.id), reverse=True)]
     good = [case for case in cases if case.one.good and case.one.created_at <= now]
     for case in cases:
         _protect(case, now)
+        if case.one.failed:
+            _clean(case, good)
     for number, case in enumerate(good[: max(retention.min_keep, 1)]):
         case.protected.append("the last good one" if number == 0 else f"min_keep {retention.min_keep}")
     _apply_rules(retention, good, zone)
@@ -131,8 +135,23 @@ def decide(
     return [case.verdict() for case in cases]
 
 
+def next_look(retention: Retention, snapshots: Iterable[Kept], now: datetime) -> datetime | None:
+    """When time alone may have let another one go; None if it takes an event, such as a new snapshot."""
+    lengths = [length for length in (retention.within, retention.max_age) if length is not None]
+    turns = [one.created_at + length for one in snapshots for length in (timedelta(0), *lengths)]
+    after = [turn + timedelta(microseconds=1) for turn in turns]
+    return min((turn for turn in after if turn > now), default=None)
+
+
+def _clean(case: _Case, good: Sequence[_Case]) -> None:
+    if any(other.one.created_at > case.one.created_at for other in good):
+        case.over.append("it failed, and a newer one is good")
+    else:
+        case.protected.append("it failed, and no newer one is good yet")
+
+
 def _protect(case: _Case, now: datetime) -> None:
-    if not case.one.good:
+    if not case.one.good and not case.one.failed:
         case.protected.append("it is not ready: rules do not count it")
     if case.one.held:
         case.protected.append("held")

@@ -51,6 +51,7 @@ CREATE TABLE policy_vm (
     last_good_at timestamptz,
     last_bad_at timestamptz,
     prune_due_at timestamptz,
+    prune_refusal text,
     CONSTRAINT pk_policy_vm PRIMARY KEY (policy_id, vm_id)
 );
 CREATE INDEX ix_policy_vm_prune ON policy_vm (prune_due_at) WHERE prune_due_at IS NOT NULL;

@@ -1,0 +1,108 @@
+"""What policies do not keep is asked to be deleted: of one VM together, behind what people wait for, a few at a time."""
+
+import logging
+from collections import Counter
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from models.account import Role
+from models.actor import Actor
+from models.job import SCHEDULED
+from models.policies import prune as rows
+from models.policies.kept import judge
+from models.policies.prune import Due
+from models.policies.turns import take_the_lead
+from models.session import transaction
+from stillframe.errors import StillframeError
+from stillframe.operations import PruneSnapshots
+from stillframe.policies.guards import blackout, crowded
+from tasks.producer import Producer
+
+logger = logging.getLogger(__name__)
+
+#: Transactions of one tick, each of one bunch of VMs.
+_ROUNDS = 20
+_SOON = timedelta(seconds=10)
+_LATER = timedelta(minutes=1)
+#: A VM that is on no host is looked for again.
+_GONE = timedelta(days=1)
+
+
+def prune(engine: Engine, producer: Producer) -> int:
+    """Looks through what is due; returns for how many VMs it asked. What it asks for is owed its message afterwards."""
+    asked = 0
+    for _ in range(_ROUNDS):
+        with transaction(engine) as session:
+            looked, now = _prune_some(session, producer)
+        asked += now
+        if not looked:
+            break
+    return asked
+
+
+def _prune_some(session: Session, producer: Producer) -> tuple[int, int]:
+    """How many were looked through, and asked for. One does it at a time: caps are counted."""
+    if not take_the_lead(session):
+        return 0, 0
+    on_host: Counter[UUID] = Counter()
+    at_work: set[UUID] = set()
+    found = rows.due(session)
+    for one in found:
+        later = _stands_still(one) or (one.now + _LATER if one.vm_id in at_work else None)
+        if later or not one.stands:
+            rows.look_at(session, one.policy_id, one.vm_id, later)
+        elif _look_through(session, producer, one, one.on_host + on_host[one.host_id]):
+            at_work.add(one.vm_id)
+            on_host[one.host_id] += 1
+    return len(found), len(at_work)
+
+
+def _stands_still(one: Due) -> datetime | None:
+    """When to look again, if nothing may be deleted now."""
+    if one.gone:
+        return one.now + _GONE
+    if one.pruning:
+        return one.now + _LATER
+    if one.paused_until is not None and one.paused_until > one.now:
+        return one.paused_until
+    return None
+
+
+def _look_through(session: Session, producer: Producer, one: Due, on_host: int) -> bool:
+    """Whether a deletion was asked for."""
+    judged = next(iter(judge(session, one.policy_id, [one.vm_id])), None)
+    condemned = judged.condemned if judged else {}
+    later = judged.look_at if judged else None
+    if condemned:
+        later = _not_now(session, one, on_host)
+    if later or not condemned:
+        rows.look_at(session, one.policy_id, one.vm_id, later)
+        return False
+    return _ask(session, producer, one, condemned)
+
+
+def _not_now(session: Session, one: Due, on_host: int) -> datetime | None:
+    """When it may be asked for, if something of the policy's own is against it now."""
+    places = {schedule.timezone for schedule in one.policy.schedules}
+    if any(blackout(one.policy, place, one.now) for place in places):
+        return one.now + _LATER
+    if crowded(one.policy.guards, on_host):
+        return one.now + _SOON
+    return rows.not_before(session, one)
+
+
+def _ask(session: Session, producer: Producer, one: Due, condemned: dict[UUID, str]) -> bool:
+    wish = PruneSnapshots(snapshot_ids=tuple(map(str, condemned)), policy_id=str(one.policy_id))
+    actor = Actor(name=f"policy:{one.name}", account_id=one.account_id, role=Role.USER)
+    try:
+        with session.begin_nested():
+            producer.write_down(session, wish, actor, SCHEDULED, reasons=condemned)
+    except StillframeError as refusal:
+        logger.warning("policy %s cannot prune VM %s: %s", one.name, one.vm_id, refusal)
+        rows.refused(session, one, refusal.detail)
+        return False
+    rows.asked(session, one)
+    return True
