@@ -137,6 +137,11 @@ class FakeImages:
                 for name in world.inside(path):
                     del world.files[name]
 
+    def remove_empty(self, folder: str) -> None:
+        """A folder is there as long as something is in it."""
+        with self._machine.act("images.remove_empty"):
+            pass
+
     def rename(self, old: str, new: str) -> None:
         """Renames a file or a folder."""
         with self._machine.act("images.rename") as world:

@@ -118,11 +118,21 @@ def dress_like(model: str, path: str) -> None:
 
 def make_empty(path: str) -> None:
     """An empty file, mode 0600, whatever was there before."""
-    make_folders(os.path.dirname(path))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    descriptor = _open_in_folder(path)
     os.fchmod(descriptor, PRIVATE)
     os.close(descriptor)
     sync_folder_of(path)
+
+
+def _open_in_folder(path: str) -> int:
+    """Its folder may be removed, since it is empty, between its making and the file's: then both are made again."""
+    while True:
+        make_folders(os.path.dirname(path))
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+        except FileNotFoundError:
+            if os.path.isdir(os.path.dirname(path)):
+                raise
 
 
 def remove(path: str) -> None:
@@ -136,6 +146,19 @@ def remove(path: str) -> None:
     elif not _unlink(path) and not left:
         return
     sync_folder_of(path)
+
+
+def remove_empty(folder: str) -> None:
+    """Removes a folder, unless something is in it."""
+    try:
+        os.rmdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        return
+    sync_folder_of(folder)
 
 
 def allocated_bytes(path: str) -> int:

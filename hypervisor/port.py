@@ -110,6 +110,9 @@ class Images(Protocol):
     def remove(self, path: str) -> None:
         """Removes a file, or an empty or full folder that Stillframe made; no error if it is gone already. Durable."""
 
+    def remove_empty(self, folder: str) -> None:
+        """Removes a folder that nothing is in; one that holds anything, or is gone already, stays as it is. Durable."""
+
     def rename(self, old: str, new: str) -> None:
         """Renames durably; replaces `new`."""
 

@@ -124,6 +124,10 @@ class QemuImages:
         files.remove(f"{path}.part.again")
         files.remove(path)
 
+    def remove_empty(self, folder: str) -> None:
+        """Removes a folder that nothing is in."""
+        files.remove_empty(folder)
+
     def rename(self, old: str, new: str) -> None:
         """Renames durably."""
         files.rename(old, new)

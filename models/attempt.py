@@ -146,6 +146,8 @@ class Attempt:
     words: Json
     #: The snapshots it is about, each with its folder once it is made.
     about: dict[UUID, str | None]
+    #: Where the image lies of the volume snapshot that is to be deleted.
+    volume_path: str | None
     #: By name, in the order in which they began.
     steps: dict[str, StepRecord]
     #: Why the job turned back, while it is undoing.

@@ -9,14 +9,15 @@ from models.base import quoted
 from models.snapshot import Snapshot
 from stillframe.states import HELD, SnapshotState
 
-#: A job in a worker's hands stays where it is: its worker lets it go, or its lease lapses, and then it follows.
+#: A job in a worker's hands stays where it is: its worker lets it go, or its lease lapses, and then it follows. The
+#: deletion of an extracted volume stays with its image.
 _FOLLOW = f"""
 WITH moved AS (
     UPDATE job SET host_id = vm.host_id, published_at = NULL, next_attempt_at = NULL
     FROM vm, job AS before
     WHERE vm.id = job.vm_id AND before.id = job.id AND NOT vm.gone AND vm.host_id <> job.host_id
     AND (job.state = 'queued' OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now())
-    AND (job.vm_id = :vm OR :vm IS NULL)
+    AND (job.vm_id = :vm OR :vm IS NULL) AND job.kind <> 'delete_volume'
     RETURNING job.id, job.vm_id, job.snapshot_id, job.volume_snapshot_id, job.host_id, before.host_id AS left_id
 ), made AS (
     UPDATE volume_snapshot SET host_id = moved.host_id FROM moved

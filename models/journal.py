@@ -23,9 +23,10 @@ from models.line import ABSENT, HOST_SILENT_S, KEPT_BACK
 from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus
 from models.session import transaction, violated
 from models.snapshot import Snapshot
+from models.volumes import path_of
 from stillframe.errors import StillframeError, WorkersDied
 from stillframe.events import EventType, Level
-from stillframe.operations import OPERATIONS
+from stillframe.operations import OPERATIONS, DeleteVolume
 from stillframe.recovering import Way
 from stillframe.states import HELD, JobState, SnapshotState
 
@@ -154,6 +155,7 @@ class Journal:
             volume_snapshot_id=job.volume_snapshot_id,
             words=_words(one) if one else {},
             about={snapshot.id: snapshot.folder for snapshot in about},
+            volume_path=path_of(session, job.volume_snapshot_id) if job.kind == DeleteVolume.kind else None,
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, job.vm_id, [snapshot.id for snapshot in about]),

@@ -2,7 +2,7 @@
 
 from models.base import quoted
 from models.job import UNFINISHED
-from stillframe.operations import DELETIONS
+from stillframe.operations import DELETIONS, DeleteVolume
 
 #: Seconds without a sign of life after which nothing is published a second time to a host.
 HOST_SILENT_S = 120
@@ -28,8 +28,9 @@ _CLEANS_UP = f"""(
     )
 )"""  # noqa: S608
 
-#: Whether its VM is on no host. What a creation that failed has left can be deleted all the same.
-ABSENT = f"({_VM_GONE} AND NOT {_CLEANS_UP})"
+#: Whether its VM is on no host, and it needs it. What a creation that failed has left, and an extracted volume, can be
+#: deleted all the same.
+ABSENT = f"({_VM_GONE} AND job.kind <> '{DeleteVolume.kind}' AND NOT {_CLEANS_UP})"
 
 _DRAINED = "EXISTS (SELECT FROM host WHERE host.id = job.host_id AND host.drained_at IS NOT NULL)"
 

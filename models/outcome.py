@@ -242,12 +242,22 @@ def _extracted(session: Session, end: End, facts: Json) -> None:
     _tell(session, end, Told(EventType.VOLUME_EXTRACTED, end.actor, data=_ids(end) | made))
 
 
+def _volume_deleted(session: Session, end: End, facts: Json) -> None:
+    gone = {"size_bytes": 0, "error": None}
+    move_volume_snapshot(session, end.volume_snapshot_id, VolumeSnapshotState.DELETED, **gone)
+    _tell(session, end, Told(EventType.VOLUME_DELETED, end.actor, data=_ids(end) | facts))
+
+
 def _not_made(session: Session, end: End, error: Json, _seen: VmSeen | None) -> None:
     abandon(session, end.job_id, end.kind, error, end.actor)
 
 
 def _not_reverted(session: Session, end: End, _error: Json, _seen: VmSeen | None) -> None:
     release_snapshot(session, _snapshot(end))
+
+
+def _as_it_was(_session: Session, _end: End, _error: Json, _seen: VmSeen | None) -> None:
+    """What is not deleted stays what it is."""
 
 
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
@@ -267,6 +277,7 @@ _SUCCEEDED = {
     "delete_snapshot": _deleted,
     "prune_snapshots": _deleted,
     "extract_volume": _extracted,
+    "delete_volume": _volume_deleted,
 }
 _FAILED = {
     "create_snapshot": _not_made,
@@ -274,6 +285,7 @@ _FAILED = {
     "delete_snapshot": _not_deleted,
     "prune_snapshots": _not_deleted,
     "extract_volume": _not_made,
+    "delete_volume": _as_it_was,
 }
 
 

@@ -26,10 +26,16 @@ _HOLDING = (SnapshotState.READY, SnapshotState.REVERTING)
 _LATEST = 5
 
 
-def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: Collection[UUID] = ()) -> VmKnown:
-    """All that is known of a VM. `holding` are snapshots whose layers count as frozen whatever their state is."""
+def vm_known(
+    session: Session, vm: Vm, fresh: timedelta, *, on: UUID | None = None, holding: Collection[UUID] = ()
+) -> VmKnown:
+    """All that is known of a VM. `on` is the host that is asked, if that is not the VM's.
+
+    `holding` are snapshots whose layers count as frozen whatever their state is.
+    """
+    asked = on or vm.host_id
     host, alive = session.execute(
-        select(Host.name, Host.last_seen_at > func.now() - fresh).where(Host.id == vm.host_id)
+        select(Host.name, Host.last_seen_at > func.now() - fresh).where(Host.id == asked)
     ).one()
     volumes = tuple(
         _volume(row)
@@ -64,7 +70,7 @@ def vm_known(session: Session, vm: Vm, fresh: timedelta, holding: Collection[UUI
             select(func.count()).where(Job.vm_id == vm.id, Job.state.in_(sorted(UNFINISHED)))
         ).one(),
         host_is_alive=alive,
-        drained=_drained(session, vm.host_id),
+        drained=_drained(session, asked),
     )
 
 

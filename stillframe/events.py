@@ -49,6 +49,7 @@ class EventType(StrEnum):
     VOLUME_LOST = "volume.lost"
     VOLUME_EXTRACTED = "volume.extracted"
     VOLUME_CHECKSUMMED = "volume.checksummed"
+    VOLUME_DELETED = "volume.deleted"
     POLICY_CREATED = "policy.created"
     POLICY_EDITED = "policy.edited"
     POLICY_PAUSED = "policy.paused"

@@ -12,6 +12,8 @@ from stillframe.errors import DisplayNameInvalid, NameInvalid
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TARGET = re.compile(r"[a-z][a-z0-9]{0,15}")
 FOLDER = "stillframe"
+#: In it, where extracted images lie.
+VOLUMES = "volumes"
 
 
 def queue_for(host: str) -> str:
@@ -90,4 +92,9 @@ def snapshot_folder(home: str, snapshot: UUID) -> str:
 
 def volume_snapshot_path(home: str, volume_snapshot: UUID) -> str:
     """The standalone image of a VolumeSnapshot; it outlives the snapshot it came from."""
-    return str(PurePosixPath(home).parent / "volumes" / f"{volume_snapshot}.qcow2")
+    return str(PurePosixPath(home).parent / VOLUMES / f"{volume_snapshot}.qcow2")
+
+
+def is_volume_snapshot(path: str, volume_snapshot: UUID) -> bool:
+    """Whether a file is the image of this VolumeSnapshot, in a folder that Stillframe made for such images."""
+    return PurePosixPath(path).parts[-3:] == (FOLDER, VOLUMES, f"{volume_snapshot}.qcow2")

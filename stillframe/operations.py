@@ -93,9 +93,24 @@ class ExtractVolume(Operation):
     name: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeleteVolume(Operation):
+    """Remove the image of a VolumeSnapshot; its snapshot and its VM, if they are still there, stay as they are."""
+
+    kind: ClassVar[str] = "delete_volume"
+    volume_snapshot_id: str
+
+
 OPERATIONS: dict[str, type[Operation]] = {
     operation.kind: operation
-    for operation in (CreateSnapshot, RevertSnapshot, DeleteSnapshot, PruneSnapshots, ExtractVolume)
+    for operation in (
+        CreateSnapshot,
+        RevertSnapshot,
+        DeleteSnapshot,
+        PruneSnapshots,
+        ExtractVolume,
+        DeleteVolume,
+    )
 }
 #: The kinds of jobs that delete what they are about.
 DELETIONS = frozenset({DeleteSnapshot.kind, PruneSnapshots.kind})

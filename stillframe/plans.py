@@ -48,6 +48,10 @@ STEPS: dict[str, dict[str, str]] = {
         "copy_volume": "Copies what the layer reads as into an image that needs no other.",
         "sum_up": "Writes down its sizes and, if it is not large, its checksum.",
     },
+    "delete_volume": {
+        "check_volume": "Sees that no VM and no other image uses it.",
+        "remove_image": "Removes the image and what lies beside it: from here on it cannot be had again.",
+    },
 }
 #: The same of a snapshot that another tool made.
 FOREIGN_STEPS: dict[str, dict[str, str]] = {

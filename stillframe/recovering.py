@@ -94,6 +94,7 @@ _BACK = {
         "A merge that was under way is stopped; what of the snapshots had been given up is in error and can be deleted again."
     ),
     "extract_volume": "The volume snapshot is not made.",
+    "delete_volume": "The volume snapshot stays as it is.",
 }
 _LOOKED_AT = {
     "create_snapshot": (
@@ -118,6 +119,10 @@ _LOOKED_AT = {
         "Nothing more is copied. The host is looked at: if the image is there and whole, the job has succeeded; else it "
         "has failed, and the volume snapshot is in error."
     ),
+    "delete_volume": (
+        "Nothing more is removed. The host is looked at: if the image is gone, the volume snapshot is deleted; else the job "
+        "has failed, and the volume snapshot stays as it is."
+    ),
 }
 _NOBODY = "As {why}, nobody looks at the VM: the job has failed at once, "
 _UNSEEN = {
@@ -126,4 +131,5 @@ _UNSEEN = {
     "delete_snapshot": _NOBODY + "and the snapshot is in error; it can be deleted again.",
     "prune_snapshots": _NOBODY + "and the snapshots are in error; they can be deleted again.",
     "extract_volume": _NOBODY + "and the volume snapshot is in error.",
+    "delete_volume": _NOBODY + "and the volume snapshot stays as it is; a rescan tells if its image is gone.",
 }

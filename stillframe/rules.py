@@ -6,6 +6,7 @@ Pure, so that the Producer can ask it inside its transaction and the API can ask
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +26,11 @@ from stillframe.errors import (
     StillframeError,
     VmGone,
     VmTransient,
+    VolumeDeletionAsked,
+    VolumeSnapshotNotReady,
 )
 from stillframe.operations import After
-from stillframe.states import SnapshotState, SnapshotType, VmState
+from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
 #: Bytes that must be free where new layers go: a VM that finds no room for its next write is paused.
 LAYER_FLOOR_BYTES = 64 << 20
@@ -65,6 +68,16 @@ class SnapshotFacts:
     #: Of one that another tool made: why it cannot be used, by action.
     cannot: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeSnapshotFacts:
+    """What the rules need to know of a volume snapshot. Its VM and its snapshot may be gone."""
+
+    name: str
+    state: VolumeSnapshotState
+    #: The unfinished job that is to delete it.
+    deletion: UUID | None = None
 
 
 def type_for(vm: str, state: VmState, wished: SnapshotType | None) -> SnapshotType:
@@ -178,12 +191,25 @@ def actions(facts: SnapshotFacts) -> dict[str, dict[str, Any]]:
         "delete": check_delete,
         "extract": check_extract,
     }
-    return {name: _verdict(check, facts) for name, check in checks.items()}
+    return {name: _verdict(partial(check, facts)) for name, check in checks.items()}
 
 
-def _verdict(check: Callable[[SnapshotFacts], None], facts: SnapshotFacts) -> dict[str, Any]:
+def _verdict(check: Callable[[], None]) -> dict[str, Any]:
     try:
-        check(facts)
+        check()
     except StillframeError as refusal:
         return {"allowed": False, "reason": f"{refusal.detail} {refusal.to_json()['remedy']}"}
     return {"allowed": True, "reason": None}
+
+
+def check_delete_volume(facts: VolumeSnapshotFacts) -> None:
+    """Whether a volume snapshot can be deleted: a whole one, and one whose extraction failed."""
+    if facts.deletion is not None:
+        raise VolumeDeletionAsked(volume=facts.name, job=facts.deletion)
+    if facts.state not in {VolumeSnapshotState.READY, VolumeSnapshotState.ERROR}:
+        raise VolumeSnapshotNotReady(volume=facts.name, state=facts.state)
+
+
+def volume_actions(facts: VolumeSnapshotFacts) -> dict[str, dict[str, Any]]:
+    """As `actions`, of a volume snapshot."""
+    return {"delete": _verdict(lambda: check_delete_volume(facts))}

@@ -12,10 +12,12 @@ from models.asking import facts_of, find_snapshot, find_vm
 from models.outlook import is_snapshot_name_taken, is_volume_name_taken, snapshot_known, vm_known
 from models.snapshot import Snapshot
 from models.vm import Vm
+from models.volumes import find_volume, volume_facts
 from stillframe.errors import Invalid
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
+    DeleteVolume,
     ExtractVolume,
     Operation,
     PruneSnapshots,
@@ -28,6 +30,7 @@ from stillframe.planning import (
     VmKnown,
     plan_create,
     plan_delete,
+    plan_delete_volume,
     plan_extract,
     plan_foreign,
     plan_revert,
@@ -77,6 +80,13 @@ def _extract(session: Session, operation: ExtractVolume, _actor: Actor, _limits:
     return made(operation, vm, snapshot, name_taken=taken)
 
 
+def _delete_volume(session: Session, operation: DeleteVolume, _actor: Actor, _limits: Limits) -> Forecast:
+    row = find_volume(session, operation.volume_snapshot_id)
+    vm = vm_known(session, session.get_one(Vm, row.vm_id), SILENT, on=row.host_id)
+    facts = volume_facts(session, row)
+    return plan_delete_volume(operation, vm, facts, row.snapshot_id, row.size_bytes or 0)
+
+
 def _known(session: Session, wanted: str) -> tuple[VmKnown, SnapshotKnown, Snapshot]:
     row = find_snapshot(session, wanted)
     vm = session.get_one(Vm, row.vm_id)
@@ -90,4 +100,5 @@ _FORECAST: dict[str, Callable[[Session, Any, Actor, Limits], Forecast]] = {
     DeleteSnapshot.kind: _delete,
     PruneSnapshots.kind: _prune,
     ExtractVolume.kind: _extract,
+    DeleteVolume.kind: _delete_volume,
 }

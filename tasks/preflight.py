@@ -22,11 +22,13 @@ from models.drain import check_takes_jobs
 from models.ids import new_id
 from models.outlook import depths_of
 from models.vm import Vm
+from models.volumes import lock_volume, volume_facts
 from stillframe.errors import Invalid, VolumeNotFound
 from stillframe.names import made_up_name
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
+    DeleteVolume,
     ExtractVolume,
     Operation,
     PruneSnapshots,
@@ -36,6 +38,7 @@ from stillframe.planning import Limits
 from stillframe.rules import (
     check_defined,
     check_delete,
+    check_delete_volume,
     check_depth,
     check_extract,
     check_memory,
@@ -60,6 +63,13 @@ class Prepared:
     volume_snapshot_id: UUID | None = None
     #: Those that it deletes together.
     condemned: tuple[UUID, ...] = ()
+    #: Where it is done, if that is not where its VM is.
+    elsewhere: UUID | None = None
+
+    @property
+    def host_id(self) -> UUID:
+        """The host whose worker does it."""
+        return self.elsewhere or self.vm.host_id
 
 
 def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, limits: Limits) -> Prepared:
@@ -68,7 +78,7 @@ def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, lim
     Only what rows know for sure enough blocks it here: what may be over when the job runs is left to the worker.
     """
     prepared = _PREPARE[operation.kind](session, operation, actor, job, limits)
-    check_takes_jobs(session, prepared.vm.host_id)
+    check_takes_jobs(session, prepared.host_id)
     return prepared
 
 
@@ -150,6 +160,15 @@ def _extract(
     return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot)
 
 
+def _delete_volume(
+    session: Session, operation: DeleteVolume, _actor: Actor, _job: UUID, _limits: Limits
+) -> Prepared:
+    volume = lock_volume(session, operation.volume_snapshot_id)
+    check_delete_volume(volume_facts(session, volume))
+    vm = session.get_one(Vm, volume.vm_id)
+    return Prepared(operation, vm, volume_snapshot_id=volume.id, elsewhere=volume.host_id)
+
+
 def _check_defined(vm: Vm) -> Traits:
     traits = Traits.from_json(vm.traits)
     check_defined(vm.name, persistent=traits.persistent)
@@ -162,4 +181,5 @@ _PREPARE: dict[str, Callable[[Session, Any, Actor, UUID, Limits], Prepared]] = {
     DeleteSnapshot.kind: _delete,
     PruneSnapshots.kind: _prune,
     ExtractVolume.kind: _extract,
+    DeleteVolume.kind: _delete_volume,
 }

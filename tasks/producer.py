@@ -128,7 +128,7 @@ def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:
     return Job(
         id=id_,
         kind=prepared.operation.kind,
-        host_id=prepared.vm.host_id,
+        host_id=prepared.host_id,
         vm_id=prepared.vm.id,
         vm_name=prepared.vm.name,
         snapshot_id=prepared.snapshot_id,

@@ -126,6 +126,7 @@ VOLUME_SNAPSHOT: Json = {
     **_OWNER,
     "created_at": "2026-11-23T05:40:08.961Z",
     "ready_at": "2026-11-23T05:41:10.120Z",
+    "actions": {"delete": {"allowed": True, "reason": None}},
     "error": None,
 }
 

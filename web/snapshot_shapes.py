@@ -114,4 +114,5 @@ class VolumeSnapshot(Shape):
     domain: str
     created_at: datetime
     ready_at: datetime | None
+    actions: dict[str, Action]
     error: Why | None

@@ -56,6 +56,8 @@ class Checksums:
         manifest = manifest_of(found.path)
         if text := self._images.read_text(manifest):
             self._images.write_text(manifest, json.dumps(json.loads(text) | {"sha256": sha256}))
+            if not self._images.exists(found.path):  # it was deleted meanwhile
+                self._images.remove(manifest)
         with transaction(self._engine) as session:
             keep_checksum(session, found.id, sha256)
 

@@ -143,6 +143,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         vm=host.vm(attempt.vm_id),
         about=attempt.about,
         volume_snapshot=attempt.volume_snapshot_id,
+        volume_path=attempt.volume_path,
         words=attempt.words,
         outputs={name: step.output for name, step in attempt.steps.items() if step.state == StepState.DONE},
         pulse=progress,

@@ -8,6 +8,7 @@ from stillframe.layers import Merge, collect
 from workers import marks
 from workers.carry import End, Ending
 from workers.operations.delete_snapshot import manifests_left, remove_folder
+from workers.operations.delete_volume import remove_image
 from workers.operations.extract_volume import sum_up
 from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
@@ -117,6 +118,17 @@ def _extracted(work: Work) -> Lacking:
     return None
 
 
+def _volume_deleted(work: Work) -> Lacking:
+    """The image is not there any more; what says what it was is of no use now."""
+    if work.volume_path is None:
+        return None
+    if work.images.exists(work.volume_path):
+        return f"the image is still there: {work.volume_path}"
+    work.outputs["check_volume"] = {"path": work.volume_path}
+    work.outputs["remove_image"] = remove_image(work)
+    return None
+
+
 def _foreign_reverted(work: Work) -> Lacking:
     """The definition is the one that the revert brought back."""
     if "note_revert" not in work.outputs:
@@ -135,6 +147,7 @@ _LOOKS: dict[str, Callable[[Work], Lacking]] = {
     "delete_snapshot": _deleted,
     "prune_snapshots": _deleted,
     "extract_volume": _extracted,
+    "delete_volume": _volume_deleted,
 }
 #: The same of snapshots that other tools made.
 _FOREIGN_LOOKS: dict[str, Callable[[Work], Lacking]] = {

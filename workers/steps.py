@@ -38,8 +38,9 @@ class Work:
     vm: Vm
     #: The snapshots the job is about, each with its folder if rows know one: one that is being made has none yet.
     about: Mapping[UUID, str | None]
-    #: What an extract makes.
+    #: What an extract makes, or what is to be deleted; of that, where its image lies, if it ever had one.
     volume_snapshot: UUID | None
+    volume_path: str | None = None
     #: Words for people about the snapshot (name, display_name, ...), kept in its manifest.
     words: Mapping[str, Any]
     #: Outputs of the steps that are done, by step name.

@@ -13,7 +13,9 @@ from models.queries.find import containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.snapshot import VolumeSnapshot
 from models.vm import Vm
+from models.volumes import volume_deletions
 from stillframe.errors import VolumeSnapshotNotFound
+from stillframe.rules import VolumeSnapshotFacts, volume_actions
 from stillframe.states import VolumeSnapshotState
 
 _ID = VolumeSnapshot.id.expression
@@ -73,4 +75,12 @@ def _select() -> AnySelect:
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    return [{**row._mapping, "vm": {"id": row.vm_id, "name": row.vm_name}} for row in rows]
+    deletions = volume_deletions(connection, [row.id for row in rows])
+    return [
+        {
+            **row._mapping,
+            "vm": {"id": row.vm_id, "name": row.vm_name},
+            "actions": volume_actions(VolumeSnapshotFacts(row.name, row.state, deletions.get(row.id))),
+        }
+        for row in rows
+    ]

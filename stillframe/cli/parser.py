@@ -18,6 +18,7 @@ LEVELS = ("info", "warning", "error")
 TYPES = ("cold", "hot", "memory")
 ORIGINS = ("stillframe", "foreign")
 A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
+A_VOLUME = "name, or id or its last 6 or more characters"
 A_JOB = "id, or its last 6 or more characters"
 #: Where a verb would shadow the module of its namesake.
 COMMAND = {"show": "show_one"}
@@ -228,8 +229,12 @@ def _volume(verbs: "Verbs") -> None:
     listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
     _listed(listed)
     _verb(verbs, "show", "volumes.show_one", "show one").add_argument(
-        "volume", metavar="VOLUME", help="name, or id or its last 6 or more characters"
+        "volume", metavar="VOLUME", help=A_VOLUME
     )
+    delete = _verb(verbs, "delete", "volumes.delete", "remove its image", changes=True)
+    delete.add_argument("volume", metavar="VOLUME", help=A_VOLUME)
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    _job_verb(delete)
 
 
 def _job(verbs: "Verbs") -> None:

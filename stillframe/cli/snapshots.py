@@ -2,13 +2,14 @@
 
 from argparse import Namespace
 
-from stillframe.cli import plans, refs, show, waiting
+from stillframe.cli import refs, show
+from stillframe.cli.asking import ask, limits
 from stillframe.cli.lists import items
 from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
-from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, RevertSnapshot
 
 REFUSED = 5
 
@@ -25,7 +26,7 @@ def create(client: Producer, asked: Namespace) -> int:
         "expires_at": asked.expires,
     }
     given = {name: value for name, value in wishes.items() if value is not None}
-    return _ask(client, asked, CreateSnapshot(vm=asked.vm, **given, **_limits(asked)))
+    return ask(client, asked, CreateSnapshot(vm=asked.vm, **given, **limits(asked)))
 
 
 def show_list(client: Producer, asked: Namespace) -> int:
@@ -120,7 +121,7 @@ def revert(client: Producer, asked: Namespace) -> int:
     if not _sure(client, asked, id_, "Bring VM {vm} back to snapshot {name}? What it is now will be lost."):
         return REFUSED
     after = {"after": asked.after} if asked.after else {}
-    return _ask(client, asked, RevertSnapshot(snapshot_id=id_, **after, **_limits(asked)))
+    return ask(client, asked, RevertSnapshot(snapshot_id=id_, **after, **limits(asked)))
 
 
 def delete(client: Producer, asked: Namespace) -> int:
@@ -128,7 +129,7 @@ def delete(client: Producer, asked: Namespace) -> int:
     id_ = refs.snapshot_id(client, asked.snapshot)
     if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
         return REFUSED
-    return _ask(client, asked, DeleteSnapshot(snapshot_id=id_, **_limits(asked)))
+    return ask(client, asked, DeleteSnapshot(snapshot_id=id_, **limits(asked)))
 
 
 def edit(client: Producer, asked: Namespace) -> int:
@@ -175,22 +176,8 @@ def _changed(one: Json, asked: Namespace, what: str) -> int:
 def extract(client: Producer, asked: Namespace) -> int:
     """`snapshot extract`."""
     id_ = refs.snapshot_id(client, asked.snapshot)
-    wish = ExtractVolume(snapshot_id=id_, target=asked.target, name=asked.name, **_limits(asked))
-    return _ask(client, asked, wish)
-
-
-def _ask(client: Producer, asked: Namespace, operation: Operation) -> int:
-    """Asks for it, or with --dry-run for what it would do."""
-    if asked.dry_run:
-        return plans.shown(client.plan(operation), asked.output)
-    job = client.submit(operation, asked.idempotency_key)
-    return waiting.watch(client, job, asked.output) if asked.wait else waiting.asked_for(job, asked.output)
-
-
-def _limits(asked: Namespace) -> Json:
-    """How long the job may wait and take, as far as it was said."""
-    limits = {"start_within_s": asked.start_within, "timeout_s": asked.timeout}
-    return {name: value for name, value in limits.items() if value is not None}
+    wish = ExtractVolume(snapshot_id=id_, target=asked.target, name=asked.name, **limits(asked))
+    return ask(client, asked, wish)
 
 
 def _sure(client: Producer, asked: Namespace, id_: str, question: str) -> bool:

@@ -3,8 +3,13 @@
 from argparse import Namespace
 
 from stillframe.cli import refs, show
+from stillframe.cli.asking import ask, limits
 from stillframe.cli.lists import items
+from stillframe.cli.sure import sure
 from stillframe.client import Producer
+from stillframe.operations import DeleteVolume
+
+REFUSED = 5
 
 
 def show_list(client: Producer, asked: Namespace) -> int:
@@ -51,3 +56,12 @@ def show_one(client: Producer, asked: Namespace) -> int:
     if one["error"]:
         show.problem(one["error"], asked.output)
     return 0
+
+
+def delete(client: Producer, asked: Namespace) -> int:
+    """`volume delete`."""
+    id_ = refs.volume_id(client, asked.volume)
+    question = f"Remove the image of volume snapshot {asked.volume}? It cannot be brought back."
+    if not asked.dry_run and not sure(asked, lambda: question):
+        return REFUSED
+    return ask(client, asked, DeleteVolume(volume_snapshot_id=id_, **limits(asked)))

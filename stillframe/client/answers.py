@@ -520,6 +520,7 @@ class VolumeSnapshot(TypedDict):
     domain: str
     created_at: str
     ready_at: str | None
+    actions: dict[str, Action]
     error: Why | None
 
 

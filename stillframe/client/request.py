@@ -6,7 +6,14 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    DeleteVolume,
+    ExtractVolume,
+    Operation,
+    RevertSnapshot,
+)
 
 #: What came as JSON, and is only read.
 Json = Mapping[str, Any]
@@ -91,6 +98,8 @@ def _route(operation: Operation) -> tuple[str, str, dict[str, Any]]:
             return "DELETE", f"/v1/snapshots/{part(wishes.pop('snapshot_id'))}", wishes
         case ExtractVolume():
             return "POST", f"/v1/snapshots/{part(wishes.pop('snapshot_id'))}/volumes", wishes
+        case DeleteVolume():
+            return "DELETE", f"/v1/volumes/{part(wishes.pop('volume_snapshot_id'))}", wishes
         case _:
             raise TypeError(f"the API has no route for {operation.kind}")
 

@@ -10,6 +10,7 @@ from stillframe.planning.forecast import Forecast
 from stillframe.planning.foreign import plan_foreign
 from stillframe.planning.known import Limits, SnapshotKnown, VmKnown
 from stillframe.planning.revert import plan_revert
+from stillframe.planning.volume import plan_delete_volume
 
 __all__ = [
     "Forecast",
@@ -18,6 +19,7 @@ __all__ = [
     "VmKnown",
     "plan_create",
     "plan_delete",
+    "plan_delete_volume",
     "plan_extract",
     "plan_foreign",
     "plan_revert",

@@ -152,6 +152,21 @@ def test_small_files_come_whole_and_go(play_with: PlayWith) -> None:
     assert play.images.listing(play.home()) == ()
 
 
+def test_only_a_folder_that_nothing_is_in_is_removed(play_with: PlayWith) -> None:
+    """One that holds a file stays with it; empty it goes, and once more is no error; what is written there makes it anew."""
+    play = play_with(on=False)
+    folder = f"{play.home()}/volumes"
+    play.images.write_text(f"{folder}/one.json", "하나")
+    play.images.remove_empty(folder)
+    assert play.images.read_text(f"{folder}/one.json") == "하나"
+    play.images.remove(f"{folder}/one.json")
+    for _ in range(2):
+        play.images.remove_empty(folder)
+        assert not play.images.exists(folder)
+    play.images.write_text(f"{folder}/two.json", "둘")
+    assert play.images.listing(folder) == (f"{folder}/two.json",)
+
+
 def test_a_layer_is_empty_until_something_is_written(play: Play) -> None:
     """A layer that was only made holds nothing; one that a guest wrote to does, and so does what stands on nothing."""
     path = f"{play.home()}/vda-{uuid4()}.qcow2"

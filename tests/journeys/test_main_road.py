@@ -111,3 +111,10 @@ def test_there_and_back(site: Site, witness: Callable[..., Witness]) -> None:
     vm.runs(cold.mark.digest)
     marker = readback.read_file(path, "/marker")
     assert hashlib.sha256(marker).hexdigest() == memory.mark.digest, "the copy outlives its snapshot"
+
+    removed = site.succeeded(site.client.delete_volume(volume["id"]))
+    assert site.story(removed) == told(planned("delete_volume"), "volume.deleted")
+    assert site.client.volume(volume["id"])["state"] == "deleted"
+    assert not path.exists()
+    assert not path.parent.exists(), "the folder of extracted images was empty"
+    vm.runs(cold.mark.digest)

@@ -16,6 +16,7 @@ from stillframe.layers import Tree
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
+    DeleteVolume,
     ExtractVolume,
     Operation,
     PruneSnapshots,
@@ -161,6 +162,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     journal: MemoryJournal = field(init=False)
     outputs: dict[str, Output] = field(default_factory=dict)
+    #: Where the image lies of a volume that is to be deleted.
+    volume_path: str | None = None
     #: What people call the snapshot.
     name: str = "s"
     #: What rows would say of a snapshot that another tool made.
@@ -201,6 +204,7 @@ class Job:
             vm=host.vm(self.world.guest.uuid),
             about=self.about,
             volume_snapshot=self.volume_snapshot,
+            volume_path=self.volume_path,
             words={"name": self.name, "created_at": datetime.now(UTC).isoformat()},
             outputs=dict(self.journal.outputs),
             pulse=self.progress,
@@ -285,6 +289,12 @@ class World:
     def extract(self, name: str, target: str = "vda") -> Job:
         """An extract job."""
         return self.job(ExtractVolume(snapshot_id=str(self.ids[name]), target=target), self.ids[name])
+
+    def delete_volume(self, extracted: Job) -> Job:
+        """A job that deletes what another has extracted."""
+        operation = DeleteVolume(volume_snapshot_id=str(extracted.volume_snapshot))
+        path = extracted.outputs.get("check_snapshot", {}).get("path")
+        return Job(self, operation, {}, volume_snapshot=extracted.volume_snapshot, volume_path=path)
 
     def about_foreign(self, operation: Operation, name: str) -> Job:
         """A job about a snapshot that another tool made."""

@@ -78,6 +78,12 @@ def _memory(world: World) -> None:
     world.guest.tick()
 
 
+def _extracted(world: World) -> Job:
+    job = world.extract("s1")
+    assert job.to_the_end().end is End.SUCCEEDED
+    return job
+
+
 FILMS: dict[str, Film] = {
     "create hot": _create("hot"),
     "create hot without quiesce": _create("hot", quiesce="never"),
@@ -101,6 +107,7 @@ FILMS: dict[str, Film] = {
     "delete a fork and a dead branch": _after(_branch, lambda world: world.prune("s1", "s2")),
     "delete below and in a fork": _after(_fork_above, lambda world: world.prune("s1", "s2")),
     "extract": _after(_two_snapshots, lambda world: world.extract("s1")),
+    "remove what was extracted": _after(_two_snapshots, lambda world: world.delete_volume(_extracted(world))),
 }
 VOLUMES = {"1 volume": {"vda": "qcow2"}, "3 volumes": {"vda": "raw", "vdb": "qcow2", "vdc": "qcow2"}}
 WITH_VOLUMES = pytest.mark.parametrize(

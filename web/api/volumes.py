@@ -3,19 +3,31 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from models.queries import volumes as rows
 from models.queries.paging import Wanted
-from stillframe.errors import SnapshotNotFound, VmNotFound, VolumeSnapshotNotFound
+from stillframe.errors import (
+    SnapshotNotFound,
+    VmNotFound,
+    VolumeDeletionAsked,
+    VolumeSnapshotNotFound,
+    VolumeSnapshotNotReady,
+)
+from stillframe.operations import DeleteVolume
 from stillframe.states import VolumeSnapshotState
-from web.described import PAGES, keyed
+from web.auth import ActorOf
+from web.described import BODY, PAGES, keyed
 from web.house import HouseOf
-from web.shapes import Page
+from web.planned import plan, planned
+from web.shapes import Job, Page
 from web.snapshot_shapes import VolumeSnapshot
-from web.wishes import Filter, VolumePath, snapshot_id, volume_id, wanted
+from web.submitting import accepted, submit
+from web.wishes import Filter, IdempotencyKey, VolumePath, WishJob, snapshot_id, volume_id, wanted
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])
+
+UNKNOWN = VolumeSnapshotNotFound(volume="01a206eb")
 
 
 @router.get(
@@ -33,7 +45,7 @@ def list_volumes(
     state: Annotated[Sequence[VolumeSnapshotState], Query()] = (),
     q: Filter = None,
 ) -> Any:
-    """Volume snapshots, newest first; `q` is a part of the name or an id's end. Nothing deletes one yet."""
+    """Volume snapshots, newest first; `q` is a part of the name or an id's end."""
     of = snapshot_id(snapshot) if snapshot is not None else None
     filters = rows.Filters(vm=vm, snapshot=of, states=tuple(state), q=q)
     with house.reads.connect() as connection:
@@ -44,9 +56,42 @@ def list_volumes(
     "/{volume}",
     summary="Show a volume snapshot",
     response_model=VolumeSnapshot,
-    responses=keyed(VolumeSnapshotNotFound(volume="01a206eb")),
+    responses=keyed(UNKNOWN),
 )
 def show_volume(*, house: HouseOf, volume: VolumePath) -> Any:
     """One volume snapshot."""
     with house.reads.connect() as connection:
         return rows.volume(connection, volume_id(volume))
+
+
+@router.delete(
+    "/{volume}",
+    summary="Delete a volume snapshot",
+    response_model=Job,
+    **accepted(
+        UNKNOWN,
+        VolumeSnapshotNotReady(volume="web1-archive", state="creating"),
+        VolumeDeletionAsked(volume="web1-archive", job="01a206eb-4d01-7e21-9a0e-6a6be4ce55b0"),
+    ),
+)
+def delete_volume(
+    *,
+    house: HouseOf,
+    actor: ActorOf,
+    response: Response,
+    volume: VolumePath,
+    limits: Annotated[WishJob, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    """Asks for its image to be removed, also when its snapshot or its VM is gone."""
+    operation = DeleteVolume(volume_snapshot_id=str(volume_id(volume)), **limits.limits())
+    return submit(house, operation, actor, idempotency_key, response)
+
+
+@router.post("/{volume}/delete:plan", summary="Plan the deletion of a volume", **planned(*BODY, UNKNOWN))
+def plan_delete_volume(
+    *, house: HouseOf, actor: ActorOf, volume: VolumePath, wish: WishJob | None = None
+) -> Any:
+    """What deleting it would free, and whether it would be refused. Nothing is done."""
+    limits = (wish or WishJob()).limits()
+    return plan(house, DeleteVolume(volume_snapshot_id=str(volume_id(volume)), **limits), actor)

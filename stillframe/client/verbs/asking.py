@@ -18,7 +18,14 @@ from stillframe.client.answers import (
 )
 from stillframe.client.request import Json, asking, change, get, make, part, planning
 from stillframe.client.verbs.base import Verbs
-from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    DeleteVolume,
+    ExtractVolume,
+    Operation,
+    RevertSnapshot,
+)
 
 
 class Asking(Verbs):
@@ -59,6 +66,10 @@ class Asking(Verbs):
         """The job's `volume_snapshot_id` is what will come of it. `wishes` are the other fields of ExtractVolume."""
         wish = ExtractVolume(snapshot_id=snapshot_id, target=target, name=name, **wishes)
         return self.submit(wish, idempotency_key)
+
+    def delete_volume(self, volume_id: str, *, idempotency_key: str | None = None, **wishes: Any) -> Job:
+        """Removes the image of a volume snapshot. `wishes` are the other fields of DeleteVolume."""
+        return self.submit(DeleteVolume(volume_snapshot_id=volume_id, **wishes), idempotency_key)
 
     def cancel_job(self, job_id: str) -> Job:
         """Asks a job to stop; the job that comes back may still be running."""
