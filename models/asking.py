@@ -1,6 +1,6 @@
 """What has to be known before a request is written down, and the writing down: the SQL side of the Producer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
@@ -55,6 +55,17 @@ def lock_snapshot(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
     return snapshot, session.get_one(Vm, snapshot.vm_id)
 
 
+def lock_snapshots(session: Session, wanted: Collection[str]) -> dict[str, Snapshot | None]:
+    """Snapshots by the ids as they were given, each once, locked in one order whoever asks; None for what there is none of."""
+    ids = {one: _uuid(one) for one in sorted(set(wanted))}
+    of = select(Snapshot).where(Snapshot.id.in_([id_ for id_ in ids.values() if id_])).order_by(Snapshot.id)
+    rows = {row.id: row for row in session.scalars(of.with_for_update(key_share=True))}
+    once: dict[UUID | str, str] = {}
+    for given, id_ in ids.items():
+        once.setdefault(id_ or given, given)
+    return {given: rows.get(id_) if isinstance(id_, UUID) else None for id_, given in once.items()}
+
+
 def find_snapshot(session: Session, wanted: str) -> Snapshot:
     """A snapshot to be looked at; raises SnapshotNotFound."""
     by_id = _uuid(wanted)
@@ -105,6 +116,21 @@ def find_first(session: Session, actor: Actor, key: str, request_sha256: str) ->
     if first is not None and first.request_sha256 != request_sha256:
         raise IdempotencyMismatch(key=key)
     return first
+
+
+def find_with(session: Session, first: Job) -> list[Job]:
+    """The jobs that one request made together with this one: those of that moment, asker and request."""
+    return list(
+        session.scalars(
+            select(Job)
+            .where(
+                Job.requested_by == first.requested_by,
+                Job.created_at == first.created_at,
+                Job.request_sha256 == first.request_sha256,
+            )
+            .order_by(Job.id)
+        )
+    )
 
 
 def add_snapshot(

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.actor import Actor
-from models.asking import NOBODY, add_job, find_first
+from models.asking import NOBODY, add_job, find_first, find_with
 from models.ids import new_id
 from models.job import INTERACTIVE, Job
 from models.moves import now_plus
@@ -24,6 +25,7 @@ from stillframe.planning import Forecast, Limits
 from tasks.planner import forecast
 from tasks.preflight import Prepared, check_expiry, prepare
 from tasks.publish import Publisher
+from tasks.together import ask_all
 from tasks.wording import check_key, check_words
 
 #: A day.
@@ -80,6 +82,47 @@ class Producer:
         if not submitted.replayed:
             self.publisher.next_of_vm(submitted.vm_id)
         return submitted
+
+    def delete_many(
+        self,
+        snapshots: Collection[str],
+        actor: Actor,
+        idempotency_key: str | None = None,
+        **limits: float | None,
+    ) -> list[SubmittedJob]:
+        """Ask for the deletion of many snapshots: a job a VM, with merges planned together.
+
+        Raises DeletionsRefused with every reason if one may not be deleted, and then nothing is asked for. `limits` are
+        `start_within_s` and `timeout_s`. A key counts for the whole request.
+        """
+        check_key(idempotency_key)
+        fingerprint = _sha256(["delete_snapshots", sorted(set(snapshots)), limits])
+        with transaction(self._engine) as session:
+            if idempotency_key and (first := find_first(session, actor, idempotency_key, fingerprint)):
+                return [_submitted(job, replayed=True) for job in find_with(session, first)]
+            keys = chain([idempotency_key], repeat(None))
+
+            def ask(wish: Operation) -> Job:
+                checked = check_words(wish)
+                return self.write_down(
+                    *(session, checked, actor, INTERACTIVE), key=next(keys), fingerprint=fingerprint
+                )
+
+            submitted = [_submitted(job) for job in ask_all(session, snapshots, limits, ask)]
+        for one in submitted:
+            self.publisher.next_of_vm(one.vm_id)
+        return submitted
+
+    def plan_deletions(
+        self, snapshots: Collection[str], actor: Actor, **limits: float | None
+    ) -> list[Forecast]:
+        """What `delete_many` would do, a VM a plan; raises DeletionsRefused for ids of nothing. Nothing is written."""
+        with transaction(self._engine) as session:
+
+            def plan(wish: Operation) -> Forecast:
+                return forecast(session, check_words(wish), actor, self._limits)
+
+            return ask_all(session, snapshots, limits, plan)
 
     def plan(self, operation: Operation, actor: Actor) -> Forecast:
         """What the operation would do, and whether it would be refused. Nothing is written.
@@ -149,7 +192,11 @@ def _submitted(job: Job, *, replayed: bool = False) -> SubmittedJob:
 
 
 def _fingerprint(operation: Operation) -> str:
-    words = json.dumps([operation.kind, operation.to_json()], sort_keys=True, ensure_ascii=False)
+    return _sha256([operation.kind, operation.to_json()])
+
+
+def _sha256(request: list[Any]) -> str:
+    words = json.dumps(request, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(words.encode()).hexdigest()
 
 

@@ -316,6 +316,7 @@ WISH_SNAPSHOT: Json = {
 }
 WISH_DRAIN: Json = {"reason": "new memory"}
 WISH_JOB: Json = {"start_within_s": 3600, "timeout_s": 600}
+WISH_DELETIONS: Json = {"ids": [_SNAPSHOT, "01a206ea-8a7c-796c-bf5d-6d26e67775b5"]}
 WISH_REVERT: Json = {"after": "keep"}
 WISH_RECOVERY: Json = {"action": "resume", "note": "the disk was full; made room"}
 WISH_VOLUME: Json = {"target": "vda", "name": "web1-archive"}

@@ -187,9 +187,7 @@ def _snapshot(verbs: "Verbs") -> None:
     )
     revert.add_argument("--yes", action="store_true", help="do not ask")
     _job_verb(revert)
-    delete = _snapshot_verb(verbs, "delete", "delete a snapshot; the VM is left as it is", changes=True)
-    delete.add_argument("--yes", action="store_true", help="do not ask")
-    _job_verb(delete)
+    _delete(verbs)
     edit = _snapshot_verb(verbs, "edit", "change its words; what is not given stays", changes=True)
     edit.add_argument("--name", help="a-z A-Z 0-9 . _ -")
     edit.add_argument("--display-name", metavar="TEXT", help="any words in any script")
@@ -206,6 +204,23 @@ def _snapshot(verbs: "Verbs") -> None:
     extract.add_argument("target", metavar="VOLUME", help="such as vda")
     extract.add_argument("--name", help="else one is made from the time")
     _job_verb(extract)
+
+
+def _delete(verbs: "Verbs") -> None:
+    delete = _verb(
+        *(
+            verbs,
+            "delete",
+            "snapshots.delete",
+            "delete snapshots, those of one VM together; the VM is left as it is",
+        ),
+        changes=True,
+    )
+    delete.add_argument(
+        "snapshots", metavar="SNAPSHOT", nargs="+", help=f"{A_SNAPSHOT}; several: all or none"
+    )
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    _job_verb(delete)
 
 
 def _snapshot_verb(verbs: "Verbs", name: str, text: str, *, changes: bool = False) -> argparse.ArgumentParser:

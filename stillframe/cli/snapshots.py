@@ -2,14 +2,14 @@
 
 from argparse import Namespace
 
-from stillframe.cli import refs, show
+from stillframe.cli import deleting, refs, show
 from stillframe.cli.asking import ask, limits
 from stillframe.cli.lists import items
 from stillframe.cli.sure import sure
 from stillframe.cli.tree import drawn
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
-from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, RevertSnapshot
+from stillframe.operations import CreateSnapshot, ExtractVolume, RevertSnapshot
 
 REFUSED = 5
 
@@ -126,10 +126,7 @@ def revert(client: Producer, asked: Namespace) -> int:
 
 def delete(client: Producer, asked: Namespace) -> int:
     """`snapshot delete`."""
-    id_ = refs.snapshot_id(client, asked.snapshot)
-    if not _sure(client, asked, id_, "Delete snapshot {name} of VM {vm}? The VM stays as it is."):
-        return REFUSED
-    return ask(client, asked, DeleteSnapshot(snapshot_id=id_, **limits(asked)))
+    return deleting.delete(client, asked, limits(asked))
 
 
 def edit(client: Producer, asked: Namespace) -> int:

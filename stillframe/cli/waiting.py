@@ -33,6 +33,11 @@ def watch(client: Producer, job: Json, output: str, err: TextIO | None = None) -
         return STILL_GOING
     view.close()
     ended(job, output)
+    return exit_code(job)
+
+
+def exit_code(job: Json) -> int:
+    """Of a job that is over."""
     return EXIT_OF_STATE.get(job["state"], FAILED)
 
 

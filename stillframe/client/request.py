@@ -77,6 +77,11 @@ def planning(operation: Operation) -> Request:
     """To ask what an operation would do."""
     method, path, wishes = _route(operation)
     path += "/delete" if method == "DELETE" else ""
+    return plan_of(path, wishes)
+
+
+def plan_of(path: str, wishes: Json) -> Request:
+    """To ask what a request to this path would do."""
     return Request(method="POST", path=f"{path}:plan", body=wishes, repeatable=True)
 
 

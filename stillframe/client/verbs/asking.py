@@ -16,7 +16,7 @@ from stillframe.client.answers import (
     Snapshot,
     Vm,
 )
-from stillframe.client.request import Json, asking, change, get, make, part, planning
+from stillframe.client.request import Json, asking, change, get, make, part, plan_of, planning
 from stillframe.client.verbs.base import Verbs
 from stillframe.operations import (
     CreateSnapshot,
@@ -53,6 +53,18 @@ class Asking(Verbs):
     def delete_snapshot(self, snapshot_id: str, *, idempotency_key: str | None = None, **wishes: Any) -> Job:
         """Its id may be used again for looking, never for another snapshot. `wishes` are the fields of DeleteSnapshot."""
         return self.submit(DeleteSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
+
+    def delete_snapshots(
+        self, snapshot_ids: Iterable[str], *, idempotency_key: str | None = None, **limits: Any
+    ) -> Page[Job]:
+        """All or none of them, of any VMs: a job a VM. `limits` are start_within_s and timeout_s."""
+        return self._ask(
+            make("/v1/snapshots:delete", {"ids": list(snapshot_ids), **limits}, key=idempotency_key)
+        )
+
+    def plan_deletions(self, snapshot_ids: Iterable[str], **limits: Any) -> Page[Forecast]:
+        """What `delete_snapshots` would do, a VM a plan. Nothing is done."""
+        return self._ask(plan_of("/v1/snapshots:delete", {"ids": list(snapshot_ids), **limits}))
 
     def extract_volume(
         self,

@@ -16,7 +16,7 @@ from stillframe.client.answers import (
     Snapshot,
     Vm,
 )
-from stillframe.client.request import Json, asking, change, get, make, part, planning
+from stillframe.client.request import Json, asking, change, get, make, part, plan_of, planning
 from stillframe.client.verbs.awaited.base import Verbs
 from stillframe.operations import (
     CreateSnapshot,
@@ -57,6 +57,18 @@ class Asking(Verbs):
     ) -> Job:
         """Its id may be used again for looking, never for another snapshot. `wishes` are the fields of DeleteSnapshot."""
         return await self.submit(DeleteSnapshot(snapshot_id=snapshot_id, **wishes), idempotency_key)
+
+    async def delete_snapshots(
+        self, snapshot_ids: Iterable[str], *, idempotency_key: str | None = None, **limits: Any
+    ) -> Page[Job]:
+        """All or none of them, of any VMs: a job a VM. `limits` are start_within_s and timeout_s."""
+        return await self._ask(
+            make("/v1/snapshots:delete", {"ids": list(snapshot_ids), **limits}, key=idempotency_key)
+        )
+
+    async def plan_deletions(self, snapshot_ids: Iterable[str], **limits: Any) -> Page[Forecast]:
+        """What `delete_snapshots` would do, a VM a plan. Nothing is done."""
+        return await self._ask(plan_of("/v1/snapshots:delete", {"ids": list(snapshot_ids), **limits}))
 
     async def extract_volume(
         self,
