@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.about import deletions_of
@@ -14,6 +14,7 @@ from models.base import Json
 from models.host import Host
 from models.job import Job, JobSnapshot
 from models.moves import Told, tell
+from models.once import take_turn
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.vm import Vm
 from stillframe.errors import (
@@ -106,10 +107,10 @@ def targets_of(session: Session, snapshot: UUID) -> list[str]:
 def find_first(session: Session, actor: Actor, key: str, request_sha256: str) -> Job | None:
     """The job that this idempotency key made before; raises IdempotencyMismatch if it was another request.
 
-    Requests with the same key take turns from here to the end of their transactions.
+    Requests with the same key take turns from here to the end of their transactions; raises IdempotencyInFlight when the
+    one before takes too long.
     """
-    lock = func.hashtextextended(f"{actor.name}\n{key}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(lock)))
+    take_turn(session, actor.name, key)
     first = session.scalars(
         select(Job).where(Job.requested_by == actor.name, Job.idempotency_key == key)
     ).one_or_none()

@@ -5,6 +5,7 @@ from models.base import Base
 from models.event import Comment, Event, EventFresh, EventPlace
 from models.host import Host, Rescan
 from models.job import Job, Step
+from models.once import MadeOnce
 from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer, Vm, Volume
@@ -22,6 +23,7 @@ __all__ = [
     "Host",
     "Job",
     "Layer",
+    "MadeOnce",
     "Policy",
     "PolicySchedule",
     "PolicyVm",

@@ -96,7 +96,7 @@ def install(app: FastAPI) -> None:
 async def _known(request: Request, error: errors.StillframeError) -> ProblemResponse:
     if status_of(error) >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    return problem(error)
+    return problem(error, {"Retry-After": "1"} if isinstance(error, errors.IdempotencyInFlight) else None)
 
 
 async def _not_valid(request: Request, error: RequestValidationError) -> ProblemResponse:

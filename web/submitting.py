@@ -5,9 +5,11 @@ from typing import Any
 from fastapi import Response
 
 from models.actor import Actor
+from models.once import Once
 from models.queries.jobs import job
-from stillframe.errors import HostDraining, IdempotencyMismatch, StillframeError
+from stillframe.errors import HostDraining, IdempotencyInFlight, IdempotencyMismatch, StillframeError
 from stillframe.operations import Operation
+from tasks.wording import check_key
 from web.described import CHANGE, keyed
 from web.house import House
 from web.shapes import Job, Json
@@ -19,19 +21,37 @@ _LOCATION = {
 }
 
 
+_REPLAYED = {
+    "description": "`true` when an earlier request with this idempotency key had made it",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+ONCE = (IdempotencyMismatch(key="nightly-2026-11-23"), IdempotencyInFlight(key="nightly-2026-11-23"))
+
+
+def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
+    """What a route that makes something else than a job hands down, if the request has a key."""
+    check_key(key)
+    return None if key is None else Once(actor.name, key, request)
+
+
 def accepted(*errors: StillframeError) -> dict[str, Any]:
     """How a route that submits is declared, with the refusals it may give."""
-    may = keyed(*CHANGE, IdempotencyMismatch(key="nightly-2026-11-23"), DRAINING, *errors)
+    may = keyed(*CHANGE, *ONCE, DRAINING, *errors)
     return {
         "status_code": 202,
         "response_description": "The job; `Location` is where it is to be looked at.",
-        "responses": {202: {"model": Job, "headers": {"Location": _LOCATION}}, **may},
+        "responses": {
+            202: {"model": Job, "headers": {"Location": _LOCATION, "Idempotency-Replayed": _REPLAYED}},
+            **may,
+        },
     }
 
 
 def submit(house: House, operation: Operation, actor: Actor, key: str | None, response: Response) -> Json:
     """Writes the job down and answers with it."""
-    id_ = house.producer.submit(operation, actor, idempotency_key=key).job_id
-    response.headers["Location"] = f"/v1/jobs/{id_}"
+    submitted = house.producer.submit(operation, actor, idempotency_key=key)
+    response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
+    if submitted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     with house.reads.connect() as connection:
-        return job(connection, id_)
+        return job(connection, submitted.job_id)

@@ -58,6 +58,11 @@ def _seconds(value: str) -> str:
     return value
 
 
+def _unquoted(key: str) -> str:
+    """A key may be written as a string of RFC 8941, in quotes, or bare."""
+    return key[1:-1] if len(key) > 2 and key[0] == key[-1] == '"' else key
+
+
 Words = Annotated[str, AfterValidator(_text)]
 Instant = Annotated[datetime, AfterValidator(_utc)]
 Span = Annotated[
@@ -81,12 +86,13 @@ Wait = Annotated[
     ),
 ]
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, AfterValidator(_unquoted)] | None,
     Header(
-        description="Asking twice with one key asks once.",
+        description="Asking twice with one key asks once: the second answer is that of the first. Quotes may stand around it.",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
+        examples=["nightly-2026-11-23"],
     ),
 ]
 EventAfter = Annotated[

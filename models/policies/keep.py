@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.ids import new_id
 from models.moves import Told, tell
+from models.once import Once, made_before, remember
 from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
@@ -24,11 +25,21 @@ from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.policy import check_policy
 
 
-def add_policy(session: Session, wish: Wish, account: UUID, actor: str, *, allow_empty: bool = True) -> UUID:
+def add_policy(
+    session: Session,
+    wish: Wish,
+    account: UUID,
+    actor: str,
+    *,
+    allow_empty: bool = True,
+    once: Once | None = None,
+) -> UUID:
     """A new policy; its first firing is its first instant after now. Raises Invalid or NotFound.
 
     Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
     """
+    if before := made_before(session, once):
+        return UUID(before)
     now = _now(session)
     check_policy(wish, now)
     row = Policy(id=new_id(), account_id=account, created_by=actor)
@@ -41,6 +52,7 @@ def add_policy(session: Session, wish: Wish, account: UUID, actor: str, *, allow
     if not allow_empty and not vms_in(session, [row.id]):
         raise PolicyMatchesNothing
     _tell(session, EventType.POLICY_CREATED, row, actor)
+    remember(session, once, row.id)
     return row.id
 
 
@@ -96,8 +108,10 @@ def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
-def run_policy(session: Session, policy: UUID, actor: str) -> datetime:
+def run_policy(session: Session, policy: UUID, actor: str, once: Once | None = None) -> datetime:
     """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing."""
+    if before := made_before(session, once):
+        return datetime.fromisoformat(before)
     row = lock_policy(session, policy)
     now = _now(session)
     vms = vms_in(session, [policy]).get(policy, [])
@@ -117,6 +131,7 @@ def run_policy(session: Session, policy: UUID, actor: str) -> datetime:
     )
     session.flush()
     _tell(session, EventType.POLICY_RUN, row, actor, vms=len(vms))
+    remember(session, once, now.isoformat())
     return now
 
 

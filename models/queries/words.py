@@ -14,6 +14,7 @@ from models.base import Json
 from models.event import Comment
 from models.ids import new_id
 from models.moves import Told, tell
+from models.once import Once, made_before, remember
 from models.session import violated
 from models.snapshot import Snapshot
 from models.vm import Vm
@@ -91,9 +92,12 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def comment(engine: Engine, snapshot: UUID, text: str, author: str) -> Json:
+def comment(engine: Engine, snapshot: UUID, text: str, author: str, once: Once | None = None) -> Json:
     """Adds a comment, also to a snapshot that failed; not to one that is deleted."""
     with engine.begin() as connection:
+        if before := made_before(connection, once):
+            there = select(Comment.__table__).where(Comment.id == UUID(before))
+            return dict(connection.execute(there).one()._mapping)
         of = select(Snapshot.__table__).where(Snapshot.id == snapshot).with_for_update(key_share=True)
         found = connection.execute(of).first()
         row = dict(found._mapping) if found else None
@@ -102,6 +106,7 @@ def comment(engine: Engine, snapshot: UUID, text: str, author: str) -> Json:
         values = {"id": new_id(), "snapshot_id": snapshot, "author": author, "text": text}
         at = connection.scalar(insert(Comment).values(values).returning(Comment.created_at))
         message = f"{author} commented on snapshot {row['name']}"
+        remember(connection, once, values["id"])
         said = {"comment_id": str(values["id"])}
         _told(connection, Told(EventType.COMMENT_ADDED, author, message=message, data=said), row)
     return {**values, "created_at": at}

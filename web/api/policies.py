@@ -24,7 +24,8 @@ from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
 from web.policy_shapes import Policy, Preview, Run, WishPause, WishPolicy
 from web.shapes import Json, Page
-from web.wishes import Filter, wanted
+from web.submitting import ONCE, once
+from web.wishes import Filter, IdempotencyKey, wanted
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -55,15 +56,25 @@ def list_policies(
     summary="Make a policy",
     response_model=Policy,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, *WRONG),
+    responses=keyed(*CHANGE, *BODY, *WRONG, *ONCE),
 )
 def create_policy(
-    *, house: HouseOf, actor: ActorOf, response: Response, wish: WishPolicy, allow_empty: AllowEmpty = False
+    *,
+    house: HouseOf,
+    actor: ActorOf,
+    response: Response,
+    wish: WishPolicy,
+    allow_empty: AllowEmpty = False,
+    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """A policy that fires from now on. What could never work is refused here, not at night."""
-    policy = policy_from_json(wish.model_dump(mode="json"))
+    asked = wish.model_dump(mode="json")
+    policy = policy_from_json(asked)
+    first = once(actor, idempotency_key, "policy", asked)
     with transaction(house.engine) as session:
-        id_ = keep.add_policy(session, policy, actor.account_id, actor.name, allow_empty=allow_empty)
+        id_ = keep.add_policy(
+            session, policy, actor.account_id, actor.name, allow_empty=allow_empty, once=first
+        )
     response.headers["Location"] = f"/v1/policies/{id_}"
     return _look(house, str(id_))
 
@@ -127,13 +138,15 @@ def resume_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
     summary="Fire a policy now",
     response_model=Page[Run],
     status_code=202,
-    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing()),
+    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), *ONCE),
 )
-def run_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
+def run_policy(
+    *, house: HouseOf, actor: ActorOf, policy: PolicyPath, idempotency_key: IdempotencyKey = None
+) -> Any:
     """Fires it for every VM it means, besides its schedules; guards and caps hold as ever."""
     id_ = _id(house, policy)
     with transaction(house.engine) as session:
-        at = keep.run_policy(session, id_, actor.name)
+        at = keep.run_policy(session, id_, actor.name, once(actor, idempotency_key, "run", id_))
     with house.reads.connect() as connection:
         return rows.runs(connection, id_, rows.Runs(at=at), Wanted(limit=500))
 

@@ -17,7 +17,8 @@ from web.described import BODY, CHANGE, PAGES, keyed
 from web.found import Rescan
 from web.house import House, HouseOf
 from web.shapes import Json, Page
-from web.wishes import Wait, WishRescan, rescan_id, wait_s, wanted
+from web.submitting import ONCE, once
+from web.wishes import IdempotencyKey, Wait, WishRescan, rescan_id, wait_s, wanted
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
 
@@ -38,19 +39,26 @@ _LOCATION = {
     response_description="The rescan; `Location` is where it is to be looked at.",
     responses={
         202: {"model": Rescan, "headers": {"Location": _LOCATION}},
-        **keyed(*CHANGE, *BODY, NO_HOST, VmNotFound(vm="web9")),
+        **keyed(*CHANGE, *BODY, NO_HOST, VmNotFound(vm="web9"), *ONCE),
     },
 )
 def rescan_host(
-    *, house: HouseOf, actor: ActorOf, name: str, response: Response, wish: WishRescan | None = None
+    *,
+    house: HouseOf,
+    actor: ActorOf,
+    name: str,
+    response: Response,
+    wish: WishRescan | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Looks at every VM of a host: what is frozen or paused, its chains, snapshots and files that nobody needs.
 
     With `adopt` snapshots that no row knows become rows; with `repair` what is safe to put right is put right.
     """
     wish = wish or WishRescan()
+    first = once(actor, idempotency_key, "rescan", name, wish.model_dump())
     with transaction(house.engine) as session:
-        id_ = ask(session, name, wish.vm, actor.name, adopt=wish.adopt, repair=wish.repair)
+        id_ = ask(session, name, wish.vm, actor.name, adopt=wish.adopt, repair=wish.repair, once=first)
     response.headers["Location"] = f"/v1/hosts/{name}/rescans/{id_}"
     return _look(house, name, id_)
 

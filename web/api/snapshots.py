@@ -37,7 +37,7 @@ from web.house import HouseOf
 from web.planned import Forecast, plan, planned
 from web.shapes import Comment, Event, Job, Page
 from web.snapshot_shapes import Snapshot
-from web.submitting import accepted, submit
+from web.submitting import ONCE, accepted, once, submit
 from web.wishes import (
     EventAfter,
     Filter,
@@ -365,8 +365,17 @@ def list_comments(
     summary="Comment on a snapshot",
     response_model=Comment,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, UNKNOWN),
+    responses=keyed(*CHANGE, *BODY, UNKNOWN, *ONCE),
 )
-def add_comment(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishComment) -> Any:
+def add_comment(
+    *,
+    house: HouseOf,
+    actor: ActorOf,
+    snapshot: SnapshotPath,
+    wish: WishComment,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
     """Says something about it. Comments are kept as they are."""
-    return words.comment(house.engine, snapshot_id(snapshot), wish.text, actor.name)
+    id_ = snapshot_id(snapshot)
+    first = once(actor, idempotency_key, "comment", id_, wish.text)
+    return words.comment(house.engine, id_, wish.text, actor.name, first)

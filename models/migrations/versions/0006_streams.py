@@ -1,4 +1,4 @@
-"""Streams: the order of events, webhooks and their deliveries, and the trace of a job.
+"""Streams: the order of events, webhooks and their deliveries, and the trace of a job. What idempotency keys made.
 
 May be applied while the version before runs; whoever writes an event waits while the events there are get their
 places, some seconds a million.
@@ -12,6 +12,14 @@ branch_labels = None
 depends_on = None
 
 UP = """
+CREATE TABLE made_once (
+    requested_by text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_sha256 text NOT NULL,
+    made text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_made_once PRIMARY KEY (requested_by, idempotency_key)
+);
 CREATE TABLE event_fresh (event_id bigint NOT NULL CONSTRAINT pk_event_fresh PRIMARY KEY)
     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE TABLE event_place (
@@ -48,6 +56,7 @@ INSERT INTO event_place (event_id, place) SELECT id, row_number() OVER (ORDER BY
 """
 
 DOWN = """
+DROP TABLE made_once;
 DROP TRIGGER note_fresh_events ON event;
 DROP FUNCTION note_fresh_events;
 DROP FUNCTION place_events;
