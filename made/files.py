@@ -6,6 +6,7 @@ from pathlib import Path
 
 from made.answers import answers
 from made.awaited import awaited
+from made.problems import problems
 from stillframe.settings import Settings
 from web.app import create_app
 
@@ -17,7 +18,7 @@ def files() -> dict[Path, str]:
     """Each file's path, and what has to be in it."""
     nowhere = Settings(database_url="postgresql+psycopg://nowhere/", broker_url="redis://nowhere/0")
     document = create_app(nowhere).openapi()
-    found = {CLIENT / "answers.py": answers(document)}
+    found = {CLIENT / "answers.py": answers(document), ROOT / "docs" / "problems.md": problems()}
     for source in sorted((CLIENT / "verbs").glob("*.py")):
         if source.stem != "__init__":
             found[CLIENT / "verbs" / "awaited" / source.name] = awaited(source.read_text(), source.stem)
@@ -26,6 +27,8 @@ def files() -> dict[Path, str]:
 
 def _formatted(path: Path, text: str) -> str:
     """As ruff would leave it, so that `make format` changes nothing in it."""
+    if path.suffix != ".py":
+        return text
     for words in (["check", "--fix-only", "--quiet", "--select", "I"], ["format", "--quiet"]):
         command = [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(path), "-"]
         text = subprocess.run(

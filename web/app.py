@@ -16,6 +16,7 @@ from tasks.app import make_app
 from tasks.producer import Producer
 from web import problems
 from web.api import events, health, holds, hosts, jobs, policies, rescans, snapshots, vms, volumes
+from web.api import problems as problem_pages
 from web.auth import actor
 from web.described import PROBLEM, TAGS, describe, operation_id
 from web.house import House
@@ -27,6 +28,8 @@ from web.waiting import Bell
 
 #: At most so many routes run at once (the threads that FastAPI has), each with one connection.
 CONNECTIONS = 20
+#: What needs a key.
+KEYED = (hosts, rescans, vms, snapshots, holds, volumes, jobs, policies, events)
 
 DESCRIPTION = """\
 VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;
@@ -64,9 +67,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.house = house
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for noun in (hosts, rescans, vms, snapshots, holds, volumes, jobs, policies, events):
+    for noun in KEYED:
         app.include_router(noun.router, dependencies=[Depends(actor)], responses=_PROBLEM)
-    app.include_router(health.router)
+    for noun in (health, problem_pages):
+        app.include_router(noun.router)
+    app.state.routes = [route for noun in (*KEYED, health, problem_pages) for route in noun.router.routes]
     return app
 
 

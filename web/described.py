@@ -32,17 +32,19 @@ TAGS = [
     {"name": "jobs", "description": "What was asked for, and how it goes."},
     {"name": "policies", "description": "Scheduled snapshots: when, of which VMs, and what is kept."},
     {"name": "events", "description": "What has happened: facts that never change."},
+    {"name": "problems", "description": "What can be refused or fail, by its code. No key needed."},
     {"name": "health", "description": "For those who watch the process. No key needed."},
 ]
 
 
-def _wrong_field() -> StillframeError:
+def wrong_field() -> StillframeError:
+    """An example of a request that does not have the shape of its route."""
     why = "input should be greater than or equal to 1"
     return RequestNotValid(summary=f"query.limit: {why}", fields=[{"where": "query.limit", "why": why}])
 
 
 #: What any operation that needs a key may answer, then those that change something, take a body, or answer in pages.
-ANY: tuple[StillframeError, ...] = (KeyMissing(), KeyRefused(), _wrong_field(), DatabaseUnavailable())
+ANY: tuple[StillframeError, ...] = (KeyMissing(), KeyRefused(), wrong_field(), DatabaseUnavailable())
 CHANGE: tuple[StillframeError, ...] = (Forbidden(),)
 BODY: tuple[StillframeError, ...] = (
     BodyNotJson(why="Expecting ',' delimiter at character 17"),

@@ -8,7 +8,7 @@ from web import examples
 from web.shapes import Event, Job, Shape, Vm
 
 
-class Way(Shape):
+class WayOut(Shape):
     """One way out of `stuck`: whether it is open, why not, and what comes of it."""
 
     allowed: bool
@@ -29,4 +29,4 @@ class Inspection(Shape):
     past_no_return: bool
     vm: Vm
     events: list[Event]
-    ways: dict[str, Way]
+    ways: dict[str, WayOut]

@@ -1,7 +1,7 @@
 """Policies over HTTP: what may be sent, and what is answered. What the words mean is checked where it is decided."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -18,6 +18,7 @@ Span = Annotated[
     Annotated[str, Field(pattern=r"^\d{1,9}[smhdw]$")] | Annotated[float, Field(gt=0, le=100 * 366 * 86400)],
     Field(description="A length of time: 15m, 6h, 7d, 2w, or seconds"),
 ]
+Mode = Literal["auto", "hot", "cold", "memory"]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Name = Annotated[Words, Field(min_length=1, max_length=255)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -105,7 +106,7 @@ class WishPolicy(Wish):
     selector: PolicySelector
     schedules: Annotated[list[PolicySchedule], Field(min_length=1, max_length=16)]
     retention: PolicyRetention
-    mode: Literal["auto", "hot", "cold", "memory"] = "auto"
+    mode: Mode = "auto"
     quiesce: Quiesce = "prefer"
     guards: PolicyGuards = Field(default_factory=PolicyGuards)
     blackouts: Annotated[list[PolicyWindow], Field(max_length=32)] = Field(default_factory=list)
@@ -144,14 +145,14 @@ class Policy(Shape):
     suspended: Suspended | None
     failures: int
     next_fire_at: datetime | None
-    selector: dict[str, Any]
-    schedules: list[dict[str, Any]]
-    retention: dict[str, Any]
-    mode: str
-    quiesce: str
-    guards: dict[str, Any]
-    blackouts: list[dict[str, Any]]
-    extract: dict[str, Any] | None
+    selector: PolicySelector
+    schedules: list[PolicySchedule]
+    retention: PolicyRetention
+    mode: Mode
+    quiesce: Quiesce
+    guards: PolicyGuards
+    blackouts: list[PolicyWindow]
+    extract: PolicyExtract | None
     tags: list[str]
     max_failures: int
     start_within_s: float
@@ -190,7 +191,7 @@ class Coming(Shape):
 
     at: datetime
     local: str
-    schedule: dict[str, Any]
+    schedule: PolicySchedule
     turns: list[Turn]
 
 

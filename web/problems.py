@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from models.queries.trouble import DatabaseTrouble, meaning
 from stillframe import errors
+from stillframe.catalogue import title_of
 from stillframe.errors import (
     BodyNotJson,
     BodyTooLarge,
@@ -57,7 +59,12 @@ class ProblemResponse(JSONResponse):
 
 def status_of(error: errors.StillframeError) -> int:
     """The HTTP status of an error."""
-    return next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(error: type[errors.StillframeError]) -> int:
+    """The HTTP status of every error of a class."""
+    return next(STATUS[family] for family in error.__mro__ if family in STATUS)
 
 
 def problem(error: errors.StillframeError, headers: dict[str, str] | None = None) -> ProblemResponse:
@@ -71,13 +78,8 @@ def problem(error: errors.StillframeError, headers: dict[str, str] | None = None
 def body_of(error: errors.StillframeError) -> dict[str, Any]:
     """An error in the form of RFC 9457."""
     title = title_of(type(error))
-    body = {"type": f"urn:stillframe:problem:{error.code}", "title": title, "status": status_of(error)}
+    body = {"type": f"/problems/{error.code}", "title": title, "status": status_of(error)}
     return {**body, **error.to_json()}
-
-
-def title_of(error: type[errors.StillframeError]) -> str:
-    """A few words that are the same for every error of a code, as RFC 9457 asks: `snapshot: name taken`."""
-    return error.code.replace(".", ": ").replace("_", " ")
 
 
 def install(app: FastAPI) -> None:
@@ -124,7 +126,9 @@ async def _from_framework(request: Request, error: HTTPException) -> ProblemResp
     if error.status_code == 404:
         return problem(RouteNotFound(path=path), headers)
     if error.status_code == 405:
-        return problem(MethodNotAllowed(path=path, method=request.method), headers)
+        return problem(
+            MethodNotAllowed(path=path, method=request.method), {**headers, "Allow": _allow(request)}
+        )
     if error.status_code == 400:
         return problem(
             BodyNotJson(why="it is not UTF-8, nested too deep, or holds a number too long"), headers
@@ -135,6 +139,17 @@ async def _from_framework(request: Request, error: HTTPException) -> ProblemResp
     body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": f"{title}."}
     extra = {"code": f"http.{error.status_code}", "remedy": "/docs lists what there is.", "evidence": {}}
     return ProblemResponse({**body, **extra}, error.status_code, headers)
+
+
+def _allow(request: Request) -> str:
+    """Every method of the path: the framework knows only those of the first route that has it."""
+    methods = {
+        method
+        for route in request.app.state.routes
+        if route.matches({**request.scope, "path_params": {}})[0] is not Match.NONE
+        for method in route.methods
+    }
+    return ", ".join(sorted(methods))
 
 
 async def _database(request: Request, error: Exception) -> ProblemResponse:

@@ -82,7 +82,9 @@ JobPath = Annotated[str, Path(description="A job's id")]
 Wait = Annotated[
     Annotated[str, AfterValidator(_seconds)] | None,
     Query(
-        description=f"Answer once the job has ended or so much time is over: 30s (at most {MAX_WAIT_S:.0f}s)"
+        description=f"Answer once the job has ended or so much time is over: 30s (at most {MAX_WAIT_S:.0f}s)",
+        json_schema_extra={"pattern": f"^{_WAIT.pattern}$"},
+        examples=["30s"],
     ),
 ]
 IdempotencyKey = Annotated[

@@ -71,7 +71,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Takes", f"{one['mode']}, quiesce {one['quiesce']}"),
             ("Keeps", _keeps(one["retention"])),
             ("Not", ", ".join(f"{window['begin']} to {window['end']}" for window in one["blackouts"])),
-            ("Extracts", ", ".join((one["extract"] or {}).get("targets", []))),
+            ("Extracts", ", ".join(one["extract"]["targets"] if one["extract"] else ())),
             ("Failures", f"{one['failures']} in a row; at {one['max_failures']} it suspends itself"),
             ("Account", one["account"]),
             ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),

@@ -52,7 +52,7 @@ class Coming(TypedDict):
 
     at: str
     local: str
-    schedule: dict[str, Any]
+    schedule: PolicySchedule
     turns: list[Turn]
 
 
@@ -182,7 +182,7 @@ class Inspection(TypedDict):
     past_no_return: bool
     vm: Vm
     events: list[Event]
-    ways: dict[str, Way]
+    ways: dict[str, WayOut]
 
 
 class Job(TypedDict):
@@ -276,14 +276,14 @@ class Policy(TypedDict):
     suspended: Suspended | None
     failures: int
     next_fire_at: str | None
-    selector: dict[str, Any]
-    schedules: list[dict[str, Any]]
-    retention: dict[str, Any]
-    mode: str
-    quiesce: str
-    guards: dict[str, Any]
-    blackouts: list[dict[str, Any]]
-    extract: dict[str, Any] | None
+    selector: PolicySelector
+    schedules: list[PolicySchedule]
+    retention: PolicyRetention
+    mode: Literal["auto", "hot", "cold", "memory"]
+    quiesce: Literal["require", "prefer", "never"]
+    guards: PolicyGuards
+    blackouts: list[PolicyWindow]
+    extract: PolicyExtract | None
     tags: list[str]
     max_failures: int
     start_within_s: float
@@ -293,11 +293,99 @@ class Policy(TypedDict):
     updated_at: str
 
 
+class PolicyExtract(TypedDict):
+    """Volumes that are made standalone images after each snapshot, and how many of each VM's are kept."""
+
+    targets: list[str]
+    retention: PolicyRetention
+
+
+class PolicyGuards(TypedDict):
+    """When a firing is skipped, or waits for its turn (the two caps)."""
+
+    max_depth: int
+    min_free_bytes: int
+    min_free_percent: float
+    skip_while_merging: bool
+    max_per_host: int
+    max_per_storage: int
+
+
+class PolicyRetention(TypedDict):
+    """What is kept: whatever any rule keeps, less what the caps `max_age` and `max_count` take. Nothing set: all."""
+
+    last: int
+    hourly: int
+    daily: int
+    weekly: int
+    monthly: int
+    quarterly: int
+    yearly: int
+    within: str | float | None
+    max_age: str | float | None
+    max_count: int | None
+    min_keep: int
+
+
+class PolicySchedule(TypedDict):
+    """Either `cron` (five fields, or @hourly, @daily, @weekly, @monthly, @yearly) or `every`, counted from `anchor`."""
+
+    cron: str | None
+    every: str | float | None
+    anchor: str | None
+    timezone: str
+    start_at: str | None
+    end_at: str | None
+    jitter_s: float
+    misfire: Literal["skip", "run_once", "run_all"]
+    max_catch_up: int
+    grace_s: float
+    overlap: Literal["skip", "queue"]
+
+
+class PolicySelector(TypedDict):
+    """Which VMs, at the moment it fires. Of each kind that is given one has to match, and all kinds have to.
+
+    `names` are patterns with * and ?; `domain` means its whole subtree.
+    """
+
+    ids: list[str]
+    names: list[str]
+    tags: list[str]
+    account: str | None
+    domain: str | None
+    host: str | None
+
+
+class PolicyWindow(TypedDict):
+    """A time of day in which nothing begins, by the clock of the schedule's timezone."""
+
+    begin: str
+    end: str
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
+
+
 class Preview(TypedDict):
     """What is to come, and what would be pruned now: by the code that fires and prunes."""
 
     runs: list[Coming]
     vms: list[JudgedVm]
+
+
+class ProblemKind(TypedDict):
+    """A kind of problem. In `meaning` and `remedy` stand names in braces for what an answer fills in."""
+
+    code: str
+    title: str
+    status: int
+    meaning: str
+    remedy: str
+
+
+class ProblemKinds(TypedDict):
+    """All kinds of problems, by code."""
+
+    items: list[ProblemKind]
 
 
 class Progress(TypedDict):
@@ -533,7 +621,7 @@ class Waiting(TypedDict):
     detail: str
 
 
-class Way(TypedDict):
+class WayOut(TypedDict):
     """One way out of `stuck`: whether it is open, why not, and what comes of it."""
 
     allowed: bool

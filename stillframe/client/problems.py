@@ -1,9 +1,9 @@
 """From a problem as it came over HTTP to the error class of its code."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 
 from stillframe import errors
+from stillframe.catalogue import CATALOGUE
 from stillframe.client.request import Json
 
 _NOT_OURS = "Check STILLFRAME_URL: this does not look like the Stillframe API."
@@ -38,13 +38,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "which HTTP does not know"
-
-
-def _all(family: type[errors.StillframeError]) -> Iterator[type[errors.StillframeError]]:
-    yield family
-    for one in family.__subclasses__():
-        yield from _all(one)
-
-
-#: Every error of `stillframe.errors` by its code.
-CATALOGUE = {one.code: one for one in _all(errors.StillframeError) if one.__module__ == errors.__name__}
