@@ -40,7 +40,14 @@ def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, na
                 answer = http.request(
                     method,
                     path.format(
-                        vm=name, snapshot=id_, job=id_, volume=id_, name="h1", rescan=id_, policy=id_
+                        vm=name,
+                        snapshot=id_,
+                        job=id_,
+                        volume=id_,
+                        name="h1",
+                        rescan=id_,
+                        policy=id_,
+                        code="refused",
                     ),
                 )
                 if method == "get":
