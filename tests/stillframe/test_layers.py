@@ -106,6 +106,29 @@ def test_deleting_everything_leaves_the_first_image_alone() -> None:
     assert list(world.files) == ["vda/base"]
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=12))
+def test_any_set_of_a_line_costs_a_merge_for_each_run_of_neighbours(goes: list[bool]) -> None:
+    """Whatever is deleted together: what lies side by side is one merge a volume, and no layer is moved twice."""
+    world = World("vda", "vdb")
+    snapshots = []
+    for number, _ in enumerate(goes):
+        world.write(number)
+        snapshots.append(world.create())
+    world.write(99)
+    for snapshot, go in zip(snapshots, goes, strict=True):
+        if go:
+            world.delete(snapshot)
+
+    acts = collected(world)
+
+    runs = sum(go and not before for before, go in zip([False, *goes], goes, strict=False))
+    assert all(isinstance(act, Merge) for act in acts)
+    assert len(acts) == 2 * runs
+    moved = [path for act in acts if isinstance(act, Merge) for path in (act.top, *act.between)]
+    assert len(moved) == len(set(moved)) == 2 * sum(goes)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("wcrdk"), st.integers(0, 9)), max_size=25))
 def test_collect_never_changes_what_anybody_sees(acts: list[tuple[str, int]]) -> None:

@@ -139,7 +139,15 @@ class AnySequence(RuleBasedStateMachine):
     def delete(self, data: st.DataObject, happens: Happens) -> None:
         """Also one that was stopped half way, again."""
         name = data.draw(st.sampled_from(sorted({*self.kept, *self.hidden})))
-        self._delete(name, happens)
+        self._delete([name], happens)
+
+    @precondition(lambda self: len({*self.kept, *self.hidden}) > 1)
+    @rule(data=st.data(), happens=happenings)
+    def prune(self, data: st.DataObject, happens: Happens) -> None:
+        """Several together, also some that were stopped half way."""
+        there = sorted({*self.kept, *self.hidden})
+        names = data.draw(st.lists(st.sampled_from(there), min_size=2, unique=True))
+        self._delete(names, happens)
 
     @precondition(lambda self: self.kept)
     @rule(data=st.data(), happens=happenings)
@@ -158,11 +166,11 @@ class AnySequence(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         for name in sorted(self.hidden):
-            self._delete(name, [])
+            self._delete([name], [])
         assert not self.hidden
         self.reads_right()
-        for name in sorted(self.kept):
-            self._delete(name, [])
+        if self.kept:
+            self._delete(sorted(self.kept), [])
         self.reads_right()
         self.leaves_nothing()
         assert not [path for path in self.world.files() - self.extracted if "/stillframe/" in path]
@@ -211,10 +219,15 @@ class AnySequence(RuleBasedStateMachine):
 
     # --- helpers -------------------------------------------------------------------------------
 
-    def _delete(self, name: str, happens: Happens) -> None:
-        ending = self._carry(self.world.delete(name), happens)
+    def _delete(self, names: list[str], happens: Happens) -> None:
+        job = self.world.delete(*names) if len(names) == 1 else self.world.prune(*names)
+        ending = self._carry(job, happens)
         ready = {self._name(one.id) for one in self.world.manifests() if one.state == "ready"}
-        if name in ready:
+        for name in names:
+            self._is_gone(name, ending, name in ready)
+
+    def _is_gone(self, name: str, ending: Ending, ready: bool) -> None:
+        if ready:
             assert ending.end is not End.SUCCEEDED
             return
         if name in self.kept:
