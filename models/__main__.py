@@ -6,10 +6,11 @@ administrator and prints it, this once; `key read_only` one that may look at eve
 
 import sys
 
-from models.account import ADMIN_ACCOUNT, Role
+from models.account import ADMIN_ACCOUNT
 from models.keys import make_key
 from models.session import make_engine, transaction
 from models.upgrade import is_current, upgrade
+from stillframe.rights import Role
 from stillframe.settings import Settings
 
 USAGE = "usage: python -m models upgrade | check | key [read_only]"

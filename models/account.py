@@ -1,7 +1,6 @@
 """Who owns things: domains form a tree, accounts live in a domain, keys act for an account."""
 
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
@@ -9,18 +8,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, words
 from models.ids import new_id
+from stillframe.rights import Role
 
 ROOT_DOMAIN = UUID("00000000-0000-7000-8000-000000000001")
 ADMIN_ACCOUNT = UUID("00000000-0000-7000-8000-000000000002")
-
-
-class Role(StrEnum):
-    """What a key may do; `root` and `domain` are the admins of everything and of a subtree."""
-
-    ROOT = "root"
-    DOMAIN = "domain"
-    USER = "user"
-    READ_ONLY = "read_only"
 
 
 class Domain(Base):
@@ -58,6 +49,8 @@ class ApiKey(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
     name: Mapped[str]
     role: Mapped[Role] = mapped_column(words(Role, "role"))
+    #: The rights that it was narrowed to; NULL means all of its role.
+    scopes: Mapped[list[str] | None]
     prefix: Mapped[str]
     sha256: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from models.about import deletions_of
@@ -15,6 +15,7 @@ from models.host import Host
 from models.job import Job, JobSnapshot
 from models.moves import Told, tell
 from models.once import take_turn
+from models.scope import mine, my_vms, owner
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.vm import Vm
 from stillframe.errors import (
@@ -32,11 +33,12 @@ from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapsh
 NOBODY: Mapping[UUID, str] = MappingProxyType({})
 
 
-def find_vm(session: Session, wanted: str) -> Vm:
+def find_vm(session: Session, actor: Actor, wanted: str) -> Vm:
     """A VM by its uuid or its name; raises VmNotFound, VmNameAmbiguous or VmGone."""
     by_id = _uuid(wanted)
-    row = session.get(Vm, by_id) if by_id else None
-    rows = [row] if row else list(session.scalars(select(Vm).where(Vm.name == wanted).order_by(Vm.id)))
+    of = select(Vm).where(my_vms(actor))
+    row = session.scalars(of.where(Vm.id == by_id)).one_or_none() if by_id else None
+    rows = [row] if row else list(session.scalars(of.where(Vm.name == wanted).order_by(Vm.id)))
     here = [row for row in rows if not row.gone]
     if len(here) > 1:
         raise VmNameAmbiguous(vm=wanted, candidates=", ".join(str(row.id) for row in here))
@@ -47,19 +49,17 @@ def find_vm(session: Session, wanted: str) -> Vm:
     raise VmNotFound(vm=wanted)
 
 
-def lock_snapshot(session: Session, wanted: str) -> tuple[Snapshot, Vm]:
+def lock_snapshot(session: Session, actor: Actor, wanted: str) -> tuple[Snapshot, Vm]:
     """A snapshot with its VM, locked so that requests about it take turns; raises SnapshotNotFound."""
-    by_id = _uuid(wanted)
-    snapshot = session.get(Snapshot, by_id, with_for_update={"key_share": True}) if by_id else None
-    if snapshot is None:
-        raise SnapshotNotFound(snapshot=wanted)
+    snapshot = _snapshot(session, _of_id(actor, wanted).with_for_update(key_share=True), wanted)
     return snapshot, session.get_one(Vm, snapshot.vm_id)
 
 
-def lock_snapshots(session: Session, wanted: Collection[str]) -> dict[str, Snapshot | None]:
+def lock_snapshots(session: Session, actor: Actor, wanted: Collection[str]) -> dict[str, Snapshot | None]:
     """Snapshots by the ids as they were given, each once, locked in one order whoever asks; None for what there is none of."""
     ids = {one: _uuid(one) for one in sorted(set(wanted))}
-    of = select(Snapshot).where(Snapshot.id.in_([id_ for id_ in ids.values() if id_])).order_by(Snapshot.id)
+    named = Snapshot.id.in_([id_ for id_ in ids.values() if id_])
+    of = select(Snapshot).where(named, mine(actor, Snapshot.account_id)).order_by(Snapshot.id)
     rows = {row.id: row for row in session.scalars(of.with_for_update(key_share=True))}
     once: dict[UUID | str, str] = {}
     for given, id_ in ids.items():
@@ -67,13 +67,20 @@ def lock_snapshots(session: Session, wanted: Collection[str]) -> dict[str, Snaps
     return {given: rows.get(id_) if isinstance(id_, UUID) else None for id_, given in once.items()}
 
 
-def find_snapshot(session: Session, wanted: str) -> Snapshot:
+def find_snapshot(session: Session, actor: Actor, wanted: str) -> Snapshot:
     """A snapshot to be looked at; raises SnapshotNotFound."""
-    by_id = _uuid(wanted)
-    snapshot = session.get(Snapshot, by_id) if by_id else None
-    if snapshot is None:
+    return _snapshot(session, _of_id(actor, wanted), wanted)
+
+
+def _of_id(actor: Actor, wanted: str) -> Select[Snapshot]:
+    return select(Snapshot).where(Snapshot.id == _uuid(wanted), mine(actor, Snapshot.account_id))
+
+
+def _snapshot(session: Session, of: Select[Snapshot], wanted: str) -> Snapshot:
+    found = session.scalars(of.execution_options(populate_existing=True)).one_or_none()
+    if found is None:
         raise SnapshotNotFound(snapshot=wanted)
-    return snapshot
+    return found
 
 
 def facts_of(session: Session, snapshot: Snapshot, vm: Vm) -> SnapshotFacts:
@@ -110,9 +117,9 @@ def find_first(session: Session, actor: Actor, key: str, request_sha256: str) ->
     Requests with the same key take turns from here to the end of their transactions; raises IdempotencyInFlight when the
     one before takes too long.
     """
-    take_turn(session, actor.name, key)
+    take_turn(session, str(actor.account_id), key)
     first = session.scalars(
-        select(Job).where(Job.requested_by == actor.name, Job.idempotency_key == key)
+        select(Job).where(Job.asker_id == actor.account_id, Job.idempotency_key == key)
     ).one_or_none()
     if first is not None and first.request_sha256 != request_sha256:
         raise IdempotencyMismatch(key=key)
@@ -125,7 +132,7 @@ def find_with(session: Session, first: Job) -> list[Job]:
         session.scalars(
             select(Job)
             .where(
-                Job.requested_by == first.requested_by,
+                Job.asker_id == first.asker_id,
                 Job.created_at == first.created_at,
                 Job.request_sha256 == first.request_sha256,
             )
@@ -138,7 +145,6 @@ def add_snapshot(
     session: Session,
     id_: UUID,
     vm: Vm,
-    actor: Actor,
     operation: CreateSnapshot,
     *,
     expires_at: datetime | None,
@@ -150,7 +156,7 @@ def add_snapshot(
             id=id_,
             vm_id=vm.id,
             host_id=vm.host_id,
-            account_id=vm.account_id or actor.account_id,
+            account_id=owner(vm),
             name=name,
             display_name=operation.display_name or name,
             description=operation.description,
@@ -187,11 +193,12 @@ def add_job(
     session.add(job)
     session.flush()
     told = Told(EventType.JOB_QUEUED, actor.name, data=data)
-    tell(session, told, vm=job.vm_id, snapshot=job.snapshot_id, job=job.id, host=job.host_id)
+    about = {"vm": job.vm_id, "job": job.id, "host": job.host_id, "account": job.account_id}
+    tell(session, told, snapshot=job.snapshot_id, **about)
     session.add_all(JobSnapshot(job_id=job.id, snapshot_id=snapshot) for snapshot in condemned)
     for snapshot, why in condemned.items():
         told = Told(EventType.SNAPSHOT_CONDEMNED, actor.name, message=why)
-        tell(session, told, vm=job.vm_id, snapshot=snapshot, job=job.id, host=job.host_id)
+        tell(session, told, snapshot=snapshot, **about)
 
 
 def _host_name(session: Session, vm: Vm) -> str:

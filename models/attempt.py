@@ -23,14 +23,14 @@ from stillframe.states import HELD, JobState, StepState
 
 #: The row is locked before it is judged, so that a takeover and a write of the old attempt cannot both pass.
 _MINE = f"""
-    SELECT id, vm_id, snapshot_id, host_id FROM job
+    SELECT id, vm_id, snapshot_id, host_id, account_id FROM job
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
     FOR NO KEY UPDATE
 """  # noqa: S608
 
 _TOLD = """
-    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
-    SELECT :type, 'info', :actor, vm_id, snapshot_id, id, host_id, '',
+    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, account_id, message, data)
+    SELECT :type, 'info', :actor, vm_id, snapshot_id, id, host_id, account_id, '',
         jsonb_build_object('step', :step, 'attempt', :attempt)
     FROM mine
 """
@@ -46,7 +46,7 @@ _START = f"""
 WITH mine AS (
     UPDATE job SET phase = :step, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id, {_CANCELLED}
+    RETURNING id, vm_id, snapshot_id, host_id, account_id, {_CANCELLED}
 ), written AS (
     INSERT INTO step (job_id, seq, name, state, attempt)
     SELECT id, :seq, :step, 'started', :attempt FROM mine
@@ -69,7 +69,7 @@ _NEXT = f"""
 WITH mine AS (
     UPDATE job SET phase = :next, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id, {_CANCELLED}
+    RETURNING id, vm_id, snapshot_id, host_id, account_id, {_CANCELLED}
 ), written AS (
     UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
     FROM mine WHERE step.job_id = mine.id AND step.name = :step
@@ -79,8 +79,8 @@ WITH mine AS (
     ON CONFLICT (job_id, name) DO UPDATE
         SET state = 'started', attempt = :attempt, started_at = now(), finished_at = NULL
 ), told AS (
-    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
-    SELECT one.type, 'info', :actor, vm_id, snapshot_id, id, host_id, '',
+    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, account_id, message, data)
+    SELECT one.type, 'info', :actor, vm_id, snapshot_id, id, host_id, account_id, '',
         jsonb_build_object('step', one.step, 'attempt', :attempt)
     FROM mine, (VALUES (1, :type, :step), (2, :next_type, :next)) AS one (place, type, step)
     ORDER BY one.place

@@ -36,6 +36,7 @@ class Event(Base):
         Index("ix_event_snapshot", "snapshot_id", "id", postgresql_where=text("snapshot_id IS NOT NULL")),
         Index("ix_event_vm", "vm_id", "id", postgresql_where=text("vm_id IS NOT NULL")),
         Index("ix_event_at", "at", postgresql_using="brin"),
+        Index("ix_event_account", "account_id", "id"),
         Index("ix_event_level", "id", postgresql_where=text("level IN ('warning', 'error')")),
     )
 
@@ -49,6 +50,8 @@ class Event(Base):
     snapshot_id: Mapped[UUID | None]
     job_id: Mapped[UUID | None]
     host_id: Mapped[UUID | None]
+    #: Whose it was when it happened; NULL is for those who run the hosts.
+    account_id: Mapped[UUID | None]
     message: Mapped[str] = mapped_column(server_default="")
     data: Mapped[Json] = mapped_column(server_default="{}")
 

@@ -18,14 +18,15 @@ WITH moved AS (
     WHERE vm.id = job.vm_id AND before.id = job.id AND NOT vm.gone AND vm.host_id <> job.host_id
     AND (job.state = 'queued' OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now())
     AND (job.vm_id = :vm OR :vm IS NULL) AND job.kind <> 'delete_volume'
-    RETURNING job.id, job.vm_id, job.snapshot_id, job.volume_snapshot_id, job.host_id, before.host_id AS left_id
+    RETURNING job.id, job.vm_id, job.snapshot_id, job.volume_snapshot_id, job.host_id, job.account_id,
+        before.host_id AS left_id
 ), made AS (
     UPDATE volume_snapshot SET host_id = moved.host_id FROM moved
     WHERE volume_snapshot.id = moved.volume_snapshot_id AND volume_snapshot.state = 'creating'
 ), told AS (
-    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, message, data)
+    INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, account_id, message, data)
     SELECT 'job.followed', 'info', 'stillframe', moved.vm_id, moved.snapshot_id, moved.id, moved.host_id,
-        'from host ' || was.name || ' to host ' || now.name,
+        moved.account_id, 'from host ' || was.name || ' to host ' || now.name,
         jsonb_build_object('from', was.name, 'to', now.name)
     FROM moved JOIN host AS was ON was.id = moved.left_id JOIN host AS now ON now.id = moved.host_id
 )

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, SmallInteger, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models.account import ADMIN_ACCOUNT
 from models.base import Base, Json, quoted, words
 from models.ids import new_id
 from stillframe.states import ENDED, HELD, JobState, StepState
@@ -29,7 +30,7 @@ class Job(Base):
             unique=True,
             postgresql_where=text(f"state IN ({quoted(HELD)})"),
         ),
-        Index("uq_job_idempotency", "requested_by", "idempotency_key", unique=True),
+        Index("uq_job_idempotency_key", "asker_id", "idempotency_key", unique=True),
         Index(
             "ix_job_line",
             "vm_id",
@@ -80,6 +81,8 @@ class Job(Base):
     publish_count: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     requested_by: Mapped[str]
+    #: The account that asked, whose idempotency keys are its own. `account_id` is the VM's.
+    asker_id: Mapped[UUID] = mapped_column(server_default=str(ADMIN_ACCOUNT))
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -2,30 +2,42 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from models.account import Account, ApiKey, Role
+from models.account import Account, ApiKey, Domain
 from models.actor import Actor
 from stillframe.errors import KeyRefused, NotFound
+from stillframe.rights import Right, Role
 
 _PREFIX = "sfk_"
 _SHOWN = len(_PREFIX) + 8
 
 
 def make_key(
-    session: Session, account: UUID, role: Role, name: str, expires_at: datetime | None = None
+    session: Session,
+    account: UUID,
+    role: Role,
+    name: str,
+    *,
+    expires_at: datetime | None = None,
+    scopes: Collection[Right] | None = None,
 ) -> tuple[str, UUID]:
-    """A new key of an account, and its id. The key has 256 random bits and can never be shown again."""
+    """A new key of an account, and its id. The key has 256 random bits and can never be shown again.
+
+    With `scopes` it may do only these of what its role may.
+    """
     if session.get(Account, account) is None:
         raise NotFound(what=f'account "{account}"')
     key = _PREFIX + secrets.token_urlsafe(32)
     row = ApiKey(
         account_id=account,
         role=role,
+        scopes=None if scopes is None else sorted(scopes),
         name=name,
         prefix=key[:_SHOWN],
         sha256=_hash(key),
@@ -42,8 +54,12 @@ def verify_key(session: Session, key: str) -> Actor:
     Its last use is kept to the minute, so that reading with a key does not write each time.
     """
     found = session.execute(
-        select(ApiKey.id, ApiKey.role, ApiKey.last_used_at, Account.id.label("account"), Account.name)
+        select(
+            *(ApiKey.id, ApiKey.role, ApiKey.scopes, Account.id.label("account"), Account.name),
+            Domain.path.label("domain"),
+        )
         .join(Account, Account.id == ApiKey.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
         .where(
             ApiKey.sha256 == _hash(key),
             ApiKey.revoked_at.is_(None),
@@ -58,7 +74,13 @@ def verify_key(session: Session, key: str) -> Actor:
         .where(ApiKey.id == found.id, or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < minute))
         .values(last_used_at=func.now())
     )
-    return Actor(name=found.name, account_id=found.account, role=found.role)
+    return Actor(
+        name=found.name,
+        account_id=found.account,
+        role=found.role,
+        domain=found.domain,
+        scopes=None if found.scopes is None else frozenset(right for right in Right if right in found.scopes),
+    )
 
 
 def revoke_key(session: Session, key_id: UUID) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from models.event import Event
 from models.job import Job
+from models.scope import whose_vm
 from models.snapshot import Snapshot, VolumeSnapshot
 from stillframe.errors import JobNotFound, LostLease, LostRace, SnapshotNotFound, StillframeError
 from stillframe.events import EventType, Level
@@ -51,7 +52,10 @@ OVER_CHANNEL = "stillframe_jobs"
 AnyRow = Row[*tuple[Any, ...]]
 
 #: What a move gives back of the job it moved.
-_FACTS = (Job.id, Job.kind, Job.vm_id, Job.vm_name, Job.snapshot_id, Job.volume_snapshot_id, Job.host_id)
+_FACTS = (
+    *(Job.id, Job.kind, Job.vm_id, Job.vm_name, Job.snapshot_id, Job.volume_snapshot_id, Job.host_id),
+    Job.account_id,
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,10 @@ def move_snapshot(
         update(Snapshot)
         .where(Snapshot.id == snapshot, Snapshot.state.in_(allowed))
         .values(state=to, **values)
-        .returning(Snapshot.id.label("snapshot_id"), Snapshot.vm_id, Snapshot.host_id, _uuid(job).label("id"))
+        .returning(
+            *(Snapshot.id.label("snapshot_id"), Snapshot.vm_id, Snapshot.host_id, Snapshot.account_id),
+            _uuid(job).label("id"),
+        )
         .cte("moved")
     )
     statement: Select[Any] = select(moved)
@@ -149,13 +156,16 @@ def tell(
     snapshot: UUID | None = None,
     job: UUID | None = None,
     host: UUID | None = None,
+    account: UUID | None = None,
 ) -> None:
-    """Write an event that goes with no change of a state."""
-    sql.execute(insert(Event).values(vm_id=vm, snapshot_id=snapshot, job_id=job, host_id=host, **_said(told)))
+    """Write an event that goes with no change of a state. It is its VM's account's, unless another is given."""
+    whose = whose_vm(vm) if account is None and vm is not None else account
+    about = {"vm_id": vm, "snapshot_id": snapshot, "job_id": job, "host_id": host, "account_id": whose}
+    sql.execute(insert(Event).values(**about, **_said(told)))
 
 
 def _event_of(moved: CTE, told: Told) -> Insert:
-    ids = ("vm_id", "snapshot_id", "job_id", "host_id")
+    ids = ("vm_id", "snapshot_id", "job_id", "host_id", "account_id")
     said = {
         "type": literal(told.type.value, Text),
         "level": literal(told.level.value, String),
@@ -163,7 +173,8 @@ def _event_of(moved: CTE, told: Told) -> Insert:
         "message": literal(told.message, Text),
         "data": literal(dict(told.data), JSONB),
     }
-    source = select(moved.c.vm_id, moved.c.snapshot_id, moved.c.id, moved.c.host_id, *said.values())
+    about = (moved.c.vm_id, moved.c.snapshot_id, moved.c.id, moved.c.host_id, moved.c.account_id)
+    source = select(*about, *said.values())
     return insert(Event).from_select([*ids, *said], source, include_defaults=False)
 
 

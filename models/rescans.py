@@ -7,12 +7,13 @@ from uuid import UUID
 from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.orm import Session
 
+from models.actor import Actor
 from models.base import Json
 from models.host import Host, Rescan
 from models.ids import new_id
 from models.moves import OVER_CHANNEL, Told, tell
 from models.once import Once, made_before, remember
-from models.queries.find import host_id, vm_id
+from models.queries.find import run_host_id, vm_id
 from models.vm import Vm
 from stillframe.errors import VmNotFound
 from stillframe.events import EventType, Level
@@ -36,7 +37,7 @@ def ask(
     session: Session,
     host: str,
     vm: str | None,
-    actor: str,
+    actor: Actor,
     *,
     adopt: bool,
     repair: bool,
@@ -46,12 +47,12 @@ def ask(
     if before := made_before(session, once):
         return UUID(before)
     connection = session.connection()
-    host_ = host_id(connection, host)
-    vm_ = vm_id(connection, vm) if vm else None
+    host_ = run_host_id(connection, actor, host)
+    vm_ = vm_id(connection, actor, vm) if vm else None
     if vm and session.get_one(Vm, vm_).host_id != host_:
         raise VmNotFound(vm=f"{vm} on host {host}")
     id_ = new_id()
-    session.add(Rescan(id=id_, host_id=host_, vm_id=vm_, adopt=adopt, repair=repair, requested_by=actor))
+    session.add(Rescan(id=id_, host_id=host_, vm_id=vm_, adopt=adopt, repair=repair, requested_by=actor.name))
     remember(session, once, id_)
     return id_
 

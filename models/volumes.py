@@ -3,31 +3,39 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from models.actor import Actor
 from models.job import UNFINISHED, Job, Step
 from models.moves import Sql
+from models.scope import mine
 from models.snapshot import VolumeSnapshot
 from stillframe.errors import VolumeSnapshotNotFound
 from stillframe.operations import DeleteVolume
 from stillframe.rules import VolumeSnapshotFacts
 
 
-def lock_volume(session: Session, wanted: str) -> VolumeSnapshot:
+def lock_volume(session: Session, actor: Actor, wanted: str) -> VolumeSnapshot:
     """One by its id, locked so that requests about it take turns; raises VolumeSnapshotNotFound."""
-    row = session.get(VolumeSnapshot, _id(wanted), with_for_update={"key_share": True})
-    if row is None:
-        raise VolumeSnapshotNotFound(volume=wanted)
-    return row
+    return _one(session, _of_id(actor, wanted).with_for_update(key_share=True), wanted)
 
 
-def find_volume(session: Session, wanted: str) -> VolumeSnapshot:
+def find_volume(session: Session, actor: Actor, wanted: str) -> VolumeSnapshot:
     """One to be looked at; raises VolumeSnapshotNotFound."""
-    row = session.get(VolumeSnapshot, _id(wanted))
-    if row is None:
+    return _one(session, _of_id(actor, wanted), wanted)
+
+
+def _of_id(actor: Actor, wanted: str) -> Select[VolumeSnapshot]:
+    of = select(VolumeSnapshot).where(VolumeSnapshot.id == _id(wanted))
+    return of.where(mine(actor, VolumeSnapshot.account_id))
+
+
+def _one(session: Session, of: Select[VolumeSnapshot], wanted: str) -> VolumeSnapshot:
+    found = session.scalars(of.execution_options(populate_existing=True)).one_or_none()
+    if found is None:
         raise VolumeSnapshotNotFound(volume=wanted)
-    return row
+    return found
 
 
 def volume_facts(session: Session, row: VolumeSnapshot) -> VolumeSnapshotFacts:

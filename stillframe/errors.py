@@ -164,10 +164,10 @@ class KeyMissing(StillframeError):
 
 
 class Forbidden(StillframeError):
-    """This API key may look at everything and change nothing."""
+    """This needs the right "{right}", which this key does not have."""
 
-    code = "key.read_only"
-    remedy = "Ask with a key that may do more, or ask an administrator for one."
+    code = "right.missing"
+    remedy = "Ask with a key that has it, or ask an administrator for one."
 
 
 class KeyRefused(StillframeError):
@@ -244,6 +244,13 @@ class PolicyNotFound(NotFound):
 
     code = "policy.not_found"
     remedy = "`stillframe policy list` shows the policies."
+
+
+class PolicyNameAmbiguous(Invalid):
+    """The name "{policy}" belongs to several policies: {candidates}."""
+
+    code = "policy.name_ambiguous"
+    remedy = "Name the policy by its id."
 
 
 # --- requests that cannot be ------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
+from stillframe.rights import Right
+
 Quiesce = Literal["require", "prefer", "never"]
 After = Literal["keep", "start", "stop"]
 
@@ -16,6 +18,8 @@ class Operation:
     """
 
     kind: ClassVar[str]
+    #: What it takes to ask for it.
+    right: ClassVar[Right]
     #: What both may be at least and at most.
     SHORTEST_S: ClassVar[float] = 1.0
     LONGEST_S: ClassVar[float] = 30 * 86400.0
@@ -42,6 +46,7 @@ class CreateSnapshot(Operation):
     """
 
     kind: ClassVar[str] = "create_snapshot"
+    right: ClassVar[Right] = Right.CREATE
     vm: str
     type: Literal["cold", "hot", "memory"] | None = None
     name: str | None = None
@@ -59,6 +64,7 @@ class RevertSnapshot(Operation):
     """Bring a VM back to a snapshot. `after` says what a hot or cold revert does with a VM that runs or not."""
 
     kind: ClassVar[str] = "revert_snapshot"
+    right: ClassVar[Right] = Right.REVERT
     snapshot_id: str
     after: After = "keep"
 
@@ -68,6 +74,7 @@ class DeleteSnapshot(Operation):
     """Forget a snapshot and give back the space of what nothing else needs."""
 
     kind: ClassVar[str] = "delete_snapshot"
+    right: ClassVar[Right] = Right.DELETE
     snapshot_id: str
 
 
@@ -79,6 +86,7 @@ class PruneSnapshots(Operation):
     """
 
     kind: ClassVar[str] = "prune_snapshots"
+    right: ClassVar[Right] = Right.DELETE
     snapshot_ids: tuple[str, ...]
     policy_id: str | None = None
 
@@ -88,6 +96,7 @@ class ExtractVolume(Operation):
     """Make a standalone image (a VolumeSnapshot) of one volume out of a snapshot."""
 
     kind: ClassVar[str] = "extract_volume"
+    right: ClassVar[Right] = Right.EXTRACT
     snapshot_id: str
     target: str
     name: str | None = None
@@ -98,6 +107,7 @@ class DeleteVolume(Operation):
     """Remove the image of a VolumeSnapshot; its snapshot and its VM, if they are still there, stay as they are."""
 
     kind: ClassVar[str] = "delete_volume"
+    right: ClassVar[Right] = Right.DELETE
     volume_snapshot_id: str
 
 

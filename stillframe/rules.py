@@ -15,6 +15,7 @@ from stillframe.errors import (
     ChainTooDeep,
     ColdNeedsStopped,
     DeletionAsked,
+    Forbidden,
     ForeignCannot,
     ForeignTogether,
     HotNeedsRunning,
@@ -30,6 +31,7 @@ from stillframe.errors import (
     VolumeSnapshotNotReady,
 )
 from stillframe.operations import After
+from stillframe.rights import Right
 from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
 #: Bytes that must be free where new layers go: a VM that finds no room for its next write is paused.
@@ -184,18 +186,25 @@ def _check_usable(facts: SnapshotFacts, action: str) -> None:
         raise ForeignCannot(snapshot=facts.name, why=why)
 
 
-def actions(facts: SnapshotFacts) -> dict[str, dict[str, Any]]:
+def check_right(right: Right, rights: Collection[Right]) -> None:
+    """Whether somebody with these rights may do it at all; raises Forbidden."""
+    if right not in rights:
+        raise Forbidden(right=right.value)
+
+
+def actions(facts: SnapshotFacts, rights: Collection[Right]) -> dict[str, dict[str, Any]]:
     """Each action with whether it is allowed and, if not, the very words a request would be refused with."""
-    checks: dict[str, Callable[[SnapshotFacts], None]] = {
-        "revert": check_revert,
-        "delete": check_delete,
-        "extract": check_extract,
+    checks: dict[Right, Callable[[SnapshotFacts], None]] = {
+        Right.REVERT: check_revert,
+        Right.DELETE: check_delete,
+        Right.EXTRACT: check_extract,
     }
-    return {name: _verdict(partial(check, facts)) for name, check in checks.items()}
+    return {right.value: _verdict(right, rights, partial(check, facts)) for right, check in checks.items()}
 
 
-def _verdict(check: Callable[[], None]) -> dict[str, Any]:
+def _verdict(right: Right, rights: Collection[Right], check: Callable[[], None]) -> dict[str, Any]:
     try:
+        check_right(right, rights)
         check()
     except StillframeError as refusal:
         return {"allowed": False, "reason": f"{refusal.detail} {refusal.to_json()['remedy']}"}
@@ -210,6 +219,6 @@ def check_delete_volume(facts: VolumeSnapshotFacts) -> None:
         raise VolumeSnapshotNotReady(volume=facts.name, state=facts.state)
 
 
-def volume_actions(facts: VolumeSnapshotFacts) -> dict[str, dict[str, Any]]:
+def volume_actions(facts: VolumeSnapshotFacts, rights: Collection[Right]) -> dict[str, dict[str, Any]]:
     """As `actions`, of a volume snapshot."""
-    return {"delete": _verdict(lambda: check_delete_volume(facts))}
+    return {"delete": _verdict(Right.DELETE, rights, partial(check_delete_volume, facts))}

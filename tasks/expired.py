@@ -4,13 +4,13 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from models.account import Role
 from models.actor import Actor
 from models.expired import ACTOR, asked, expired, refused, take
 from models.job import SCHEDULED
 from models.session import transaction
 from stillframe.errors import StillframeError
 from stillframe.operations import DeleteSnapshot
+from stillframe.rights import Role
 from tasks.producer import Producer
 
 

@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from models.account import Role
-from models.actor import Actor
+from models.actor import of_policy
 from models.job import SCHEDULED
 from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
@@ -107,7 +106,7 @@ def _ask(session: Session, producer: Producer, one: Ready) -> Decided:
         policy_id=str(one.policy_id),
         start_within_s=policy.start_within.total_seconds(),
     )
-    actor = Actor(name=f"policy:{policy.name}", account_id=one.account_id, role=Role.USER)
+    actor = of_policy(policy.name, one.account_id, one.role, one.domain)
     try:
         with session.begin_nested():
             job = producer.write_down(session, wish, actor, SCHEDULED)

@@ -90,7 +90,7 @@ def check_expiry(operation: Operation) -> None:
 
 def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID, limits: Limits) -> Prepared:
     now = datetime.now(UTC)
-    vm = find_vm(session, operation.vm)
+    vm = find_vm(session, actor, operation.vm)
     type_ = type_for(vm.name, vm.state, SnapshotType(operation.type) if operation.type else None)
     traits = _check_defined(vm)
     check_depth(vm.name, depths_of(session, vm.id), limits.chain_limit)
@@ -102,23 +102,23 @@ def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID
         name=operation.name or made_up_name("snap", now, job),
     )
     snapshot = new_id()
-    add_snapshot(session, snapshot, vm, actor, operation, expires_at=expiry(operation, now))
+    add_snapshot(session, snapshot, vm, operation, expires_at=expiry(operation, now))
     return Prepared(operation, vm, snapshot)
 
 
 def _revert(
-    session: Session, operation: RevertSnapshot, _actor: Actor, _job: UUID, _limits: Limits
+    session: Session, operation: RevertSnapshot, actor: Actor, _job: UUID, _limits: Limits
 ) -> Prepared:
-    snapshot, vm = lock_snapshot(session, operation.snapshot_id)
+    snapshot, vm = lock_snapshot(session, actor, operation.snapshot_id)
     check_revert(facts_of(session, snapshot, vm), operation.after)
     _check_defined(vm)
     return Prepared(operation, vm, snapshot.id)
 
 
 def _delete(
-    session: Session, operation: DeleteSnapshot, _actor: Actor, _job: UUID, _limits: Limits
+    session: Session, operation: DeleteSnapshot, actor: Actor, _job: UUID, _limits: Limits
 ) -> Prepared:
-    snapshot, vm = lock_snapshot(session, operation.snapshot_id)
+    snapshot, vm = lock_snapshot(session, actor, operation.snapshot_id)
     check_delete(facts_of(session, snapshot, vm))
     if snapshot.state is not SnapshotState.ERROR and snapshot.origin is SnapshotOrigin.STILLFRAME:
         _check_defined(vm)
@@ -126,9 +126,9 @@ def _delete(
 
 
 def _prune(
-    session: Session, operation: PruneSnapshots, _actor: Actor, _job: UUID, _limits: Limits
+    session: Session, operation: PruneSnapshots, actor: Actor, _job: UUID, _limits: Limits
 ) -> Prepared:
-    found = [lock_snapshot(session, one) for one in sorted(set(operation.snapshot_ids))]
+    found = [lock_snapshot(session, actor, one) for one in sorted(set(operation.snapshot_ids))]
     if len({vm.id for _, vm in found}) != 1:
         raise Invalid(detail="one job deletes snapshots of one VM, and at least one")
     vm = found[0][1]
@@ -146,9 +146,9 @@ def _prune(
 
 
 def _extract(
-    session: Session, operation: ExtractVolume, _actor: Actor, job: UUID, _limits: Limits
+    session: Session, operation: ExtractVolume, actor: Actor, job: UUID, _limits: Limits
 ) -> Prepared:
-    snapshot, vm = lock_snapshot(session, operation.snapshot_id)
+    snapshot, vm = lock_snapshot(session, actor, operation.snapshot_id)
     check_extract(facts_of(session, snapshot, vm))
     targets = targets_of(session, snapshot.id)
     if operation.target not in targets:
@@ -161,9 +161,9 @@ def _extract(
 
 
 def _delete_volume(
-    session: Session, operation: DeleteVolume, _actor: Actor, _job: UUID, _limits: Limits
+    session: Session, operation: DeleteVolume, actor: Actor, _job: UUID, _limits: Limits
 ) -> Prepared:
-    volume = lock_volume(session, operation.volume_snapshot_id)
+    volume = lock_volume(session, actor, operation.volume_snapshot_id)
     check_delete_volume(volume_facts(session, volume))
     vm = session.get_one(Vm, volume.vm_id)
     return Prepared(operation, vm, volume_snapshot_id=volume.id, elsewhere=volume.host_id)

@@ -18,6 +18,7 @@ from models.asking import NOBODY, add_job, find_first, find_with
 from models.ids import new_id
 from models.job import INTERACTIVE, Job
 from models.moves import now_plus
+from models.scope import owner
 from models.session import transaction, violated
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
 from stillframe.operations import Operation
@@ -108,7 +109,7 @@ class Producer:
                     *(session, checked, actor, INTERACTIVE), key=next(keys), fingerprint=fingerprint
                 )
 
-            submitted = [_submitted(job) for job in ask_all(session, snapshots, limits, ask)]
+            submitted = [_submitted(job) for job in ask_all(session, actor, snapshots, limits, ask)]
         for one in submitted:
             self.publisher.next_of_vm(one.vm_id)
         return submitted
@@ -122,7 +123,7 @@ class Producer:
             def plan(wish: Operation) -> Forecast:
                 return forecast(session, check_words(wish), actor, self._limits)
 
-            return ask_all(session, snapshots, limits, plan)
+            return ask_all(session, actor, snapshots, limits, plan)
 
     def plan(self, operation: Operation, actor: Actor) -> Forecast:
         """What the operation would do, and whether it would be refused. Nothing is written.
@@ -157,6 +158,7 @@ class Producer:
 
         `reasons` say why each snapshot is to go that is deleted together with others.
         """
+        actor.check(operation.right)
         id_ = new_id()
         prepared = prepare(session, operation, actor, id_, self._limits)
         job = _job(id_, prepared, actor, priority)
@@ -176,10 +178,11 @@ def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:
         vm_name=prepared.vm.name,
         snapshot_id=prepared.snapshot_id,
         volume_snapshot_id=prepared.volume_snapshot_id,
-        account_id=prepared.vm.account_id or actor.account_id,
+        account_id=owner(prepared.vm),
         request=prepared.operation.to_json(),
         priority=priority,
         requested_by=actor.name,
+        asker_id=actor.account_id,
     )
 
 

@@ -8,8 +8,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from models.account import Role
-from models.actor import Actor
+from models.actor import of_policy
 from models.job import SCHEDULED
 from models.policies import prune as rows
 from models.policies.kept import judge
@@ -96,7 +95,7 @@ def _not_now(session: Session, one: Due, on_host: int) -> datetime | None:
 
 def _ask(session: Session, producer: Producer, one: Due, condemned: dict[UUID, str]) -> bool:
     wish = PruneSnapshots(snapshot_ids=tuple(map(str, condemned)), policy_id=str(one.policy_id))
-    actor = Actor(name=f"policy:{one.name}", account_id=one.account_id, role=Role.USER)
+    actor = of_policy(one.name, one.account_id, one.role, one.domain)
     try:
         with session.begin_nested():
             producer.write_down(session, wish, actor, SCHEDULED, reasons=condemned)

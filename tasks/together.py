@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from models.actor import Actor
 from models.asking import lock_snapshots
 from models.snapshot import Snapshot
 from stillframe.errors import Invalid, SnapshotNotFound
@@ -20,13 +21,17 @@ Done = TypeVar("Done")
 
 
 def ask_all(
-    session: Session, ids: Collection[str], limits: Mapping[str, Any], ask: Callable[[Deletion], Done]
+    session: Session,
+    actor: Actor,
+    ids: Collection[str],
+    limits: Mapping[str, Any],
+    ask: Callable[[Deletion], Done],
 ) -> list[Done]:
     """What `ask` gives for the deletions of each VM, in the order of their ids; raises DeletionsRefused.
 
     `ask` may raise what refuses one VM's; the caller undoes what it has written for others.
     """
-    found = lock_snapshots(session, _checked(ids))
+    found = lock_snapshots(session, actor, _checked(ids))
     refusals: list[Refusal] = []
     for id_, row in found.items():
         if row is None:

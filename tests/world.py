@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
 
-from models.account import ADMIN_ACCOUNT
+from models.account import ADMIN_ACCOUNT, Account, Domain
 from models.event import Event
 from models.host import Host
 from models.ids import new_id
@@ -41,11 +42,23 @@ class World:
                 session.add(host)
             return host.id
 
+    def account(self, name: str, path: str = "/") -> UUID:
+        """The account of that name, made in the domain of that path, which is made too."""
+        with transaction(self.engine) as session:
+            found = session.scalars(select(Account.id).where(Account.name == name)).one_or_none()
+            row = Account(id=found or new_id(), domain_id=_domain(session, path), name=name)
+            return session.merge(row).id
+
     def vm(
-        self, name: str = "web", state: VmState = VmState.RUNNING, host: str = "h1", gone: bool = False
+        self,
+        name: str = "web",
+        state: VmState = VmState.RUNNING,
+        host: str = "h1",
+        gone: bool = False,
+        account: UUID | None = None,
     ) -> UUID:
         """A VM of that name on a host."""
-        row = Vm(id=uuid4(), host_id=self.host(host), name=name, state=state, gone=gone)
+        row = Vm(id=uuid4(), host_id=self.host(host), name=name, state=state, gone=gone, account_id=account)
         with transaction(self.engine) as session:
             session.add(row)
         return row.id
@@ -61,13 +74,13 @@ class World:
     ) -> UUID:
         """A snapshot of a VM with a layer of each target."""
         with transaction(self.engine) as session:
-            host = session.scalars(select(Vm.host_id).where(Vm.id == vm)).one()
+            of = session.get_one(Vm, vm)
             id_ = new_id()
             row = Snapshot(
                 id=id_,
                 vm_id=vm,
-                host_id=host,
-                account_id=ADMIN_ACCOUNT,
+                host_id=of.host_id,
+                account_id=of.account_id or ADMIN_ACCOUNT,
                 name=name or f"s-{id_.hex[-12:]}",
                 display_name=name or "s",
                 type=type_,
@@ -102,15 +115,16 @@ class World:
             "extract_volume": ExtractVolume(snapshot_id=str(about), target="vda", name="v"),
         }[kind]
         with transaction(self.engine) as session:
+            of = session.get_one(Vm, vm)
             row = Job(
                 id=new_id(),
                 kind=kind,
-                host_id=session.scalars(select(Vm.host_id).where(Vm.id == vm)).one(),
+                host_id=of.host_id,
                 vm_id=vm,
                 vm_name="web",
                 snapshot_id=about,
                 volume_snapshot_id=volume,
-                account_id=ADMIN_ACCOUNT,
+                account_id=of.account_id or ADMIN_ACCOUNT,
                 request=operation.to_json(),
                 priority=priority,
                 requested_by="admin",
@@ -233,3 +247,14 @@ def seen_vm(
     """A VM with one volume, as a worker sees it."""
     volume = VolumeSeen("vda", path, "qcow2", "file", 1 << 30, 1 << 20)
     return VmSeen(vm, name, state, "", 1 << 29, (volume,))
+
+
+def _domain(session: Session, path: str) -> UUID:
+    found = session.scalars(select(Domain.id).where(Domain.path == path)).one_or_none()
+    if found is not None:
+        return found
+    above, _, name = path.rpartition("/")
+    row = Domain(id=new_id(), parent_id=_domain(session, above or "/"), name=name, path=path)
+    session.add(row)
+    session.flush()
+    return row.id

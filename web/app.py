@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from models.journal import Journal
@@ -17,7 +17,7 @@ from tasks.producer import Producer
 from web import problems
 from web.api import events, health, holds, hosts, jobs, policies, rescans, snapshots, vms, volumes
 from web.api import problems as problem_pages
-from web.auth import actor
+from web.auth import check_declared
 from web.described import PROBLEM, TAGS, describe, operation_id
 from web.house import House
 from web.keys import Keys
@@ -68,10 +68,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     problems.install(app)
     for noun in KEYED:
-        app.include_router(noun.router, dependencies=[Depends(actor)], responses=_PROBLEM)
+        app.include_router(noun.router, responses=_PROBLEM)
     for noun in (health, problem_pages):
         app.include_router(noun.router)
     app.state.routes = [route for noun in (*KEYED, health, problem_pages) for route in noun.router.routes]
+    check_declared(app)
     return app
 
 

@@ -1,52 +1,78 @@
-"""Every route under /v1 needs a key, and those that change something one that may."""
+"""Every route under /v1 says which right it needs: `actor: Reader`, or `actor: Annotated[Actor, needs(Right.CREATE)]`."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from models.account import Role
 from models.actor import Actor
 from stillframe.errors import Forbidden, KeyMissing, KeyRefused
+from stillframe.operations import OPERATIONS
+from stillframe.rights import Right
 from web.house import House, HouseOf
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
 
-#: What a key that may only read can ask.
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-#: How the path of a route ends that only tells what would be done.
-PLAN = ":plan"
+#: Any of the rights that jobs are asked for with: the job at hand says which one it has to be.
+OF_A_JOB = tuple(sorted({operation.right for operation in OPERATIONS.values()}))
 
 
 async def actor(
-    request: Request,
-    house: HouseOf,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    house: HouseOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Actor:
-    """Who is asking; raises KeyMissing, KeyRefused, or Forbidden when a key that may only read asks for a change."""
+    """Who is asking; raises KeyMissing or KeyRefused."""
     if credentials is None:
         raise KeyMissing
     key = credentials.credentials
     lately = house.keys.known(key)
-    found = lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
-    if found.role is Role.READ_ONLY and not _only_reads(request):
-        raise Forbidden
-    return found
+    return lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
 
 
-def _only_reads(request: Request) -> bool:
-    # By the route, not by what was typed into the path.
-    return request.method in READING or request.scope["route"].path.endswith(PLAN)
+class Needs:
+    """A dependency that lets through who has one of these rights; with none of them, whoever has a key may look."""
+
+    def __init__(self, rights: tuple[Right, ...]) -> None:
+        self.rights = rights
+
+    async def __call__(self, actor: Annotated[Actor, Depends(actor)]) -> Actor:
+        """Who is asking; raises Forbidden."""
+        if self.rights and actor.rights.isdisjoint(self.rights):
+            raise Forbidden(right=" or ".join(self.rights))
+        return actor
 
 
-ActorOf = Annotated[Actor, Depends(actor)]
+def needs(*rights: Right) -> Any:
+    """For a route that changes something: who asks has to have one of these rights."""
+    return Depends(Needs(rights))
+
+
+Reader = Annotated[Actor, needs()]
 
 
 async def still_welcome(request: Request, house: House) -> bool:
     """Whether the key of a request that goes on for long is still good."""
     try:
-        await actor(request, house, await _bearer(request))
-    except (KeyMissing, KeyRefused, Forbidden):
+        await actor(house, await _bearer(request))
+    except (KeyMissing, KeyRefused):
         return False
     return True
+
+
+def check_declared(app: FastAPI) -> None:
+    """Raises RuntimeError for a route under /v1 that does not say what it needs."""
+    for route, needed in declared(app):
+        if needed is None and route.path.startswith("/v1"):
+            raise RuntimeError(
+                f"{sorted(route.methods or ())} {route.path} does not say which right it needs"
+            )
+
+
+def declared(app: FastAPI) -> Iterator[tuple[APIRoute, tuple[Right, ...] | None]]:
+    """Each route with the rights of which it needs one; None for one that says nothing."""
+    for route in app.state.routes:
+        if isinstance(route, APIRoute):
+            said = (one.call for one in route.dependant.dependencies)
+            yield route, next((call.rights for call in said if isinstance(call, Needs)), None)

@@ -45,7 +45,7 @@ def wrong_field() -> StillframeError:
 
 #: What any operation that needs a key may answer, then those that change something, take a body, or answer in pages.
 ANY: tuple[StillframeError, ...] = (KeyMissing(), KeyRefused(), wrong_field(), DatabaseUnavailable())
-CHANGE: tuple[StillframeError, ...] = (Forbidden(),)
+CHANGE: tuple[StillframeError, ...] = (Forbidden(right="create"),)
 BODY: tuple[StillframeError, ...] = (
     BodyNotJson(why="Expecting ',' delimiter at character 17"),
     BodyTooLarge(limit_bytes=BODY_BYTES),

@@ -31,7 +31,7 @@ ONCE = (IdempotencyMismatch(key="nightly-2026-11-23"), IdempotencyInFlight(key="
 def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
     """What a route that makes something else than a job hands down, if the request has a key."""
     check_key(key)
-    return None if key is None else Once(actor.name, key, request)
+    return None if key is None else Once(str(actor.account_id), key, request)
 
 
 def accepted(*errors: StillframeError) -> dict[str, Any]:
@@ -54,4 +54,4 @@ def submit(house: House, operation: Operation, actor: Actor, key: str | None, re
     if submitted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     with house.reads.connect() as connection:
-        return job(connection, submitted.job_id)
+        return job(connection, actor, submitted.job_id)

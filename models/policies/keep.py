@@ -11,12 +11,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models.actor import ADMIN, Actor
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
 from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
-from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.session import violated
 from stillframe.errors import PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
 from stillframe.events import EventType, Level
@@ -26,15 +27,11 @@ from stillframe.policies.policy import check_policy
 
 
 def add_policy(
-    session: Session,
-    wish: Wish,
-    account: UUID,
-    actor: str,
-    *,
-    allow_empty: bool = True,
-    once: Once | None = None,
+    session: Session, wish: Wish, actor: Actor, *, allow_empty: bool = True, once: Once | None = None
 ) -> UUID:
-    """A new policy; its first firing is its first instant after now. Raises Invalid or NotFound.
+    """A new policy, which means only VMs that its maker sees; it fires from the first instant after now on.
+
+    Raises Invalid or NotFound.
 
     Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
     """
@@ -42,8 +39,8 @@ def add_policy(
         return UUID(before)
     now = _now(session)
     check_policy(wish, now)
-    row = Policy(id=new_id(), account_id=account, created_by=actor)
-    _write(session, row, wish)
+    row = Policy(id=new_id(), account_id=actor.account_id, role=actor.role, created_by=actor.name)
+    _write(session, row, wish, actor)
     _flush(session, row)
     for schedule in wish.schedules:
         session.add(PolicySchedule(policy_id=row.id, spec=schedule_to_json(schedule), mark=now))
@@ -56,12 +53,12 @@ def add_policy(
     return row.id
 
 
-def edit_policy(session: Session, policy: UUID, wish: Wish, actor: str) -> None:
+def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> None:
     """Another wish for the same policy. A schedule that stays as it was keeps its place in time; others begin now."""
     now = _now(session)
     check_policy(wish, now)
-    row = lock_policy(session, policy)
-    _write(session, row, wish)
+    row = lock_policy(session, policy, actor)
+    _write(session, row, wish, actor)
     row.updated_at = now
     _flush(session, row)
     wanted = [schedule_to_json(schedule) for schedule in wish.schedules]
@@ -78,18 +75,18 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: str) -> None:
     _tell(session, EventType.POLICY_EDITED, row, actor)
 
 
-def pause_policy(session: Session, policy: UUID, actor: str, until: datetime | None = None) -> None:
+def pause_policy(session: Session, policy: UUID, actor: Actor, until: datetime | None = None) -> None:
     """Nothing fires any more, or not before `until`. What waits for its turn is skipped."""
-    row = lock_policy(session, policy)
+    row = lock_policy(session, policy, actor)
     row.enabled, row.paused_until = until is not None and row.enabled, until
     _stop_waiting(session, policy, "the policy was paused")
     _wind_up(session, row, _now(session))
     _tell(session, EventType.POLICY_PAUSED, row, actor, until=until and until.isoformat())
 
 
-def resume_policy(session: Session, policy: UUID, actor: str) -> None:
+def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
     """It fires again from now on, also after it suspended itself."""
-    row = lock_policy(session, policy)
+    row = lock_policy(session, policy, actor)
     row.enabled, row.paused_until, row.suspended_at, row.suspended_reason = True, None, None, None
     row.failures = 0
     now = _now(session)
@@ -108,11 +105,11 @@ def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
-def run_policy(session: Session, policy: UUID, actor: str, once: Once | None = None) -> datetime:
+def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None = None) -> datetime:
     """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing."""
     if before := made_before(session, once):
         return datetime.fromisoformat(before)
-    row = lock_policy(session, policy)
+    row = lock_policy(session, policy, actor)
     now = _now(session)
     vms = vms_in(session, [policy]).get(policy, [])
     schedule = _schedules(session, policy)[0]
@@ -127,7 +124,7 @@ def run_policy(session: Session, policy: UUID, actor: str, once: Once | None = N
         "give_up_at": give_up_at,
     }
     session.add_all(
-        Firing(**of, vm_id=vm, state=FiringState.WAITING, reason=f"asked for by {actor}") for vm in vms
+        Firing(**of, vm_id=vm, state=FiringState.WAITING, reason=f"asked for by {actor.name}") for vm in vms
     )
     session.flush()
     _tell(session, EventType.POLICY_RUN, row, actor, vms=len(vms))
@@ -135,27 +132,28 @@ def run_policy(session: Session, policy: UUID, actor: str, once: Once | None = N
     return now
 
 
-def delete_policy(session: Session, policy: UUID, actor: str) -> None:
+def delete_policy(session: Session, policy: UUID, actor: Actor) -> None:
     """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
-    row = lock_policy(session, policy)
+    row = lock_policy(session, policy, actor)
     row.deleted_at = _now(session)
     _stop_waiting(session, policy, "the policy was deleted")
     _wind_up(session, row, row.deleted_at)
     _tell(session, EventType.POLICY_DELETED, row, actor)
 
 
-def lock_policy(session: Session, policy: UUID) -> Policy:
-    """A policy that is not deleted, locked; raises PolicyNotFound."""
-    row = session.get(Policy, policy, with_for_update=True, populate_existing=True)
-    if row is None or row.deleted_at is not None:
+def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
+    """A policy that the actor sees and that is not deleted, locked; raises PolicyNotFound."""
+    of = select(Policy).where(Policy.id == policy, Policy.deleted_at.is_(None), my_policies(actor))
+    row = session.scalars(of.with_for_update(), execution_options={"populate_existing": True}).one_or_none()
+    if row is None:
         raise PolicyNotFound(policy=policy)
     return row
 
 
-def _write(session: Session, row: Policy, wish: Wish) -> None:
+def _write(session: Session, row: Policy, wish: Wish, actor: Actor) -> None:
     row.name, row.spec = wish.name, policy_to_json(wish)
     row.enabled, row.paused_until = wish.enabled, wish.paused_until
-    for name, value in columns_of(session, wish.selector).items():
+    for name, value in columns_of(session, wish.selector, actor).items():
         setattr(row, name, value)
 
 
@@ -205,7 +203,13 @@ def _now(session: Session) -> datetime:
 
 
 def _tell(
-    session: Session, type_: EventType, row: Policy, actor: str, level: Level = Level.INFO, **data: object
+    session: Session,
+    type_: EventType,
+    row: Policy,
+    actor: Actor | str,
+    level: Level = Level.INFO,
+    **data: object,
 ) -> None:
     told = {"policy_id": str(row.id), "name": row.name} | {key: value for key, value in data.items() if value}
-    tell(session, Told(type_, actor, level, row.name, told))
+    name = actor if isinstance(actor, str) else actor.name
+    tell(session, Told(type_, name, level, row.name, told), account=row.account_id)

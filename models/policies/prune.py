@@ -16,6 +16,7 @@ from stillframe.events import EventType, Level
 from stillframe.operations import PruneSnapshots
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy
+from stillframe.rights import Role
 from stillframe.states import ENDED, JobState
 
 #: After a deletion that did not succeed the next is asked so much later, twice as much each time, up to a day.
@@ -29,10 +30,11 @@ _DUE = f"""
         WHERE state IN ({quoted(UNFINISHED)}) AND priority >= {SCHEDULED} GROUP BY host_id
     )
     SELECT due.policy_id, due.vm_id, now() AS now, vm.gone, vm.host_id, coalesce(under_way.jobs, 0) AS on_host,
-        policy.name, policy.spec, policy.account_id, policy.paused_until, policy.deleted_at IS NULL
-        AND policy.suspended_at IS NULL AND policy.enabled AS stands, pruning.id AS pruning
+        policy.name, policy.spec, policy.account_id, policy.role, home.path AS domain, policy.paused_until,
+        policy.deleted_at IS NULL AND policy.suspended_at IS NULL AND policy.enabled AS stands, pruning.id AS pruning
     FROM policy_vm AS due
     JOIN policy ON policy.id = due.policy_id
+    JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
     JOIN vm ON vm.id = due.vm_id
     LEFT JOIN under_way ON under_way.host_id = vm.host_id
     LEFT JOIN LATERAL (
@@ -55,6 +57,8 @@ class Due:
     name: str
     policy: Policy
     account_id: UUID
+    role: Role
+    domain: str
     vm_id: UUID
     host_id: UUID
     now: datetime
@@ -133,6 +137,6 @@ def _of(policy: UUID, vm: UUID) -> Any:
 
 def _due(row: Row[Any]) -> Due:
     values: dict[str, Any] = dict(row._mapping)
-    own = {name: values[name] for name in ("policy_id", "vm_id", "host_id", "name", "account_id")}
+    own = {name: values[name] for name in ("policy_id", "vm_id", "host_id", "name", "account_id", "domain")}
     rest = {name: values[name] for name in ("now", "gone", "stands", "paused_until", "on_host", "pruning")}
-    return Due(policy=policy_from_json(row.spec), **own, **rest)
+    return Due(policy=policy_from_json(row.spec), role=Role(row.role), **own, **rest)

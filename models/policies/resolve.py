@@ -1,4 +1,4 @@
-"""Which VMs a selector means at this moment, for many policies in one statement."""
+"""Which VMs a selector means at this moment, for many policies in one statement: none that its maker did not see."""
 
 import re
 from collections.abc import Collection
@@ -8,9 +8,11 @@ from sqlalchemy import ARRAY, Connection, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from models.account import ADMIN_ACCOUNT, Account, Domain
+from models.actor import Actor
 from models.base import Json
-from models.host import Host
-from stillframe.errors import HostNotFound, Invalid, NotFound
+from models.queries.find import host_id
+from models.scope import mine, my_domains
+from stillframe.errors import Invalid, NotFound
 from stillframe.policies.policy import Selector
 
 _REST = """
@@ -19,6 +21,9 @@ _REST = """
     AND (policy.of_tags IS NULL OR vm.tags && policy.of_tags)
     AND (policy.of_host_id IS NULL OR vm.host_id = policy.of_host_id)
     AND (policy.of_account_id IS NULL OR coalesce(vm.account_id, :admin) = policy.of_account_id)
+    AND (policy.role = 'root'
+         OR policy.role = 'domain' AND (domain.path = home.path OR starts_with(domain.path, rtrim(home.path, '/') || '/'))
+         OR policy.role = 'user' AND account.id = policy.account_id)
     AND (policy.of_domain IS NULL OR domain.path = policy.of_domain
          OR starts_with(domain.path, rtrim(policy.of_domain, '/') || '/'))
 """
@@ -29,7 +34,9 @@ _OWNED = """
 #: A policy that names ids looks only at those; any other reads all VMs once.
 _VMS = f"""
     SELECT policy.id AS policy_id, found.id AS vm_id
-    FROM policy CROSS JOIN LATERAL (
+    FROM policy
+    JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
+    CROSS JOIN LATERAL (
         SELECT vm.id FROM vm {_OWNED} WHERE policy.of_ids IS NULL AND {_REST}
         UNION ALL
         SELECT vm.id FROM unnest(policy.of_ids) AS wanted (id) JOIN vm ON vm.id = wanted.id {_OWNED} WHERE {_REST}
@@ -50,15 +57,15 @@ def vms_in(session: Session | Connection, policies: Collection[UUID]) -> dict[UU
     return found
 
 
-def columns_of(session: Session, selector: Selector) -> Json:
-    """The selector as columns of a policy; raises NotFound for an account, domain or host that there is none of."""
+def columns_of(session: Session, selector: Selector, actor: Actor) -> Json:
+    """The selector as columns of a policy; raises NotFound for an account, domain or host that the actor sees none of."""
     return {
         "of_ids": [_id(one) for one in selector.ids] or None,
         "of_names": [like(one) for one in selector.names] or None,
         "of_tags": list(selector.tags) or None,
-        "of_account_id": selector.account and _account(session, selector.account),
-        "of_domain": selector.domain and _domain(session, selector.domain),
-        "of_host_id": selector.host and _host(session, selector.host),
+        "of_account_id": selector.account and _account(session, selector.account, actor),
+        "of_domain": selector.domain and _domain(session, selector.domain, actor),
+        "of_host_id": selector.host and host_id(session.connection(), actor, selector.host),
     }
 
 
@@ -74,22 +81,17 @@ def _id(one: str) -> UUID:
         raise Invalid(detail=f"selector id {one!r} is no VM's id; `names` takes names and patterns") from None
 
 
-def _account(session: Session, name: str) -> UUID:
-    found = session.scalars(select(Account.id).where(Account.name == name)).one_or_none()
+def _account(session: Session, name: str, actor: Actor) -> UUID:
+    found = session.scalars(
+        select(Account.id).where(Account.name == name, mine(actor, Account.id))
+    ).one_or_none()
     if found is None:
         raise NotFound(what=f'account "{name}"')
     return found
 
 
-def _domain(session: Session, path: str) -> str:
-    found = session.scalars(select(Domain.path).where(Domain.path == path)).one_or_none()
+def _domain(session: Session, path: str, actor: Actor) -> str:
+    found = session.scalars(select(Domain.path).where(Domain.path == path, my_domains(actor))).one_or_none()
     if found is None:
         raise NotFound(what=f'domain "{path}"')
-    return found
-
-
-def _host(session: Session, name: str) -> UUID:
-    found = session.scalars(select(Host.id).where(Host.name == name)).one_or_none()
-    if found is None:
-        raise HostNotFound(host=name)
     return found

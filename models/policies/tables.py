@@ -4,11 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, SmallInteger, and_, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from models.actor import Actor
 from models.base import Base, Json, words
 from models.ids import new_id
+from models.scope import mine
+from stillframe.rights import Role, is_within
 
 
 class FiringState(StrEnum):
@@ -44,6 +47,8 @@ class Policy(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    #: How far its maker saw when it was made: it means no VM beyond that, whatever its selector says.
+    role: Mapped[Role] = mapped_column(words(Role, "role"), server_default=Role.USER.value)
     name: Mapped[str]
     spec: Mapped[Json]
     enabled: Mapped[bool] = mapped_column(server_default="true")
@@ -64,6 +69,12 @@ class Policy(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
+
+
+def my_policies(actor: Actor) -> ColumnElement[bool]:
+    """Policies that the actor sees: of the accounts it sees, those that reach no further than it does."""
+    within = [role for role in Role if is_within(role, actor.role) or role is Role.USER]
+    return and_(mine(actor, Policy.account_id), Policy.role.in_(within))
 
 
 class PolicySchedule(Base):

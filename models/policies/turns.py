@@ -28,6 +28,7 @@ from models.vm import Vm
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.guards import Moment
 from stillframe.policies.policy import Policy
+from stillframe.rights import Role
 from stillframe.states import VmState
 
 #: One that starts firings at a time: caps are counted, and two who count at once would both find room.
@@ -47,7 +48,7 @@ _READY = f"""
         WHERE state IN ({quoted(UNFINISHED)}) AND priority >= {SCHEDULED} GROUP BY host_id
     )
     SELECT firing.id, firing.policy_id, firing.vm_id, firing.nominal_at, firing.due_at, now() AS now,
-        policy.spec, policy.account_id,
+        policy.spec, policy.account_id, policy.role, home.path AS domain,
         schedule.spec ->> 'overlap' AS overlap, schedule.spec ->> 'timezone' AS timezone,
         vm.name AS vm_name, vm.state AS vm_state, vm.gone, vm.host_id, coalesce(under_way.jobs, 0) AS on_host,
         room.depth, room.free_bytes,
@@ -55,6 +56,7 @@ _READY = f"""
     FROM firing
     JOIN vm ON vm.id = firing.vm_id
     JOIN policy ON policy.id = firing.policy_id
+    JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
     JOIN policy_schedule AS schedule ON schedule.id = firing.schedule_id
     LEFT JOIN under_way ON under_way.host_id = vm.host_id
     LEFT JOIN LATERAL (
@@ -111,6 +113,8 @@ class Ready:
     policy_id: UUID
     policy: Policy
     account_id: UUID
+    role: Role
+    domain: str
     vm_id: UUID
     host_id: UUID
     nominal_at: datetime
@@ -187,6 +191,8 @@ def _ready(row: Row[Any]) -> Ready:
         policy_id=row.policy_id,
         policy=policy_from_json(row.spec),
         account_id=row.account_id,
+        role=Role(row.role),
+        domain=row.domain,
         vm_id=row.vm_id,
         host_id=row.host_id,
         nominal_at=row.nominal_at,

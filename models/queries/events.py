@@ -6,12 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from models.actor import Actor
 from models.base import Json
 from models.event import Comment, Event, EventPlace
 from models.job import Job
 from models.places import newest_place, place_of
 from models.queries.find import vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.scope import mine
 from models.snapshot import Snapshot
 from models.vm import Vm
 from stillframe.events import Level
@@ -49,9 +51,9 @@ class Filters:
     after: int | None = None
 
 
-def events(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+def events(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first unless `after` is given; raises VmNotFound."""
-    found = shown().where(*conditions(connection, filters))
+    found = shown().where(*conditions(connection, actor, filters))
     if filters.after is None:
         return page(connection, found, NEWEST_FIRST, wanted, items)
     newest_place(connection)
@@ -74,14 +76,14 @@ def shown() -> AnySelect:
     )
 
 
-def conditions(connection: Connection, filters: Filters) -> tuple[ColumnElement[bool], ...]:
-    """What the filters mean to the rows; raises VmNotFound. `after` is not among them."""
-    return tuple(_conditions(connection, filters))
+def conditions(connection: Connection, actor: Actor, filters: Filters) -> tuple[ColumnElement[bool], ...]:
+    """What the actor sees of the filters, as the rows have it; raises VmNotFound. `after` is not among them."""
+    return (mine(actor, Event.account_id), *_conditions(connection, actor, filters))
 
 
-def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
+def _conditions(connection: Connection, actor: Actor, filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.vm is not None:
-        yield Event.vm_id.in_(vm_ids(connection, filters.vm))
+        yield Event.vm_id.in_(vm_ids(connection, actor, filters.vm))
     if filters.snapshot is not None:
         yield Event.snapshot_id == filters.snapshot
     if filters.job is not None:

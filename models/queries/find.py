@@ -1,11 +1,13 @@
-"""From what people write to what there is: a VM by name or id, a host by name, the ids that end in some way."""
+"""From what people write to what there is for them: a VM by name or id, a host by name, the ids that end in some way."""
 
 import re
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
 
+from models.actor import Actor
 from models.host import Host
+from models.scope import hosts_of_my_vms, my_vms, runs_hosts
 from models.vm import Vm
 from stillframe.errors import HostNotFound, VmGone, VmNameAmbiguous, VmNotFound
 
@@ -15,14 +17,13 @@ ENDING = re.compile(r"[0-9a-f]{6,32}")
 _HYPHENS = (12, 16, 20, 24)
 
 
-def vm_id(connection: Connection, text: str) -> UUID:
+def vm_id(connection: Connection, actor: Actor, text: str) -> UUID:
     """The one VM of that id or name; raises VmNotFound or VmNameAmbiguous.
 
     A VM that is gone is found when no other has its name.
     """
-    found = connection.execute(
-        select(Vm.id, Vm.gone, Host.name).join(Host, Host.id == Vm.host_id).where(_is(text)).limit(10)
-    ).all()
+    of = select(Vm.id, Vm.gone, Host.name).join(Host, Host.id == Vm.host_id)
+    found = connection.execute(of.where(_is(text), my_vms(actor)).limit(10)).all()
     there = [row for row in found if not row.gone] or list(found)
     if not there:
         raise VmNotFound(vm=text)
@@ -32,15 +33,15 @@ def vm_id(connection: Connection, text: str) -> UUID:
     return only
 
 
-def vm_ids(connection: Connection, text: str, *, gone: bool | None = None) -> list[UUID]:
+def vm_ids(connection: Connection, actor: Actor, text: str, *, gone: bool | None = None) -> list[UUID]:
     """All VMs of that id or name, for a filter; raises VmNotFound if there is none.
 
     Those that are gone and have the name count when no other has it (None), always (True), or never (False: raises
     VmGone when no other has it). The id of a VM that is gone is always understood.
     """
     named = as_id(text)
-    of = select(Vm.id, Vm.gone, Host.name).join(Host, Host.id == Vm.host_id).where(_is(text)).limit(1000)
-    found = connection.execute(of).all()
+    of = select(Vm.id, Vm.gone, Host.name).join(Host, Host.id == Vm.host_id)
+    found = connection.execute(of.where(_is(text), my_vms(actor)).limit(1000)).all()
     if not found:
         raise VmNotFound(vm=text)
     there = [row.id for row in found if gone or not row.gone or row.id == named]
@@ -49,12 +50,20 @@ def vm_ids(connection: Connection, text: str, *, gone: bool | None = None) -> li
     return there or [row.id for row in found]
 
 
-def host_id(connection: Connection, name: str) -> UUID:
-    """Raises HostNotFound."""
-    found = connection.scalar(select(Host.id).where(Host.name == name)) if "\0" not in name else None
+def host_id(connection: Connection, actor: Actor, name: str) -> UUID:
+    """A host that the actor runs, or has a VM on; raises HostNotFound."""
+    of = select(Host.id).where(Host.name == name, hosts_of_my_vms(actor))
+    found = connection.scalar(of) if "\0" not in name else None
     if found is None:
         raise HostNotFound(host=name)
     return found
+
+
+def run_host_id(connection: Connection, actor: Actor, name: str) -> UUID:
+    """A host that the actor runs; raises HostNotFound."""
+    if not runs_hosts(actor):
+        raise HostNotFound(host=name)
+    return host_id(connection, actor, name)
 
 
 def containing(text: str) -> str:

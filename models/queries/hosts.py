@@ -7,11 +7,13 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from models.account import Account, Domain
+from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.job import Job
-from models.queries.find import containing, host_id, vm_id
+from models.queries.find import containing, host_id, run_host_id, vm_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
+from models.scope import my_hosts, my_vms
 from models.snapshot import Snapshot
 from models.vm import Vm, Volume
 from stillframe.seen import Traits
@@ -23,13 +25,15 @@ VMS_BY_NAME = Order("name", Vm.name.expression, Vm.id.expression, descending=Fal
 
 def hosts(
     connection: Connection,
+    actor: Actor,
     wanted: Wanted,
     fresh: timedelta,
+    *,
     alive: bool | None = None,
     drained: bool | None = None,
 ) -> Json:
     """Hosts by name. One is alive if it was seen within `fresh`."""
-    statement = _hosts(fresh)
+    statement = _hosts(actor, fresh)
     if alive is not None:
         statement = statement.where((Host.last_seen_at > func.now() - fresh).is_(alive))
     if drained is not None:
@@ -37,14 +41,16 @@ def hosts(
     return page(connection, statement, HOSTS_BY_NAME, wanted, _host_items)
 
 
-def host(connection: Connection, name: str, fresh: timedelta) -> Json:
+def host(connection: Connection, actor: Actor, name: str, fresh: timedelta) -> Json:
     """One host; raises HostNotFound."""
-    rows = connection.execute(_hosts(fresh).where(Host.id == host_id(connection, name))).all()
+    of = _hosts(actor, fresh).where(Host.id == run_host_id(connection, actor, name))
+    rows = connection.execute(of).all()
     return _host_items(connection, rows)[0]
 
 
 def vms(
     connection: Connection,
+    actor: Actor,
     wanted: Wanted,
     *,
     host: str | None = None,
@@ -53,9 +59,9 @@ def vms(
     tags: Sequence[str] = (),
 ) -> Json:
     """VMs by name, with all these tags; those that are gone only when asked for."""
-    statement = _vms().where(Vm.gone if state is VmState.GONE else ~Vm.gone)
+    statement = _vms(actor).where(Vm.gone if state is VmState.GONE else ~Vm.gone)
     if host is not None:
-        statement = statement.where(Vm.host_id == host_id(connection, host))
+        statement = statement.where(Vm.host_id == host_id(connection, actor, host))
     if q:
         statement = statement.where(Vm.name.ilike(containing(q)))
     if tags:
@@ -65,13 +71,13 @@ def vms(
     return page(connection, statement, VMS_BY_NAME, wanted, _vm_items)
 
 
-def vm(connection: Connection, text: str) -> Json:
+def vm(connection: Connection, actor: Actor, text: str) -> Json:
     """One VM by id or name; raises VmNotFound or VmNameAmbiguous."""
-    rows = connection.execute(_vms().where(Vm.id == vm_id(connection, text))).all()
+    rows = connection.execute(_vms(actor).where(Vm.id == vm_id(connection, actor, text))).all()
     return _vm_items(connection, rows)[0]
 
 
-def _hosts(fresh: timedelta) -> AnySelect:
+def _hosts(actor: Actor, fresh: timedelta) -> AnySelect:
     ours = select(func.count()).where(Job.host_id == Host.id)
     return select(
         *(Host.id, Host.name, Host.libvirt_version, Host.qemu_version, Host.cpus, Host.memory_bytes),
@@ -80,7 +86,7 @@ def _hosts(fresh: timedelta) -> AnySelect:
         select(func.count()).where(Vm.host_id == Host.id, ~Vm.gone).scalar_subquery().label("vms"),
         ours.where(Job.state == JobState.QUEUED).scalar_subquery().label("jobs_queued"),
         ours.where(Job.state.in_(HELD)).scalar_subquery().label("jobs_running"),
-    )
+    ).where(my_hosts(actor))
 
 
 def _host_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
@@ -93,7 +99,7 @@ def _drained(host: AnyRow) -> Json | None:
     return {"since": host.drained_at, "by": host.drained_by, "reason": host.drain_reason}
 
 
-def _vms() -> AnySelect:
+def _vms(actor: Actor) -> AnySelect:
     return (
         select(
             *(Vm.id, Vm.name, Vm.state, Vm.reason, Vm.gone, Vm.memory_bytes, Vm.created_at, Vm.seen_at),
@@ -108,6 +114,7 @@ def _vms() -> AnySelect:
         .outerjoin(Account, Account.id == Vm.account_id)
         .outerjoin(Domain, Domain.id == Account.domain_id)
         .outerjoin(Snapshot, (Snapshot.vm_id == Vm.id) & Snapshot.current)
+        .where(my_vms(actor))
     )
 
 

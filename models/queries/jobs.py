@@ -7,11 +7,13 @@ from uuid import UUID
 from sqlalchemy import Connection, false, select
 
 from models.about import is_about
+from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job, JobSnapshot, Step
 from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.scope import mine
 from models.snapshot import Snapshot
 from models.waiting import waiting
 from stillframe.errors import JobNotFound
@@ -34,17 +36,17 @@ class Filters:
     q: str | None = None
 
 
-def jobs(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+def jobs(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first, without steps; raises VmNotFound or HostNotFound."""
-    statement = _select()
+    statement = _select(actor)
     if filters.vm is not None:
-        statement = statement.where(Job.vm_id.in_(vm_ids(connection, filters.vm)))
+        statement = statement.where(Job.vm_id.in_(vm_ids(connection, actor, filters.vm)))
     if filters.states:
         statement = statement.where(Job.state.in_(filters.states))
     if filters.kind is not None:
         statement = statement.where(Job.kind == filters.kind)
     if filters.host is not None:
-        statement = statement.where(Job.host_id == host_id(connection, filters.host))
+        statement = statement.where(Job.host_id == host_id(connection, actor, filters.host))
     if filters.snapshot is not None:
         statement = statement.where(is_about(filters.snapshot))
     if filters.q:
@@ -53,16 +55,22 @@ def jobs(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
     return page(connection, statement, NEWEST_FIRST, wanted, _items)
 
 
-def job(connection: Connection, id_: UUID) -> Json:
+def job(connection: Connection, actor: Actor, id_: UUID) -> Json:
     """One job with its steps; raises JobNotFound."""
-    row = connection.execute(_select().where(Job.id == id_)).first()
+    row = connection.execute(_select(actor).where(Job.id == id_)).first()
     if row is None:
         raise JobNotFound(job=str(id_))
     (item,) = _items(connection, [row])
     return {**item, "steps": _steps(connection, id_)}
 
 
-def _select() -> AnySelect:
+def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
+    """Raises JobNotFound."""
+    if connection.scalar(select(Job.id).where(Job.id == id_, mine(actor, Job.account_id))) is None:
+        raise JobNotFound(job=str(id_))
+
+
+def _select(actor: Actor) -> AnySelect:
     of = select(
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
@@ -70,7 +78,8 @@ def _select() -> AnySelect:
         *(Job.expires_at, Job.request, Job.result, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
-    return of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
+    of = of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
+    return of.where(mine(actor, Job.account_id))
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:

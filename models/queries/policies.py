@@ -9,14 +9,16 @@ from uuid import UUID
 from sqlalchemy import Connection, func, or_, select
 
 from models.account import Account
+from models.actor import Actor
 from models.base import Json
 from models.policies.kept import Judged, judge
 from models.policies.resolve import vms_in
-from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.queries.find import as_id, containing, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.scope import my_vms
 from models.vm import Vm
-from stillframe.errors import PolicyNotFound
+from stillframe.errors import PolicyNameAmbiguous, PolicyNotFound
 from stillframe.policies.as_json import schedule_from_json
 from stillframe.policies.firing import jitter_of
 
@@ -35,49 +37,58 @@ class Runs:
     at: datetime | None = None
 
 
-def policies(connection: Connection, wanted: Wanted, q: str | None = None, vm: str | None = None) -> Json:
+def policies(
+    connection: Connection, actor: Actor, wanted: Wanted, q: str | None = None, vm: str | None = None
+) -> Json:
     """Policies by name. `vm`: those that have fired for this VM."""
-    statement = _select()
+    statement = _select(actor)
     if q:
         statement = statement.where(Policy.name.ilike(containing(q)))
     if vm is not None:
-        of = select(Firing.policy_id).where(Firing.vm_id.in_(vm_ids(connection, vm)))
+        of = select(Firing.policy_id).where(Firing.vm_id.in_(vm_ids(connection, actor, vm)))
         statement = statement.where(Policy.id.in_(of))
     return page(connection, statement, BY_NAME, wanted, _items)
 
 
-def policy(connection: Connection, text: str) -> Json:
+def policy(connection: Connection, actor: Actor, text: str) -> Json:
     """One by id or name; raises PolicyNotFound."""
-    rows = connection.execute(_select().where(Policy.id == policy_id(connection, text))).all()
+    rows = connection.execute(_select(actor).where(Policy.id == policy_id(connection, actor, text))).all()
     return _items(connection, rows)[0]
 
 
-def policy_id(connection: Connection, text: str) -> UUID:
-    """The one policy of that id or name; raises PolicyNotFound."""
+def policy_id(connection: Connection, actor: Actor, text: str) -> UUID:
+    """The one policy of that id or name, the actor's own first; raises PolicyNotFound or PolicyNameAmbiguous."""
     if "\0" in text:
         raise PolicyNotFound(policy=text)
     id_ = as_id(text)
     named = Policy.name == text if id_ is None else or_(Policy.id == id_, Policy.name == text)
-    found = connection.scalars(select(Policy.id).where(named, Policy.deleted_at.is_(None)).limit(2)).all()
-    if len(found) != 1:
+    of = select(Policy.id, Policy.account_id, Account.name).join(Account, Account.id == Policy.account_id)
+    there = of.where(named, Policy.deleted_at.is_(None), my_policies(actor))
+    found = connection.execute(there.order_by(Policy.id).limit(10)).all()
+    if not found:
         raise PolicyNotFound(policy=text)
-    return found[0]
+    own = [row for row in found if row.account_id == actor.account_id] or list(found)
+    if len(own) > 1:
+        candidates = ", ".join(f"{row.id} of {row.name}" for row in own)
+        raise PolicyNameAmbiguous(policy=text, candidates=candidates)
+    only: UUID = own[0].id
+    return only
 
 
-def runs(connection: Connection, policy: UUID, filters: Runs, wanted: Wanted) -> Json:
+def runs(connection: Connection, actor: Actor, policy: UUID, filters: Runs, wanted: Wanted) -> Json:
     """What became of its firings, newest first."""
     statement = (
         select(
             *(Firing.id, Firing.nominal_at, Firing.until_at, Firing.moments, Firing.due_at, Firing.state),
             *(Firing.reason, Firing.job_id, Firing.decided_at, Firing.vm_id, Vm.name.label("vm_name")),
         )
-        .outerjoin(Vm, Vm.id == Firing.vm_id)
+        .outerjoin(Vm, (Vm.id == Firing.vm_id) & my_vms(actor))
         .where(Firing.policy_id == policy)
     )
     if filters.states:
         statement = statement.where(Firing.state.in_(filters.states))
     if filters.vm is not None:
-        statement = statement.where(Firing.vm_id.in_(vm_ids(connection, filters.vm)))
+        statement = statement.where(Firing.vm_id.in_(vm_ids(connection, actor, filters.vm)))
     if filters.at is not None:
         statement = statement.where(Firing.nominal_at == filters.at)
     return page(connection, statement, NEWEST_FIRST, wanted, _run_items)
@@ -144,7 +155,7 @@ def _shown(one: Judged) -> Json:
     }
 
 
-def _select() -> AnySelect:
+def _select(actor: Actor) -> AnySelect:
     next_at = (
         select(func.min(PolicySchedule.next_at))
         .where(PolicySchedule.policy_id == Policy.id, PolicySchedule.retired_at.is_(None))
@@ -157,7 +168,7 @@ def _select() -> AnySelect:
             *(Policy.updated_at, Account.name.label("account"), next_at.label("next_fire_at")),
         )
         .join(Account, Account.id == Policy.account_id)
-        .where(Policy.deleted_at.is_(None))
+        .where(Policy.deleted_at.is_(None), my_policies(actor))
     )
 
 

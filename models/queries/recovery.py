@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from models.actor import Actor
 from models.base import Json
 from models.queries import events, hosts, jobs
 from models.queries.paging import Wanted
@@ -15,17 +16,17 @@ from stillframe.states import ENDED, JobState
 EVENTS = 20
 
 
-def inspection(connection: Connection, job: UUID) -> Json:
+def inspection(connection: Connection, actor: Actor, job: UUID) -> Json:
     """The job with its steps, where it stands, its VM as last seen, its last events, and the ways out."""
-    shown = jobs.job(connection, job)
+    shown = jobs.job(connection, actor, job)
     standing = standing_of(connection, job)
-    last = events.events(connection, events.Filters(job=job), Wanted(limit=EVENTS, cursor=None))["items"]
+    last = events.events(connection, actor, events.Filters(job=job), Wanted(limit=EVENTS))["items"]
     begun = standing.state not in ENDED | {JobState.QUEUED}
     return {
         "job": shown,
         "direction": ("back" if standing.back else "forward") if begun else None,
         "past_no_return": standing.no_return,
-        "vm": hosts.vm(connection, str(shown["vm_id"])),
+        "vm": hosts.vm(connection, actor, str(shown["vm_id"])),
         "events": last[::-1],
         "ways": ways(standing),
     }

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from models.actor import Actor
 from models.base import Json
 from models.host import Host, Rescan
-from models.queries.find import host_id
+from models.queries.find import run_host_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.vm import Vm
 from stillframe.errors import RescanNotFound
@@ -18,19 +19,25 @@ NEWEST = Order("created_at", Rescan.created_at.expression, Rescan.id.expression,
 
 
 def rescans(
-    connection: Connection, host: str, wanted: Wanted, fresh: timedelta, state: RescanState | None = None
+    connection: Connection,
+    actor: Actor,
+    host: str,
+    wanted: Wanted,
+    *,
+    fresh: timedelta,
+    state: RescanState | None = None,
 ) -> Json:
     """Those of a host, newest first, with their findings; raises HostNotFound."""
-    statement = _rescans(fresh).where(Rescan.host_id == host_id(connection, host))
+    statement = _rescans(fresh).where(Rescan.host_id == run_host_id(connection, actor, host))
     if state is not None:
         statement = statement.where(Rescan.state == state)
     return page(connection, statement, NEWEST, wanted, _items)
 
 
-def rescan(connection: Connection, host: str, id_: UUID, fresh: timedelta) -> Json:
+def rescan(connection: Connection, actor: Actor, host: str, id_: UUID, fresh: timedelta) -> Json:
     """One of a host; raises HostNotFound or RescanNotFound."""
-    of = _rescans(fresh).where(Rescan.host_id == host_id(connection, host), Rescan.id == id_)
-    rows = connection.execute(of).all()
+    here = run_host_id(connection, actor, host)
+    rows = connection.execute(_rescans(fresh).where(Rescan.host_id == here, Rescan.id == id_)).all()
     if not rows:
         raise RescanNotFound(rescan=id_, host=host)
     return _items(connection, rows)[0]

@@ -1,6 +1,6 @@
 """Lists and details of snapshots and volume snapshots, with what may be done with each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 
 from models.about import deletions_of
 from models.account import Account, Domain
+from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.queries.policies import policy_id
+from models.scope import mine, my_vms
 from models.snapshot import Snapshot, SnapshotLayer, is_held
 from models.vm import Layer, Vm
 from stillframe.errors import SnapshotNotFound
@@ -49,29 +51,32 @@ class Filters:
     gone: bool = False
 
 
-def snapshots(connection: Connection, filters: Filters, sort: str, wanted: Wanted) -> Json:
+def snapshots(connection: Connection, actor: Actor, filters: Filters, sort: str, wanted: Wanted) -> Json:
     """A page of snapshots; raises VmNotFound for a VM that nobody knows, VmGone for the name of one that is gone."""
-    return page(connection, _filtered(connection, filters), ORDERS[sort], wanted, _items)
+    return page(connection, _filtered(connection, actor, filters), ORDERS[sort], wanted, _items(actor))
 
 
-def snapshot(connection: Connection, id_: UUID) -> Json:
+def snapshot(connection: Connection, actor: Actor, id_: UUID) -> Json:
     """One snapshot, also a deleted one; raises SnapshotNotFound."""
-    rows = connection.execute(_select().where(Snapshot.id == id_)).all()
+    rows = connection.execute(_select(actor).where(Snapshot.id == id_)).all()
     if not rows:
         raise SnapshotNotFound(snapshot=str(id_))
-    return _items(connection, rows)[0]
+    return _items(actor)(connection, rows)[0]
 
 
-def check_known(connection: Connection, id_: UUID) -> None:
+def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
     """Raises SnapshotNotFound."""
-    if connection.scalar(select(Snapshot.id).where(Snapshot.id == id_)) is None:
+    of = select(Snapshot.id).where(Snapshot.id == id_, mine(actor, Snapshot.account_id))
+    if connection.scalar(of) is None:
         raise SnapshotNotFound(snapshot=str(id_))
 
 
-def _filtered(connection: Connection, filters: Filters) -> AnySelect:
-    statement = _select()
+def _filtered(connection: Connection, actor: Actor, filters: Filters) -> AnySelect:
+    statement = _select(actor)
     if filters.vm is not None:
-        statement = statement.where(Snapshot.vm_id.in_(vm_ids(connection, filters.vm, gone=filters.gone)))
+        statement = statement.where(
+            Snapshot.vm_id.in_(vm_ids(connection, actor, filters.vm, gone=filters.gone))
+        )
     elif not filters.gone:
         statement = statement.where(~Vm.gone)
     if filters.states:
@@ -79,12 +84,12 @@ def _filtered(connection: Connection, filters: Filters) -> AnySelect:
     else:
         statement = statement.where(Snapshot.state != SnapshotState.DELETED)
     if filters.policy is not None:
-        of = as_id(filters.policy) or policy_id(connection, filters.policy)
+        of = as_id(filters.policy) or policy_id(connection, actor, filters.policy)
         statement = statement.where(Snapshot.policy_id == of)
     if filters.tags:
         statement = statement.where(Snapshot.tags.contains(list(filters.tags)))
     if filters.q:
-        statement = statement.where(_mentions(connection, filters.q))
+        statement = statement.where(_mentions(connection, actor, filters.q))
     return statement.where(*_asked_for(filters))
 
 
@@ -101,10 +106,10 @@ def _asked_for(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield Snapshot.created_at < filters.created_before
 
 
-def _mentions(connection: Connection, text: str) -> ColumnElement[bool]:
+def _mentions(connection: Connection, actor: Actor, text: str) -> ColumnElement[bool]:
     """The VMs are looked up first, so that each part of the OR can use its own index."""
     pattern = containing(text)
-    named = list(connection.scalars(select(Vm.id).where(Vm.name.ilike(pattern)).limit(1000)))
+    named = list(connection.scalars(select(Vm.id).where(Vm.name.ilike(pattern), my_vms(actor)).limit(1000)))
     parts: list[ColumnElement[bool]] = [Snapshot.name.ilike(pattern), Snapshot.display_name.ilike(pattern)]
     if named:
         parts.append(Snapshot.vm_id.in_(named))
@@ -113,7 +118,7 @@ def _mentions(connection: Connection, text: str) -> ColumnElement[bool]:
     return or_(*parts)
 
 
-def _select() -> AnySelect:
+def _select(actor: Actor) -> AnySelect:
     return (
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.display_name, Snapshot.description, Snapshot.state),
@@ -141,23 +146,27 @@ def _select() -> AnySelect:
         .join(Host, Host.id == Snapshot.host_id)
         .join(Account, Account.id == Snapshot.account_id)
         .join(Domain, Domain.id == Account.domain_id)
+        .where(mine(actor, Snapshot.account_id))
     )
 
 
-def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    ids = [row.id for row in rows]
-    volumes, deletions = _volumes(connection, ids), deletions_of(connection, ids)
-    return [
-        {
-            **row._mapping,
-            "vm": {"id": row.vm_id, "name": row.vm_name},
-            "vm_state": VmState.GONE if row.vm_gone else row.vm_state,
-            "hold": asdict(hold) if (hold := _hold(row)) else None,
-            "volumes": volumes.get(row.id, []),
-            "actions": actions(_facts(row, deletions.get(row.id))),
-        }
-        for row in rows
-    ]
+def _items(actor: Actor) -> Callable[[Connection, Sequence[AnyRow]], list[Json]]:
+    def items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+        ids = [row.id for row in rows]
+        volumes, deletions = _volumes(connection, ids), deletions_of(connection, ids)
+        return [
+            {
+                **row._mapping,
+                "vm": {"id": row.vm_id, "name": row.vm_name},
+                "vm_state": VmState.GONE if row.vm_gone else row.vm_state,
+                "hold": asdict(hold) if (hold := _hold(row)) else None,
+                "volumes": volumes.get(row.id, []),
+                "actions": actions(_facts(row, deletions.get(row.id)), actor.rights),
+            }
+            for row in rows
+        ]
+
+    return items
 
 
 def _facts(row: AnyRow, deletion: UUID | None) -> SnapshotFacts:

@@ -1,16 +1,18 @@
 """Lists and details of volume snapshots."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, or_, select
 
 from models.account import Account, Domain
+from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.queries.find import containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.scope import mine
 from models.snapshot import VolumeSnapshot
 from models.vm import Vm
 from models.volumes import volume_deletions
@@ -32,11 +34,13 @@ class Filters:
     q: str | None = None
 
 
-def volumes(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
+def volumes(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first; raises VmNotFound."""
-    statement = _select()
+    statement = _select(actor)
     if filters.vm is not None:
-        statement = statement.where(VolumeSnapshot.vm_id.in_(vm_ids(connection, filters.vm, gone=True)))
+        statement = statement.where(
+            VolumeSnapshot.vm_id.in_(vm_ids(connection, actor, filters.vm, gone=True))
+        )
     if filters.snapshot is not None:
         statement = statement.where(VolumeSnapshot.snapshot_id == filters.snapshot)
     if filters.states:
@@ -47,18 +51,18 @@ def volumes(connection: Connection, filters: Filters, wanted: Wanted) -> Json:
         by_id = ending(_ID, filters.q)
         parts = [VolumeSnapshot.name.ilike(containing(filters.q)), *([by_id] if by_id is not None else [])]
         statement = statement.where(or_(*parts))
-    return page(connection, statement, NEWEST_FIRST, wanted, _items)
+    return page(connection, statement, NEWEST_FIRST, wanted, _items(actor))
 
 
-def volume(connection: Connection, id_: UUID) -> Json:
+def volume(connection: Connection, actor: Actor, id_: UUID) -> Json:
     """One volume snapshot, also a deleted one; raises VolumeSnapshotNotFound."""
-    rows = connection.execute(_select().where(VolumeSnapshot.id == id_)).all()
+    rows = connection.execute(_select(actor).where(VolumeSnapshot.id == id_)).all()
     if not rows:
         raise VolumeSnapshotNotFound(volume=str(id_))
-    return _items(connection, rows)[0]
+    return _items(actor)(connection, rows)[0]
 
 
-def _select() -> AnySelect:
+def _select(actor: Actor) -> AnySelect:
     one = VolumeSnapshot
     return (
         select(
@@ -71,16 +75,22 @@ def _select() -> AnySelect:
         .join(Host, Host.id == one.host_id)
         .join(Account, Account.id == one.account_id)
         .join(Domain, Domain.id == Account.domain_id)
+        .where(mine(actor, one.account_id))
     )
 
 
-def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    deletions = volume_deletions(connection, [row.id for row in rows])
-    return [
-        {
-            **row._mapping,
-            "vm": {"id": row.vm_id, "name": row.vm_name},
-            "actions": volume_actions(VolumeSnapshotFacts(row.name, row.state, deletions.get(row.id))),
-        }
-        for row in rows
-    ]
+def _items(actor: Actor) -> Callable[[Connection, Sequence[AnyRow]], list[Json]]:
+    def items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+        deletions = volume_deletions(connection, [row.id for row in rows])
+        return [
+            {
+                **row._mapping,
+                "vm": {"id": row.vm_id, "name": row.vm_name},
+                "actions": volume_actions(
+                    VolumeSnapshotFacts(row.name, row.state, deletions.get(row.id)), actor.rights
+                ),
+            }
+            for row in rows
+        ]
+
+    return items

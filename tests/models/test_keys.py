@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from models.account import ADMIN_ACCOUNT, ApiKey, Role
+from models.account import ADMIN_ACCOUNT, ApiKey
 from models.keys import make_key, revoke_key, verify_key
 from models.session import transaction
 from stillframe.errors import KeyRefused, NotFound
+from stillframe.rights import Role
 
 pytestmark = pytest.mark.postgres
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.event import Event
 from models.expiry import give_up
 from models.job import Job, JobSnapshot
@@ -182,17 +182,17 @@ def test_while_it_is_under_way_each_names_it(world: World, engine: Engine, journ
     with transaction(engine) as session:
         session.get_one(Snapshot, ids[1]).held = True
     with engine.connect() as connection:
-        may = {one: snapshot_rows.snapshot(connection, one)["actions"]["revert"] for one in ids}
+        may = {one: snapshot_rows.snapshot(connection, ADMIN, one)["actions"]["revert"] for one in ids}
         assert [may[one]["allowed"] for one in ids] == [False, False, True]
         assert str(job) in may[ids[0]]["reason"]
     assert journal.claim(job, **CLAIM)
     with engine.connect() as connection:
-        found = job_rows.jobs(connection, job_rows.Filters(snapshot=ids[0]), Wanted())["items"]
+        found = job_rows.jobs(connection, ADMIN, job_rows.Filters(snapshot=ids[0]), Wanted())["items"]
         assert [one["id"] for one in found] == [job]
         said = {one["id"]: one["spared"] for one in found[0]["snapshots"]}
         assert said[ids[0]] is None
         assert said[ids[1]]["code"] == "snapshot.held"
-        assert snapshot_rows.snapshot(connection, ids[1])["actions"]["revert"]["allowed"]
+        assert snapshot_rows.snapshot(connection, ADMIN, ids[1])["actions"]["revert"]["allowed"]
 
 
 def test_of_a_vm_that_is_gone_only_what_is_in_error_goes(world: World, engine: Engine) -> None:
@@ -219,7 +219,7 @@ def test_what_the_policy_keeps_by_now_is_spared(world: World, engine: Engine, jo
         "retention": {"last": 1},
     }
     with transaction(engine) as session:
-        policy = add_policy(session, policy_from_json(wish), ADMIN_ACCOUNT, "admin")
+        policy = add_policy(session, policy_from_json(wish), ADMIN)
         session.execute(update(Snapshot).values(policy_id=policy))
         (judged,) = judge(session, policy)
         assert {one.id for one in judged.verdicts if not one.keep} == set(ids[:2])
@@ -242,11 +242,11 @@ def test_a_policy_that_is_deleted_prunes_nothing(world: World, engine: Engine, j
         "retention": {"last": 1},
     }
     with transaction(engine) as session:
-        policy = add_policy(session, policy_from_json(wish), ADMIN_ACCOUNT, "admin")
+        policy = add_policy(session, policy_from_json(wish), ADMIN)
         session.execute(update(Snapshot).values(policy_id=policy))
     job = world.prune(vm, *ids[:2], policy=policy)
     with transaction(engine) as session:
-        delete_policy(session, policy, "admin")
+        delete_policy(session, policy, ADMIN)
     assert journal.claim(job, **CLAIM) is None
     assert states(world, ids) == ["ready"] * 3
     assert world.row(job).state is JobState.FAILED

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from stillframe import errors
+from stillframe.rights import Right
 from stillframe.rules import SnapshotFacts, actions, check_delete, check_extract, check_revert, type_for
 from stillframe.states import SnapshotState, SnapshotType, VmState
 
@@ -68,7 +69,7 @@ def test_a_type_that_does_not_fit(
 def test_what_is_shown_is_what_would_happen(state: SnapshotState) -> None:
     """An action is shown as allowed exactly when the check of a request lets it through."""
     checks = {"revert": check_revert, "delete": check_delete, "extract": check_extract}
-    shown = actions(facts(state))
+    shown = actions(facts(state), Right)
 
     for name, check in checks.items():
         reason = refusal(check, facts(state))
@@ -79,21 +80,21 @@ def test_what_is_shown_is_what_would_happen(state: SnapshotState) -> None:
 
 def test_a_failed_snapshot_can_only_be_deleted() -> None:
     """Error rows block nothing and can always be deleted."""
-    allowed = {name for name, one in actions(facts(SnapshotState.ERROR)).items() if one["allowed"]}
+    allowed = {name for name, one in actions(facts(SnapshotState.ERROR), Right).items() if one["allowed"]}
 
     assert allowed == {"delete"}
 
 
 def test_nothing_is_done_to_what_a_vm_left_behind() -> None:
     """Once a VM is gone from its host, its snapshots there wait for it to be found again."""
-    shown = actions(facts(vm=VmState.GONE))
+    shown = actions(facts(vm=VmState.GONE), Right)
 
     assert all("no longer on host h1" in one["reason"] for one in shown.values())
 
 
 def test_what_is_to_be_deleted_is_not_touched_again() -> None:
     """While a deletion waits or runs, every action names its job."""
-    shown = actions(replace(facts(), deletion=UUID(int=7)))
+    shown = actions(replace(facts(), deletion=UUID(int=7)), Right)
 
     assert all(str(UUID(int=7)) in one["reason"] for one in shown.values())
 
@@ -108,10 +109,21 @@ def test_memory_says_by_itself_what_comes_after() -> None:
 def test_what_another_tool_made_is_used_as_far_as_was_seen(action: str) -> None:
     """Each action by itself is refused with what the worker has seen, also for one in error."""
     for state in (SnapshotState.READY, SnapshotState.ERROR):
-        shown = actions(replace(facts(state), cannot={action: "it is external"}))
+        shown = actions(replace(facts(state), cannot={action: "it is external"}), Right)
 
         assert not shown[action]["allowed"]
-    shown = actions(replace(facts(), cannot={action: "it is external"}))
+    shown = actions(replace(facts(), cannot={action: "it is external"}), Right)
     assert "made by another tool" in shown[action]["reason"]
     assert "it is external" in shown[action]["reason"]
     assert sum(one["allowed"] for one in shown.values()) == 2
+
+
+def test_a_right_that_is_missing_is_the_reason() -> None:
+    """What somebody may not do at all is not allowed, whatever the snapshot's state, and that comes first."""
+    shown = actions(facts(SnapshotState.CREATING), [Right.DELETE])
+
+    assert "delete" in str(shown["delete"]["reason"])
+    assert [name for name, one in shown.items() if "needs the right" in one["reason"]] == [
+        "revert",
+        "extract",
+    ]

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.job import SCHEDULED, Job
 from models.policies import turns
 from models.policies.keep import add_policy, run_policy
@@ -42,7 +42,7 @@ def let_go(engine: Engine) -> int:
 def fire(engine: Engine, **changes: Any) -> UUID:
     """A policy that is due now, claimed."""
     with transaction(engine) as session:
-        id_ = add_policy(session, policy_from_json(HOURLY | changes), ADMIN_ACCOUNT, "admin")
+        id_ = add_policy(session, policy_from_json(HOURLY | changes), ADMIN)
     due_again(engine)
     return id_
 
@@ -220,7 +220,7 @@ def test_a_policy_that_keeps_failing_suspends_itself(world: World, engine: Engin
 
     def ends(state: JobState) -> None:
         with transaction(engine) as session:
-            run_policy(session, id_, "admin")
+            run_policy(session, id_, ADMIN)
         let_go(engine)
         with transaction(engine) as session:
             unfinished = update(Job).where(Job.state == JobState.QUEUED)

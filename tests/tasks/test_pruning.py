@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.event import Event
 from models.ids import new_id
 from models.job import SCHEDULED, Job, JobSnapshot
@@ -56,7 +56,7 @@ def prune(engine: Engine) -> int:
 
 def add(engine: Engine, **changes: Any) -> UUID:
     with transaction(engine) as session:
-        return add_policy(session, wish(**changes), ADMIN_ACCOUNT, "admin")
+        return add_policy(session, wish(**changes), ADMIN)
 
 
 def keep(
@@ -161,9 +161,9 @@ def test_a_policy_that_stands_still_prunes_nothing(world: World, engine: Engine,
     keep(world, vm, policy, 3, 2, 1)
     with transaction(engine) as session:
         if how == "paused":
-            pause_policy(session, policy, "admin")
+            pause_policy(session, policy, ADMIN)
         elif how == "deleted":
-            delete_policy(session, policy, "admin")
+            delete_policy(session, policy, ADMIN)
         elif how == "suspended":
             session.execute(
                 update(PolicyVm.__table__.metadata.tables["policy"]).values(suspended_at=func.now())
@@ -177,7 +177,7 @@ def test_a_policy_that_stands_still_prunes_nothing(world: World, engine: Engine,
     )
     if how == "paused":
         with transaction(engine) as session:
-            resume_policy(session, policy, "admin")
+            resume_policy(session, policy, ADMIN)
         assert prune(engine) == 1
 
 
@@ -188,7 +188,7 @@ def test_a_policy_that_keeps_less_by_now_prunes_at_once(world: World, engine: En
     assert prune(engine) == 0
     assert due_at(engine, vm) is None
     with transaction(engine) as session:
-        edit_policy(session, policy, wish(retention={"last": 1}), "admin")
+        edit_policy(session, policy, wish(retention={"last": 1}), ADMIN)
     assert prune(engine) == 1
     assert asked(engine)[0][1] == set(ids[:2])
 

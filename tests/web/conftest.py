@@ -14,12 +14,13 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from lab.lab import Lab
-from models.account import ADMIN_ACCOUNT, Role
+from models.account import ADMIN_ACCOUNT
 from models.journal import Journal
 from models.keys import make_key
 from models.session import make_engine, transaction
 from stillframe.cli import main
 from stillframe.client import Client
+from stillframe.rights import Role
 from stillframe.settings import Settings
 from tests.postgres import fresh_database, private_lab
 from tests.world import World

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.policies.keep import add_policy
 from models.session import transaction
 from models.snapshot import Snapshot
@@ -97,7 +97,7 @@ def test_snapshots_are_found_by_policy_and_tag(client: Client, api: Api, world: 
             "schedules": [{"every": "100d"}],
             "retention": {"last": 3},
         }
-        policy = add_policy(session, policy_from_json(wish), ADMIN_ACCOUNT, "admin")
+        policy = add_policy(session, policy_from_json(wish), ADMIN)
     first, second = world.snapshot(vm, "s1"), world.snapshot(vm, "s2")
     with transaction(api.engine) as session:
         session.execute(

@@ -57,7 +57,7 @@ def test_every_operation_lists_its_problems(document: Json) -> None:
                 codes.add(code)
         if path.startswith("/v1"):
             assert {"key.missing", "key.refused", "database.unavailable", "request.invalid"} <= codes, path
-            assert ("key.read_only" in codes) is (method != "get" and not path.endswith(":plan")), path
+            assert ("right.missing" in codes) is (method != "get" and not path.endswith(":plan")), path
             assert ("request.body_too_large" in codes) is ("requestBody" in one), path
             assert any(code.endswith("not_found") for code in codes) is ("{" in path or "vm" in str(one)), (
                 path

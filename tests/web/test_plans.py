@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT, Role
+from models.account import ADMIN_ACCOUNT
 from models.event import Event
 from models.job import Job
 from models.keys import make_key
@@ -17,6 +17,7 @@ from models.snapshot import Snapshot
 from stillframe.client import Client
 from stillframe.layers import Layer, Tree
 from stillframe.operations import CreateSnapshot
+from stillframe.rights import Role
 from stillframe.seen import Traits, VmSeen, VolumeSeen
 from stillframe.states import SnapshotState, VmState
 from tests.web.conftest import Api, Cli
@@ -111,7 +112,8 @@ def test_nothing_is_written_for_a_plan(api: Api, http: httpx.Client, world: Worl
         for key in (api.key, reader):
             answer = httpx.post(f"{api.url}{path}", json=body, headers={"Authorization": f"Bearer {key}"})
             assert answer.status_code == 200, answer.text
-            assert answer.json()["allowed"] is True, answer.text
+            refusals = [one["code"] for one in answer.json()["refusals"]]
+            assert refusals == ([] if key == api.key else ["right.missing"]), answer.text
     assert [world.count(table) for table in tables] == before
 
 

@@ -7,11 +7,12 @@ import sys
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT, Role
+from models.account import ADMIN_ACCOUNT
 from models.job import Job
 from models.keys import make_key, verify_key
 from models.session import transaction
 from models.snapshot import Snapshot
+from stillframe.rights import Role
 from tests.web.conftest import Api, Cli
 from tests.web.test_problems import problem
 from tests.world import World
@@ -57,7 +58,7 @@ def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, na
                     assert answer.status_code in {200, 404, 422}, path
                     continue
                 shown = problem(answer)
-                assert (shown["status"], shown["code"]) == (403, "key.read_only")
+                assert (shown["status"], shown["code"]) == (403, "right.missing")
                 asked += 1
 
     assert asked >= 7
@@ -74,7 +75,7 @@ def test_the_command_line_words_it(
     assert cli("vm", "show", name).code == 0
     said = cli("snapshot", "create", name)
     assert (said.code, said.out) == (5, "")
-    assert "look at everything and change nothing" in said.err
+    assert 'needs the right "create"' in said.err
 
 
 def test_a_key_is_made_by_command(api: Api) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete, select, update
 from hypervisor.fake import FakeHost
 from hypervisor.fake_world import FakeInternal
 from hypervisor.port import Source
+from models.actor import ADMIN
 from models.event import Event
 from models.job import Job
 from models.queries.rescans import rescan
@@ -57,7 +58,7 @@ class House:
         wishes = {"adopt": False, "repair": False} | wishes
         take_inventory(self.engine, FakeHost(self.world.machine, "h1"), self.settings)
         with transaction(self.engine) as session:
-            id_ = ask(session, "h1", vm, "admin", **wishes)
+            id_ = ask(session, "h1", vm, ADMIN, **wishes)
         assert self.rescans.run_next()
         found = self.row(id_)
         assert found["state"] is RescanState.DONE, found["error"]
@@ -66,7 +67,7 @@ class House:
     def row(self, id_: UUID) -> dict[str, Any]:
         """A rescan as it is shown."""
         with self.engine.connect() as connection:
-            return rescan(connection, "h1", id_, timedelta(minutes=1))
+            return rescan(connection, ADMIN, "h1", id_, timedelta(minutes=1))
 
     def drift(self) -> list[str]:
         """What a look that changes nothing finds still to be put right."""
@@ -302,7 +303,7 @@ def test_a_rescan_whose_keeper_died_is_done_by_the_next(house: House) -> None:
     """It stands at running, and is taken up again."""
     house.drift()
     with transaction(house.engine) as session:
-        id_ = ask(session, "h1", None, "admin", adopt=False, repair=False)
+        id_ = ask(session, "h1", None, ADMIN, adopt=False, repair=False)
     with transaction(house.engine) as session:
         session.execute(update(Base.metadata.tables["rescan"]).values(state="running"))
     again = Rescans(house.settings, house.engine, lambda: FakeHost(house.world.machine, "h1"))
@@ -319,7 +320,7 @@ def test_a_libvirt_that_was_started_anew_is_looked_at(house: House, monkeypatch:
     house.world.machine.kill_daemon()
     monkeypatch.setattr("workers.rescans.RECONNECT_S", 0.05)
     with transaction(house.engine) as session:
-        id_ = ask(session, "h1", None, "admin", adopt=False, repair=False)
+        id_ = ask(session, "h1", None, ADMIN, adopt=False, repair=False)
     assert house.rescans.run_next()
     failed = house.row(id_)
     assert (failed["state"], failed["error"]["code"]) == (RescanState.FAILED, "host.connection_lost")

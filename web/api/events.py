@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from models.actor import Actor
 from models.queries import events as rows
 from models.queries.paging import Wanted
 from models.queries.stream import Conditions, Mark, mark_after, mark_before_last
 from stillframe.errors import JobNotFound, SnapshotNotFound, StillframeError, VmNotFound
 from stillframe.events import Level
-from web.auth import still_welcome
+from web.auth import Reader, still_welcome
 from web.described import PAGES, keyed
 from web.house import House, HouseOf
 from web.shapes import Event, Page
@@ -53,10 +54,12 @@ FiltersOf = Annotated[rows.Filters, Depends(_filters)]
 
 
 @router.get("", summary="List events", response_model=Page[Event], responses=keyed(*PAGES, *UNKNOWN))
-def list_events(*, house: HouseOf, wanted: Annotated[Wanted, Depends(wanted)], filters: FiltersOf) -> Any:
+def list_events(
+    *, house: HouseOf, actor: Reader, wanted: Annotated[Wanted, Depends(wanted)], filters: FiltersOf
+) -> Any:
     """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
     with house.reads.connect() as connection:
-        return rows.events(connection, filters, wanted)
+        return rows.events(connection, actor, filters, wanted)
 
 
 @router.get(
@@ -71,6 +74,7 @@ async def stream_events(
     *,
     request: Request,
     house: HouseOf,
+    actor: Reader,
     filters: FiltersOf,
     last: Annotated[int, Query(ge=0, le=1000, description="Begin with the last so many that are wanted")] = 0,
     last_event_id: Annotated[
@@ -86,13 +90,15 @@ async def stream_events(
     it is. The stream ends when the server stops or its key does.
     """
     seen = filters.after if last_event_id is None else last_event_id
-    mark, conditions = await run_in_threadpool(_begin, house, filters, seen, last)
+    mark, conditions = await run_in_threadpool(_begin, house, actor, filters, seen, last)
     return EventStream(house.streams.follow(mark, conditions, partial(still_welcome, request, house)))
 
 
-def _begin(house: House, filters: rows.Filters, seen: int | None, last: int) -> tuple[Mark, Conditions]:
+def _begin(
+    house: House, actor: Actor, filters: rows.Filters, seen: int | None, last: int
+) -> tuple[Mark, Conditions]:
     with house.reads.connect() as connection:
-        conditions = rows.conditions(connection, filters)
+        conditions = rows.conditions(connection, actor, filters)
         if seen is not None:
             return mark_after(connection, seen), conditions
         return mark_before_last(connection, last, conditions), conditions

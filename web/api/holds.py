@@ -1,14 +1,16 @@
 """Holds: a snapshot that is neither deleted nor pruned until it is released, or until a time."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 
 from models import holding
+from models.actor import Actor
 from models.queries import snapshots as rows
 from stillframe.errors import DeletionAsked, SnapshotNotReady
+from stillframe.rights import Right
 from web.api.snapshots import UNKNOWN
-from web.auth import ActorOf
+from web.auth import needs
 from web.described import BODY, CHANGE, keyed
 from web.house import HouseOf
 from web.snapshot_shapes import Snapshot
@@ -29,12 +31,14 @@ router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
         DeletionAsked(snapshot="before-patch", job="01a206ea-d014-728d-927d-34762cc45e44"),
     ),
 )
-def hold_snapshot(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishHold) -> Any:
+def hold_snapshot(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.EDIT)], snapshot: SnapshotPath, wish: WishHold
+) -> Any:
     """Nobody deletes it and no policy prunes it, until it is released or `until` is over. A new hold replaces the old."""
     id_ = snapshot_id(snapshot)
-    holding.hold(house.engine, id_, wish.reason, wish.until, actor.name)
+    holding.hold(house.engine, id_, wish.reason, wish.until, actor)
     with house.reads.connect() as connection:
-        return rows.snapshot(connection, id_)
+        return rows.snapshot(connection, actor, id_)
 
 
 @router.post(
@@ -43,9 +47,11 @@ def hold_snapshot(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wis
     response_model=Snapshot,
     responses=keyed(*CHANGE, UNKNOWN),
 )
-def release_snapshot(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath) -> Any:
+def release_snapshot(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.EDIT)], snapshot: SnapshotPath
+) -> Any:
     """It may be deleted and pruned again. One that is not held stays as it is."""
     id_ = snapshot_id(snapshot)
-    holding.release(house.engine, id_, actor.name)
+    holding.release(house.engine, id_, actor)
     with house.reads.connect() as connection:
-        return rows.snapshot(connection, id_)
+        return rows.snapshot(connection, actor, id_)

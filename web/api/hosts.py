@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from models import drain
+from models.actor import Actor
 from models.queries import hosts as rows
 from models.queries.paging import Wanted
 from stillframe.errors import HostNotFound
-from web.auth import ActorOf
+from stillframe.rights import Right
+from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
 from web.shapes import Host, Json, Page
@@ -23,6 +25,7 @@ UNKNOWN = HostNotFound(host="hv9")
 def list_hosts(
     *,
     house: HouseOf,
+    actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted)],
     alive: Annotated[
         bool | None, Query(description="Only those that were heard of lately, or were not")
@@ -31,13 +34,13 @@ def list_hosts(
 ) -> Any:
     """Hypervisors by name."""
     with house.reads.connect() as connection:
-        return rows.hosts(connection, wanted, house.fresh, alive, drained)
+        return rows.hosts(connection, actor, wanted, house.fresh, alive=alive, drained=drained)
 
 
 @router.get("/{name}", summary="Show a host", response_model=Host, responses=keyed(UNKNOWN))
-def show_host(*, house: HouseOf, name: str) -> Any:
+def show_host(*, house: HouseOf, actor: Reader, name: str) -> Any:
     """One hypervisor."""
-    return _look(house, name)
+    return _look(house, actor, name)
 
 
 @router.post(
@@ -46,10 +49,12 @@ def show_host(*, house: HouseOf, name: str) -> Any:
     response_model=Host,
     responses=keyed(*CHANGE, *BODY, UNKNOWN),
 )
-def drain_host(*, house: HouseOf, actor: ActorOf, name: str, wish: WishDrain | None = None) -> Any:
+def drain_host(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.HOST)], name: str, wish: WishDrain | None = None
+) -> Any:
     """New requests for its VMs are refused, queued jobs wait; what was begun runs to its end. Twice is as once."""
     drain.drain(house.engine, name, actor.name, wish.reason if wish else "")
-    return _look(house, name)
+    return _look(house, actor, name)
 
 
 @router.post(
@@ -58,12 +63,12 @@ def drain_host(*, house: HouseOf, actor: ActorOf, name: str, wish: WishDrain | N
     response_model=Host,
     responses=keyed(*CHANGE, UNKNOWN),
 )
-def undrain_host(*, house: HouseOf, actor: ActorOf, name: str) -> Any:
+def undrain_host(*, house: HouseOf, actor: Annotated[Actor, needs(Right.HOST)], name: str) -> Any:
     """Its jobs are accepted and begun again, those that waited within seconds. Twice is as once."""
     drain.undrain(house.engine, name, actor.name)
-    return _look(house, name)
+    return _look(house, actor, name)
 
 
-def _look(house: House, name: str) -> Json:
+def _look(house: House, actor: Actor, name: str) -> Json:
     with house.reads.connect() as connection:
-        return rows.host(connection, name, house.fresh)
+        return rows.host(connection, actor, name, house.fresh)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
+from models.actor import Actor
 from models.queries import jobs as rows
 from models.queries.paging import Wanted
 from models.queries.recovery import inspection
@@ -23,8 +24,9 @@ from stillframe.errors import (
     VmNotFound,
 )
 from stillframe.operations import OPERATIONS
+from stillframe.rights import Right
 from stillframe.states import ENDED, OVER, JobState
-from web.auth import ActorOf
+from web.auth import OF_A_JOB, Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
 from web.inspected import Inspection
@@ -58,6 +60,7 @@ NO_JOB = JobNotFound(job="01a206ea")
 def list_jobs(
     *,
     house: HouseOf,
+    actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted)],
     vm: Filter = None,
     state: Annotated[Sequence[JobState], Query(description="May be given several times")] = (),
@@ -70,16 +73,16 @@ def list_jobs(
     of = snapshot_id(snapshot) if snapshot is not None else None
     filters = rows.Filters(vm=vm, states=tuple(state), kind=kind, host=host, snapshot=of, q=q)
     with house.reads.connect() as connection:
-        return rows.jobs(connection, filters, wanted)
+        return rows.jobs(connection, actor, filters, wanted)
 
 
 @router.get("/{job}", summary="Show a job, or wait for its end", response_model=Job, responses=keyed(NO_JOB))
-async def show_job(*, house: HouseOf, job: JobPath, wait: Wait = None) -> Any:
+async def show_job(*, house: HouseOf, actor: Reader, job: JobPath, wait: Wait = None) -> Any:
     """One job with its steps. With `wait` the answer comes once it has ended, or is stuck, or the time is over."""
     id_ = job_id(job)
 
     async def look() -> Json:
-        return await run_in_threadpool(_look, house, id_)
+        return await run_in_threadpool(_look, house, actor, id_)
 
     if not wait:
         return await look()
@@ -98,11 +101,12 @@ async def show_job(*, house: HouseOf, job: JobPath, wait: Wait = None) -> Any:
         PastNoReturn(job="01a206ea", phase="drop reference"),
     ),
 )
-def cancel_job(*, house: HouseOf, actor: ActorOf, job: JobPath) -> Any:
+def cancel_job(*, house: HouseOf, actor: Annotated[Actor, needs(*OF_A_JOB)], job: JobPath) -> Any:
     """Asks a job to stop. One that runs stops when it can do so safely; past its point of no return it goes on."""
     id_ = job_id(job)
+    actor.check(OPERATIONS[_look(house, actor, id_)["kind"]].right)
     house.journal.request_cancel(id_, actor.name)
-    return _look(house, id_)
+    return _look(house, actor, id_)
 
 
 @router.get(
@@ -111,10 +115,10 @@ def cancel_job(*, house: HouseOf, actor: ActorOf, job: JobPath) -> Any:
     response_model=Inspection,
     responses=keyed(NO_JOB),
 )
-def inspect_job(*, house: HouseOf, job: JobPath) -> Any:
+def inspect_job(*, house: HouseOf, actor: Reader, job: JobPath) -> Any:
     """All there is to know before deciding: steps, evidence, the VM as last seen, and what each way out would do."""
     with house.reads.connect() as connection:
-        return inspection(connection, job_id(job))
+        return inspection(connection, actor, job_id(job))
 
 
 @router.post(
@@ -130,12 +134,15 @@ def inspect_job(*, house: HouseOf, job: JobPath) -> Any:
         RollbackTooLate(job="01a206ea", phase="pivot:vda:0"),
     ),
 )
-def recover_job(*, house: HouseOf, actor: ActorOf, job: JobPath, wish: WishRecovery) -> Any:
+def recover_job(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.RECOVER)], job: JobPath, wish: WishRecovery
+) -> Any:
     """Lets it go on (`resume`), walks it back (`rollback`), or closes it as its host is found (`mark_done`)."""
     id_ = job_id(job)
+    _look(house, actor, id_)
     vm = recover(house.engine, id_, wish.action, actor.name, wish.note)
     house.producer.publisher.next_of_vm(vm)
-    return _look(house, id_)
+    return _look(house, actor, id_)
 
 
 @router.post(
@@ -147,19 +154,19 @@ def recover_job(*, house: HouseOf, actor: ActorOf, job: JobPath, wish: WishRecov
 def retry_job(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(*OF_A_JOB)],
     response: Response,
     job: JobPath,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for the same once more, as a new job: of one that failed, was cancelled or skipped, or has expired."""
-    found = _look(house, job_id(job))
+    found = _look(house, actor, job_id(job))
     if found["state"] not in ENDED - {JobState.SUCCEEDED}:
         raise JobNotRetryable(job=job, state=found["state"])
     operation = OPERATIONS[found["kind"]].from_json(found["request"])
     return submit(house, operation, actor, idempotency_key, response)
 
 
-def _look(house: House, id_: UUID) -> Json:
+def _look(house: House, actor: Actor, id_: UUID) -> Json:
     with house.reads.connect() as connection:
-        return rows.job(connection, id_)
+        return rows.job(connection, actor, id_)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
+from models.actor import Actor
 from models.policies import keep
 from models.policies.tables import FiringState
 from models.queries import policies as rows
@@ -19,7 +20,8 @@ from stillframe.errors import (
     VmNotFound,
 )
 from stillframe.policies.as_json import policy_from_json
-from web.auth import ActorOf
+from stillframe.rights import Right
+from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
 from web.policy_shapes import Policy, Preview, Run, WishPause, WishPolicy
@@ -44,11 +46,16 @@ AllowEmpty = Annotated[bool, Query(description="Also if the selector matches no 
     "", summary="List policies", response_model=Page[Policy], responses=keyed(*PAGES, VmNotFound(vm="web9"))
 )
 def list_policies(
-    *, house: HouseOf, wanted: Annotated[Wanted, Depends(wanted)], q: Filter = None, vm: Filter = None
+    *,
+    house: HouseOf,
+    actor: Reader,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    q: Filter = None,
+    vm: Filter = None,
 ) -> Any:
     """Policies by name; `q` is a part of it, `vm` one that they have fired for."""
     with house.reads.connect() as connection:
-        return rows.policies(connection, wanted, q, vm)
+        return rows.policies(connection, actor, wanted, q, vm)
 
 
 @router.post(
@@ -61,7 +68,7 @@ def list_policies(
 def create_policy(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.POLICY)],
     response: Response,
     wish: WishPolicy,
     allow_empty: AllowEmpty = False,
@@ -72,17 +79,15 @@ def create_policy(
     policy = policy_from_json(asked)
     first = once(actor, idempotency_key, "policy", asked)
     with transaction(house.engine) as session:
-        id_ = keep.add_policy(
-            session, policy, actor.account_id, actor.name, allow_empty=allow_empty, once=first
-        )
+        id_ = keep.add_policy(session, policy, actor, allow_empty=allow_empty, once=first)
     response.headers["Location"] = f"/v1/policies/{id_}"
-    return _look(house, str(id_))
+    return _look(house, actor, str(id_))
 
 
 @router.get("/{policy}", summary="Show a policy", response_model=Policy, responses=keyed(UNKNOWN))
-def show_policy(*, house: HouseOf, policy: PolicyPath) -> Any:
+def show_policy(*, house: HouseOf, actor: Reader, policy: PolicyPath) -> Any:
     """One policy by name or id."""
-    return _look(house, policy)
+    return _look(house, actor, policy)
 
 
 @router.put(
@@ -91,21 +96,25 @@ def show_policy(*, house: HouseOf, policy: PolicyPath) -> Any:
     response_model=Policy,
     responses=keyed(*CHANGE, *BODY, UNKNOWN, *WRONG),
 )
-def edit_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath, wish: WishPolicy) -> Any:
+def edit_policy(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath, wish: WishPolicy
+) -> Any:
     """Puts another wish in its place. A schedule that stays as it was keeps its place in time; others begin now."""
     changed = policy_from_json(wish.model_dump(mode="json"))
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.edit_policy(session, id_, changed, actor.name)
-    return _look(house, str(id_))
+        keep.edit_policy(session, id_, changed, actor)
+    return _look(house, actor, str(id_))
 
 
 @router.delete("/{policy}", summary="Delete a policy", status_code=204, responses=keyed(*CHANGE, UNKNOWN))
-def delete_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> None:
+def delete_policy(
+    *, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath
+) -> None:
     """Nothing fires any more, and nothing is pruned: the snapshots it took stay until somebody deletes them."""
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.delete_policy(session, id_, actor.name)
+        keep.delete_policy(session, id_, actor)
 
 
 @router.post(
@@ -114,23 +123,29 @@ def delete_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> None
     response_model=Policy,
     responses=keyed(*CHANGE, *BODY, UNKNOWN),
 )
-def pause_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath, wish: WishPause | None = None) -> Any:
+def pause_policy(
+    *,
+    house: HouseOf,
+    actor: Annotated[Actor, needs(Right.POLICY)],
+    policy: PolicyPath,
+    wish: WishPause | None = None,
+) -> Any:
     """Nothing fires, until a time or until it is resumed. What waits for its turn is skipped; jobs go on."""
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.pause_policy(session, id_, actor.name, wish.until if wish else None)
-    return _look(house, str(id_))
+        keep.pause_policy(session, id_, actor, wish.until if wish else None)
+    return _look(house, actor, str(id_))
 
 
 @router.post(
     "/{policy}/resume", summary="Resume a policy", response_model=Policy, responses=keyed(*CHANGE, UNKNOWN)
 )
-def resume_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
+def resume_policy(*, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath) -> Any:
     """It fires again from now on, also one that suspended itself; what was missed meanwhile is not made up for."""
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.resume_policy(session, id_, actor.name)
-    return _look(house, str(id_))
+        keep.resume_policy(session, id_, actor)
+    return _look(house, actor, str(id_))
 
 
 @router.post(
@@ -141,14 +156,18 @@ def resume_policy(*, house: HouseOf, actor: ActorOf, policy: PolicyPath) -> Any:
     responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), *ONCE),
 )
 def run_policy(
-    *, house: HouseOf, actor: ActorOf, policy: PolicyPath, idempotency_key: IdempotencyKey = None
+    *,
+    house: HouseOf,
+    actor: Annotated[Actor, needs(Right.POLICY)],
+    policy: PolicyPath,
+    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Fires it for every VM it means, besides its schedules; guards and caps hold as ever."""
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        at = keep.run_policy(session, id_, actor.name, once(actor, idempotency_key, "run", id_))
+        at = keep.run_policy(session, id_, actor, once(actor, idempotency_key, "run", id_))
     with house.reads.connect() as connection:
-        return rows.runs(connection, id_, rows.Runs(at=at), Wanted(limit=500))
+        return rows.runs(connection, actor, id_, rows.Runs(at=at), Wanted(limit=500))
 
 
 @router.get(
@@ -160,15 +179,16 @@ def run_policy(
 def list_runs(
     *,
     house: HouseOf,
+    actor: Reader,
     policy: PolicyPath,
     wanted: Annotated[Wanted, Depends(wanted)],
     state: Annotated[Sequence[FiringState], Query(description="May be given several times")] = (),
     vm: Filter = None,
 ) -> Any:
     """Newest first, those that did not take place too, with the reason."""
-    id_ = _id(house, policy)
+    id_ = _id(house, actor, policy)
     with house.reads.connect() as connection:
-        return rows.runs(connection, id_, rows.Runs(states=tuple(state), vm=vm), wanted)
+        return rows.runs(connection, actor, id_, rows.Runs(states=tuple(state), vm=vm), wanted)
 
 
 @router.get(
@@ -178,18 +198,18 @@ def list_runs(
     responses=keyed(UNKNOWN),
 )
 def preview_policy(
-    *, house: HouseOf, policy: PolicyPath, runs: Annotated[int, Query(ge=0, le=100)] = 5
+    *, house: HouseOf, actor: Reader, policy: PolicyPath, runs: Annotated[int, Query(ge=0, le=100)] = 5
 ) -> Any:
     """The next firings, and which of its snapshots would be kept or pruned now, with every reason."""
     with house.reads.connect() as connection:
-        return rows.preview(connection, rows.policy_id(connection, policy), runs)
+        return rows.preview(connection, rows.policy_id(connection, actor, policy), runs)
 
 
-def _id(house: House, policy: str) -> Any:
+def _id(house: House, actor: Actor, policy: str) -> Any:
     with house.reads.connect() as connection:
-        return rows.policy_id(connection, policy)
+        return rows.policy_id(connection, actor, policy)
 
 
-def _look(house: House, policy: str) -> Json:
+def _look(house: House, actor: Actor, policy: str) -> Json:
     with house.reads.connect() as connection:
-        return rows.policy(connection, policy)
+        return rows.policy(connection, actor, policy)

@@ -6,13 +6,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
+from models.actor import Actor
 from models.queries import rescans as rows
 from models.queries.paging import Wanted
 from models.rescans import ask
 from models.session import transaction
 from stillframe.errors import HostNotFound, RescanNotFound, VmNotFound
+from stillframe.rights import Right
 from stillframe.states import RescanState
-from web.auth import ActorOf
+from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.found import Rescan
 from web.house import House, HouseOf
@@ -45,7 +47,7 @@ _LOCATION = {
 def rescan_host(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.HOST)],
     name: str,
     response: Response,
     wish: WishRescan | None = None,
@@ -58,9 +60,9 @@ def rescan_host(
     wish = wish or WishRescan()
     first = once(actor, idempotency_key, "rescan", name, wish.model_dump())
     with transaction(house.engine) as session:
-        id_ = ask(session, name, wish.vm, actor.name, adopt=wish.adopt, repair=wish.repair, once=first)
+        id_ = ask(session, name, wish.vm, actor, adopt=wish.adopt, repair=wish.repair, once=first)
     response.headers["Location"] = f"/v1/hosts/{name}/rescans/{id_}"
-    return _look(house, name, id_)
+    return _look(house, actor, name, id_)
 
 
 @router.get(
@@ -72,13 +74,14 @@ def rescan_host(
 def list_rescans(
     *,
     house: HouseOf,
+    actor: Reader,
     name: str,
     wanted: Annotated[Wanted, Depends(wanted)],
     state: RescanState | None = None,
 ) -> Any:
     """Newest first."""
     with house.reads.connect() as connection:
-        return rows.rescans(connection, name, wanted, house.fresh, state)
+        return rows.rescans(connection, actor, name, wanted, fresh=house.fresh, state=state)
 
 
 @router.get(
@@ -87,18 +90,18 @@ def list_rescans(
     response_model=Rescan,
     responses=keyed(NO_HOST, NO_RESCAN),
 )
-async def show_rescan(*, house: HouseOf, name: str, rescan: str, wait: Wait = None) -> Any:
+async def show_rescan(*, house: HouseOf, actor: Reader, name: str, rescan: str, wait: Wait = None) -> Any:
     """One rescan with its findings. With `wait` the answer comes once it has ended, or the time is over."""
     id_ = rescan_id(rescan, name)
 
     async def look() -> Json:
-        return await run_in_threadpool(_look, house, name, id_)
+        return await run_in_threadpool(_look, house, actor, name, id_)
 
     if not wait:
         return await look()
     return await house.bell.wait(id_, look, lambda found: found["state"] in _OVER, wait_s(wait))
 
 
-def _look(house: House, name: str, id_: UUID) -> Json:
+def _look(house: House, actor: Actor, name: str, id_: UUID) -> Json:
     with house.reads.connect() as connection:
-        return rows.rescan(connection, name, id_, house.fresh)
+        return rows.rescan(connection, actor, name, id_, house.fresh)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from models.actor import Actor
 from models.queries import events as event_rows
 from models.queries import snapshots as rows
 from models.queries import words
@@ -30,10 +32,11 @@ from stillframe.errors import (
     VolumeNotFound,
 )
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
+from stillframe.rights import Right
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
-from web.auth import ActorOf
+from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
-from web.house import HouseOf
+from web.house import House, HouseOf
 from web.planned import Forecast, plan, planned
 from web.shapes import Comment, Event, Job, Page
 from web.snapshot_shapes import Snapshot
@@ -137,6 +140,7 @@ Narrowed = Annotated[_Narrowed, Depends()]
 def list_snapshots(
     *,
     house: HouseOf,
+    actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted)],
     narrowed: Narrowed,
     vm: Filter = None,
@@ -148,16 +152,16 @@ def list_snapshots(
     or by the VM's id.
     """
     with house.reads.connect() as connection:
-        return rows.snapshots(connection, narrowed.filters(vm), sort, wanted)
+        return rows.snapshots(connection, actor, narrowed.filters(vm), sort, wanted)
 
 
 @router.get(
     "/{snapshot}", summary="Show a snapshot", response_model=Snapshot, responses={**_TAGGED, **keyed(UNKNOWN)}
 )
-def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
+def show_snapshot(*, house: HouseOf, actor: Reader, response: Response, snapshot: str) -> Any:
     """One snapshot. Its ETag is for PATCH."""
     with house.reads.connect() as connection:
-        found = rows.snapshot(connection, snapshot_id(snapshot))
+        found = rows.snapshot(connection, actor, snapshot_id(snapshot))
     response.headers["ETag"] = words.etag(found)
     return found
 
@@ -183,7 +187,7 @@ def show_snapshot(*, house: HouseOf, response: Response, snapshot: str) -> Any:
 def edit_snapshot(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.EDIT)],
     response: Response,
     snapshot: SnapshotPath,
     wish: WishWords,
@@ -193,8 +197,9 @@ def edit_snapshot(
     ETag was read: else 412. Its manifest on the host keeps the words of its creation.
     """
     seen = tuple(tag.strip() for tag in if_match.split(",")) if if_match and if_match.strip() != "*" else ()
+    _check_known(house, actor, snapshot_id(snapshot))
     words.edit(house.engine, snapshot_id(snapshot), wish.given(), actor.name, seen)
-    return show_snapshot(house=house, response=response, snapshot=snapshot)
+    return show_snapshot(house=house, actor=actor, response=response, snapshot=snapshot)
 
 
 @router.delete(
@@ -203,7 +208,7 @@ def edit_snapshot(
 def delete_snapshot(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.DELETE)],
     response: Response,
     snapshot: SnapshotPath,
     limits: Annotated[WishJob, Query()],
@@ -223,14 +228,18 @@ def delete_snapshot(
     responses=keyed(*CHANGE, *BODY, KEY_MISMATCH, ALL_REFUSED),
 )
 def delete_snapshots(
-    *, house: HouseOf, actor: ActorOf, wish: WishDeletions, idempotency_key: IdempotencyKey = None
+    *,
+    house: HouseOf,
+    actor: Annotated[Actor, needs(Right.DELETE)],
+    wish: WishDeletions,
+    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for the deletion of all of them, a job a VM: what lies between them is merged in one go. If one may not be
     deleted nothing is asked for, and `evidence.refusals` has each with its reason.
     """
     jobs = house.producer.delete_many(wish.ids, actor, idempotency_key, **wish.limits())
     with house.reads.connect() as connection:
-        return {"items": [job(connection, one.job_id) for one in jobs], "next_cursor": None}
+        return {"items": [job(connection, actor, one.job_id) for one in jobs], "next_cursor": None}
 
 
 @router.post(
@@ -240,16 +249,14 @@ def delete_snapshots(
     response_description="The plans, one a VM, also of what would be refused: then `allowed` is false.",
     responses=keyed(*BODY, ALL_REFUSED),
 )
-def plan_deletions(*, house: HouseOf, actor: ActorOf, wish: WishDeletions) -> Any:
+def plan_deletions(*, house: HouseOf, actor: Reader, wish: WishDeletions) -> Any:
     """What deleting them together would free, move and leave. Nothing is done."""
     plans = house.producer.plan_deletions(wish.ids, actor, **wish.limits())
     return {"items": [one.to_json() for one in plans], "next_cursor": None}
 
 
 @router.post("/{snapshot}/delete:plan", summary="Plan a deletion", **planned(*BODY, UNKNOWN))
-def plan_delete(
-    *, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishJob | None = None
-) -> Any:
+def plan_delete(*, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wish: WishJob | None = None) -> Any:
     """What deleting it would free, move and leave, and whether it would be refused. Nothing is done."""
     limits = (wish or WishJob()).limits()
     return plan(house, DeleteSnapshot(snapshot_id=str(snapshot_id(snapshot)), **limits), actor)
@@ -264,7 +271,7 @@ def plan_delete(
 def revert_snapshot(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.REVERT)],
     response: Response,
     snapshot: SnapshotPath,
     wish: WishRevert | None = None,
@@ -276,7 +283,7 @@ def revert_snapshot(
 
 @router.post("/{snapshot}/revert:plan", summary="Plan a revert", **planned(*BODY, UNKNOWN))
 def plan_revert(
-    *, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishRevert | None = None
+    *, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wish: WishRevert | None = None
 ) -> Any:
     """What would be lost and what would stay, and whether it would be refused. Nothing is done."""
     return plan(house, _revert(snapshot, wish), actor)
@@ -302,7 +309,7 @@ def _revert(snapshot: str, wish: WishRevert | None) -> RevertSnapshot:
 def extract_volume(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.EXTRACT)],
     response: Response,
     snapshot: SnapshotPath,
     wish: WishVolume,
@@ -315,7 +322,7 @@ def extract_volume(
 @router.post(
     "/{snapshot}/volumes:plan", summary="Plan an extract", **planned(*BODY, UNKNOWN, VOLUME_NAME_INVALID)
 )
-def plan_extract(*, house: HouseOf, actor: ActorOf, snapshot: SnapshotPath, wish: WishVolume) -> Any:
+def plan_extract(*, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wish: WishVolume) -> Any:
     """How much the copy would take, and whether it would be refused. Nothing is done."""
     return plan(house, _extract(snapshot, wish), actor)
 
@@ -333,6 +340,7 @@ def _extract(snapshot: str, wish: WishVolume) -> ExtractVolume:
 def list_snapshot_events(
     *,
     house: HouseOf,
+    actor: Reader,
     snapshot: SnapshotPath,
     wanted: Annotated[Wanted, Depends(wanted)],
     after: EventAfter = None,
@@ -340,8 +348,8 @@ def list_snapshot_events(
     """What happened to it, newest first; with `after` oldest first from there."""
     id_ = snapshot_id(snapshot)
     with house.reads.connect() as connection:
-        rows.check_known(connection, id_)
-        return event_rows.events(connection, event_rows.Filters(snapshot=id_, after=after), wanted)
+        rows.check_known(connection, actor, id_)
+        return event_rows.events(connection, actor, event_rows.Filters(snapshot=id_, after=after), wanted)
 
 
 @router.get(
@@ -351,12 +359,12 @@ def list_snapshot_events(
     responses=keyed(*PAGES, UNKNOWN),
 )
 def list_comments(
-    *, house: HouseOf, snapshot: SnapshotPath, wanted: Annotated[Wanted, Depends(wanted)]
+    *, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wanted: Annotated[Wanted, Depends(wanted)]
 ) -> Any:
     """What was said about it, oldest first."""
     id_ = snapshot_id(snapshot)
     with house.reads.connect() as connection:
-        rows.check_known(connection, id_)
+        rows.check_known(connection, actor, id_)
         return event_rows.comments(connection, id_, wanted)
 
 
@@ -370,12 +378,18 @@ def list_comments(
 def add_comment(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.COMMENT)],
     snapshot: SnapshotPath,
     wish: WishComment,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Says something about it. Comments are kept as they are."""
     id_ = snapshot_id(snapshot)
+    _check_known(house, actor, id_)
     first = once(actor, idempotency_key, "comment", id_, wish.text)
     return words.comment(house.engine, id_, wish.text, actor.name, first)
+
+
+def _check_known(house: House, actor: Actor, id_: UUID) -> None:
+    with house.reads.connect() as connection:
+        rows.check_known(connection, actor, id_)

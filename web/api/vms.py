@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from models import tagging
+from models.actor import Actor
 from models.queries import hosts as rows
 from models.queries import snapshots as snapshot_rows
 from models.queries.find import vm_id
@@ -27,9 +28,10 @@ from stillframe.errors import (
     VmTransient,
 )
 from stillframe.operations import CreateSnapshot
+from stillframe.rights import Right
 from stillframe.states import VmState
 from web.api.snapshots import Narrowed, Sort
-from web.auth import ActorOf
+from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
@@ -55,6 +57,7 @@ DISPLAY_NAME_INVALID = DisplayNameInvalid(why="it is empty")
 def list_vms(
     *,
     house: HouseOf,
+    actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted)],
     host: Filter = None,
     q: Filter = None,
@@ -63,25 +66,25 @@ def list_vms(
 ) -> Any:
     """VMs by name; `q` is a part of it. Those that are gone are left out unless asked for."""
     with house.reads.connect() as connection:
-        return rows.vms(connection, wanted, host=host, q=q, state=state, tags=tag)
+        return rows.vms(connection, actor, wanted, host=host, q=q, state=state, tags=tag)
 
 
 @router.get("/{vm}", summary="Show a VM", response_model=Vm, responses=keyed(*NO_VM))
-def show_vm(*, house: HouseOf, vm: VmPath) -> Any:
+def show_vm(*, house: HouseOf, actor: Reader, vm: VmPath) -> Any:
     """One VM by name or id, with its volumes."""
     with house.reads.connect() as connection:
-        return rows.vm(connection, vm)
+        return rows.vm(connection, actor, vm)
 
 
 @router.patch(
     "/{vm}", summary="Change the tags of a VM", response_model=Vm, responses=keyed(*CHANGE, *BODY, *NO_VM)
 )
-def tag_vm(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishTags) -> Any:
+def tag_vm(*, house: HouseOf, actor: Annotated[Actor, needs(Right.EDIT)], vm: VmPath, wish: WishTags) -> Any:
     """Tags are what policies choose VMs by."""
     with house.reads.connect() as connection:
-        id_ = vm_id(connection, vm)
+        id_ = vm_id(connection, actor, vm)
     tagging.tag_vm(house.engine, id_, actor.name, tags=wish.tags, add=wish.add_tags, remove=wish.remove_tags)
-    return show_vm(house=house, vm=str(id_))
+    return show_vm(house=house, actor=actor, vm=str(id_))
 
 
 @router.get(
@@ -93,6 +96,7 @@ def tag_vm(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishTags) -> Any
 def list_vm_snapshots(
     *,
     house: HouseOf,
+    actor: Reader,
     vm: VmPath,
     wanted: Annotated[Wanted, Depends(wanted)],
     narrowed: Narrowed,
@@ -100,7 +104,7 @@ def list_vm_snapshots(
 ) -> Any:
     """The snapshots of one VM."""
     with house.reads.connect() as connection:
-        return snapshot_rows.snapshots(connection, narrowed.filters(vm), sort, wanted)
+        return snapshot_rows.snapshots(connection, actor, narrowed.filters(vm), sort, wanted)
 
 
 @router.post(
@@ -125,7 +129,7 @@ def list_vm_snapshots(
 def create_snapshot(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.CREATE)],
     response: Response,
     vm: VmPath,
     wish: WishSnapshot,
@@ -140,7 +144,7 @@ def create_snapshot(
     summary="Plan a snapshot",
     **planned(*BODY, *NO_VM, GONE, NAME_INVALID, DISPLAY_NAME_INVALID),
 )
-def plan_snapshot(*, house: HouseOf, actor: ActorOf, vm: VmPath, wish: WishSnapshot) -> Any:
+def plan_snapshot(*, house: HouseOf, actor: Reader, vm: VmPath, wish: WishSnapshot) -> Any:
     """What taking this snapshot would do and cost, and whether it would be refused. Nothing is done."""
     return plan(house, _operation(vm, wish), actor)
 

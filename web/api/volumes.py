@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from models.actor import Actor
 from models.queries import volumes as rows
 from models.queries.paging import Wanted
 from stillframe.errors import (
@@ -15,8 +16,9 @@ from stillframe.errors import (
     VolumeSnapshotNotReady,
 )
 from stillframe.operations import DeleteVolume
+from stillframe.rights import Right
 from stillframe.states import VolumeSnapshotState
-from web.auth import ActorOf
+from web.auth import Reader, needs
 from web.described import BODY, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
@@ -39,6 +41,7 @@ UNKNOWN = VolumeSnapshotNotFound(volume="01a206eb")
 def list_volumes(
     *,
     house: HouseOf,
+    actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted)],
     vm: Filter = None,
     snapshot: Filter = None,
@@ -49,7 +52,7 @@ def list_volumes(
     of = snapshot_id(snapshot) if snapshot is not None else None
     filters = rows.Filters(vm=vm, snapshot=of, states=tuple(state), q=q)
     with house.reads.connect() as connection:
-        return rows.volumes(connection, filters, wanted)
+        return rows.volumes(connection, actor, filters, wanted)
 
 
 @router.get(
@@ -58,10 +61,10 @@ def list_volumes(
     response_model=VolumeSnapshot,
     responses=keyed(UNKNOWN),
 )
-def show_volume(*, house: HouseOf, volume: VolumePath) -> Any:
+def show_volume(*, house: HouseOf, actor: Reader, volume: VolumePath) -> Any:
     """One volume snapshot."""
     with house.reads.connect() as connection:
-        return rows.volume(connection, volume_id(volume))
+        return rows.volume(connection, actor, volume_id(volume))
 
 
 @router.delete(
@@ -77,7 +80,7 @@ def show_volume(*, house: HouseOf, volume: VolumePath) -> Any:
 def delete_volume(
     *,
     house: HouseOf,
-    actor: ActorOf,
+    actor: Annotated[Actor, needs(Right.DELETE)],
     response: Response,
     volume: VolumePath,
     limits: Annotated[WishJob, Query()],
@@ -90,7 +93,7 @@ def delete_volume(
 
 @router.post("/{volume}/delete:plan", summary="Plan the deletion of a volume", **planned(*BODY, UNKNOWN))
 def plan_delete_volume(
-    *, house: HouseOf, actor: ActorOf, volume: VolumePath, wish: WishJob | None = None
+    *, house: HouseOf, actor: Reader, volume: VolumePath, wish: WishJob | None = None
 ) -> Any:
     """What deleting it would free, and whether it would be refused. Nothing is done."""
     limits = (wish or WishJob()).limits()

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.policies.claim import claim_due
 from models.policies.keep import (
     add_policy,
@@ -36,7 +36,7 @@ HOURLY: dict[str, Any] = {
 
 def policy(engine: Engine, **changes: Any) -> UUID:
     with transaction(engine) as session:
-        return add_policy(session, policy_from_json(HOURLY | changes), ADMIN_ACCOUNT, "admin")
+        return add_policy(session, policy_from_json(HOURLY | changes), ADMIN)
 
 
 def ago(engine: Engine, hours: float) -> None:
@@ -178,14 +178,14 @@ def test_what_is_paused_suspended_or_deleted_does_not_fire(world: World, engine:
     world.vm("web1")
     paused, suspended, deleted = (policy(engine, name=name) for name in ("a", "b", "c"))
     with transaction(engine) as session:
-        pause_policy(session, paused, "admin")
+        pause_policy(session, paused, ADMIN)
         suspend_policy(session, suspended, "four failures")
-        delete_policy(session, deleted, "admin")
+        delete_policy(session, deleted, ADMIN)
     ago(engine, 9)
     assert claim(engine) == (0, 0)
     with transaction(engine) as session:
-        resume_policy(session, paused, "admin")
-        resume_policy(session, suspended, "admin")
+        resume_policy(session, paused, ADMIN)
+        resume_policy(session, suspended, ADMIN)
     assert claim(engine) == (0, 0)
     with transaction(engine) as session:
         rows = session.scalars(select(PolicySchedule).where(PolicySchedule.policy_id != deleted)).all()
@@ -198,7 +198,7 @@ def test_a_pause_has_an_end(world: World, engine: Engine) -> None:
     id_ = policy(engine)
     until = datetime.now(UTC) + timedelta(days=3)
     with transaction(engine) as session:
-        pause_policy(session, id_, "admin", until)
+        pause_policy(session, id_, ADMIN, until)
         (row,) = session.scalars(select(PolicySchedule)).all()
         assert row.next_at is not None
         assert until < row.next_at <= until + timedelta(hours=1)
@@ -211,6 +211,6 @@ def test_an_edit_keeps_the_place_of_what_it_does_not_change(world: World, engine
     ago(engine, 5)
     wish = policy_from_json(HOURLY | {"schedules": [{"every": "1h"}, {"every": "3h"}]})
     with transaction(engine) as session:
-        edit_policy(session, id_, wish, "admin")
+        edit_policy(session, id_, wish, ADMIN)
     assert claim(engine)[0] == 1
     assert len(firings(engine, FiringState.MISSED)) == 4

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from models.account import ADMIN_ACCOUNT
+from models.actor import ADMIN
 from models.job import Job
 from models.policies.keep import add_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
@@ -83,7 +83,7 @@ def ask(engine: Engine) -> None:
     ]
     with transaction(engine) as session:
         for wish in policies:
-            add_policy(session, policy_from_json(wish), ADMIN_ACCOUNT, "admin")
+            add_policy(session, policy_from_json(wish), ADMIN)
 
 
 def live(engine: Engine, clock: Clock, seed: int, days: int, *, jobs: bool) -> None:
