@@ -322,6 +322,16 @@ class PolicyMatchesNothing(Refused):
     remedy = "Check names and tags with `stillframe vm list`; to mean VMs that are still to come, ask with `allow_empty`."
 
 
+class PolicyTooFast(Refused):
+    """It fires {gap} after the last time, and of its {vms} VMs the quickest, "{vm}", lately took {took} for a snapshot."""
+
+    code = "policy.too_fast"
+    remedy = (
+        "Let it fire less often. If its storage is faster now, take some snapshots of its VMs by hand: "
+        "the last five of each VM count."
+    )
+
+
 class MemoryNeedsRunning(Refused):
     """A memory snapshot needs a running VM, and "{vm}" is {state}."""
 

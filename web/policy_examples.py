@@ -67,6 +67,12 @@ POLICY: Json = {
     "updated_at": "2026-11-01T08:00:00Z",
 }
 
+WARNINGS = [
+    "it fires 5m after the last time, and the snapshots of web1 (7m) take longer: "
+    "firings that come before the one before them is over are skipped"
+]
+MADE_POLICY: Json = POLICY | {"warnings": WARNINGS}
+
 RUN: Json = {
     "id": "01a206ea-bbbb-7aa0-8c54-0f6b51f24fd9",
     "nominal_at": "2026-11-22T17:30:00Z",
@@ -81,6 +87,7 @@ RUN: Json = {
 }
 
 PREVIEW: Json = {
+    "warnings": WARNINGS,
     "runs": [
         {
             "at": "2026-11-23T17:30:00Z",

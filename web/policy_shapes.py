@@ -162,6 +162,14 @@ class Policy(Shape):
     updated_at: datetime
 
 
+class MadePolicy(Policy):
+    """A policy as it was made or changed; `warnings` say what will not go as its schedules say."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.MADE_POLICY))
+
+    warnings: list[str]
+
+
 class Run(Shape):
     """What became of one due moment of one VM. `vm` is null if there was none, or several moments were missed together."""
 
@@ -214,9 +222,10 @@ class JudgedVm(Shape):
 
 
 class Preview(Shape):
-    """What is to come, and what would be pruned now: by the code that fires and prunes."""
+    """What is to come, what will not go as planned, and what would be pruned now: by the code that fires and prunes."""
 
     model_config = ConfigDict(json_schema_extra=shown(examples.PREVIEW))
 
+    warnings: list[str]
     runs: list[Coming]
     vms: list[JudgedVm]

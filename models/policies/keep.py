@@ -15,6 +15,7 @@ from models.actor import ADMIN, Actor
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
+from models.policies.pace import took
 from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
@@ -22,6 +23,7 @@ from models.session import violated
 from stillframe.errors import PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json
+from stillframe.policies.pace import check_pace
 from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.policy import check_policy
 
@@ -31,7 +33,7 @@ def add_policy(
 ) -> UUID:
     """A new policy, which means only VMs that its maker sees; it fires from the first instant after now on.
 
-    Raises Invalid or NotFound.
+    Raises Invalid, NotFound or PolicyTooFast.
 
     Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
     """
@@ -46,8 +48,10 @@ def add_policy(
         session.add(PolicySchedule(policy_id=row.id, spec=schedule_to_json(schedule), mark=now))
     session.flush()
     _wind_up(session, row, now)
-    if not allow_empty and not vms_in(session, [row.id]):
+    vms = vms_in(session, [row.id]).get(row.id, [])
+    if not allow_empty and not vms:
         raise PolicyMatchesNothing
+    check_pace(wish, took(session, vms, wish.mode), now)
     _tell(session, EventType.POLICY_CREATED, row, actor)
     remember(session, once, row.id)
     return row.id

@@ -12,6 +12,7 @@ from models.account import Account
 from models.actor import Actor
 from models.base import Json
 from models.policies.kept import Judged, judge
+from models.policies.pace import took
 from models.policies.resolve import vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.queries.find import as_id, containing, vm_ids
@@ -19,8 +20,9 @@ from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, pag
 from models.scope import my_vms
 from models.vm import Vm
 from stillframe.errors import PolicyNameAmbiguous, PolicyNotFound
-from stillframe.policies.as_json import schedule_from_json
+from stillframe.policies.as_json import policy_from_json, schedule_from_json
 from stillframe.policies.firing import jitter_of
+from stillframe.policies.pace import warnings
 
 BY_NAME = Order("name", Policy.name.expression, Policy.id.expression, descending=False)
 NEWEST_FIRST = Order(
@@ -97,9 +99,17 @@ def runs(connection: Connection, actor: Actor, policy: UUID, filters: Runs, want
 def preview(connection: Connection, policy: UUID, count: int) -> Json:
     """The next runs with each VM's turn, and what would be kept and pruned now, with every reason."""
     return {
+        "warnings": warnings_of(connection, policy),
         "runs": _coming(connection, policy, count),
         "vms": [_shown(one) for one in judge(connection, policy)],
     }
+
+
+def warnings_of(connection: Connection, policy: UUID) -> list[str]:
+    """What will not go as its schedules say, by what its VMs' last snapshots took."""
+    row = connection.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
+    wish, vms = policy_from_json(row.spec), vms_in(connection, [policy]).get(policy, [])
+    return warnings(wish, took(connection, vms, wish.mode), row.now)
 
 
 def _coming(connection: Connection, policy: UUID, count: int) -> list[Json]:

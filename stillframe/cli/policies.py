@@ -138,6 +138,7 @@ def preview(client: Producer, asked: Namespace) -> int:
         )
         for one in found["runs"]
     ]
+    _warn(found["warnings"])
     show.table(("NEXT", "THERE", "VMS"), rows, "Nothing is to come: it is paused, or its schedules are over.")
     for vm in found["vms"]:
         print()
@@ -216,6 +217,8 @@ def _retention(text: str) -> Wish:
         if not sign or not value:
             raise Usage(detail=f"--keep {text!r}: write it as last=3,daily=7,within=2d, or all")
         found[name] = int(value) if value.isdigit() else value
+    if not any(found.values()):
+        raise Usage(detail=f"--keep {text!r} would keep nothing; to keep everything write --keep all")
     return found
 
 
@@ -235,7 +238,13 @@ def _told(asked: Namespace, policy: Json, what: str) -> int:
         show.data(policy)
         return 0
     print(f"Policy {policy['name']} {what}. Next: {show.time(policy['next_fire_at'])}.")
+    _warn(policy.get("warnings", ()))
     return 0
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        show.note(f"Beware: {warning}.")
 
 
 def _state(one: Json) -> str:

@@ -242,6 +242,34 @@ class JudgedVm(TypedDict):
     snapshots: list[Judged]
 
 
+class MadePolicy(TypedDict):
+    """A policy as it was made or changed; `warnings` say what will not go as its schedules say."""
+
+    id: str
+    name: str
+    enabled: bool
+    paused_until: str | None
+    suspended: Suspended | None
+    failures: int
+    next_fire_at: str | None
+    selector: PolicySelector
+    schedules: list[PolicySchedule]
+    retention: PolicyRetention
+    mode: Literal["auto", "hot", "cold", "memory"]
+    quiesce: Literal["require", "prefer", "never"]
+    guards: PolicyGuards
+    blackouts: list[PolicyWindow]
+    extract: PolicyExtract | None
+    tags: list[str]
+    max_failures: int
+    start_within_s: float
+    account: str
+    created_by: str
+    created_at: str
+    updated_at: str
+    warnings: list[str]
+
+
 class Pause(TypedDict):
     """How the VM will stand still. `expected_ms`: from, to; null if there is none, or it cannot be told."""
 
@@ -366,8 +394,9 @@ class PolicyWindow(TypedDict):
 
 
 class Preview(TypedDict):
-    """What is to come, and what would be pruned now: by the code that fires and prunes."""
+    """What is to come, what will not go as planned, and what would be pruned now: by the code that fires and prunes."""
 
+    warnings: list[str]
     runs: list[Coming]
     vms: list[JudgedVm]
 

@@ -36,6 +36,8 @@ SHORTEST = timedelta(minutes=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Beyond this nobody looks for the next instant of an expression that has none (30 February).
 HORIZON = timedelta(days=8 * 366)
+#: Instants that are looked at to say how close they lie: a day of an hourly schedule.
+_LOOK = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,13 @@ class Schedule:
         if self.every is not None:
             return self.every
         return max((later - sooner for sooner, later in pairwise(islice(self._all(around), 9))), default=None)
+
+    def shortest_gap(self, around: datetime) -> timedelta | None:
+        """The shortest time between two of the next instants; None if it fires but once more."""
+        if self.every is not None:
+            return self.every
+        few = islice(self.instants(around), _LOOK)
+        return min((later - sooner for sooner, later in pairwise(few)), default=None)
 
     def _all(self, after: datetime) -> Iterator[datetime]:
         if self.every is not None:

@@ -55,6 +55,11 @@ def test_a_policy_from_a_file(cli: Cli, world: World, name: str, tmp_path: Path)
         (("--vm", "*", "--every", "6h"), "needs to know what it keeps"),
         (("--vm", "*", "--every", "6h", "--keep", "last"), "last=3,daily=7"),
         (("--vm", "*", "--every", "6h", "--keep", "dayly=3"), "dayly"),
+        (("--vm", "*", "--every", "6h", "--keep", "last=0"), "would keep nothing"),
+        (("--vm", "*", "--cron", "0 0 30 2 *", "--keep", "last=3"), "0 0 30 2 *"),
+        (("--vm", "*", "--every", "6h", "--timezone", "Mars/Olympus", "--keep", "last=3"), "no timezone"),
+        (("--vm", "*", "--every", "20s", "--keep", "last=3"), "a minute is the least"),
+        (("--vm", "*", "--every", "6h", "--keep", "last=9,max_count=3"), "contradicts itself"),
         (("--file", "/no/such/file"), "/no/such/file"),
     ],
 )
@@ -63,6 +68,16 @@ def test_what_is_missing_is_said(cli: Cli, name: str, words: tuple[str, ...], sa
     said = cli("policy", "create", name, *words)
     assert said.code == 2, said.err
     assert say in said.err
+
+
+def test_a_policy_for_nobody_is_refused_with_the_way_out(cli: Cli, name: str) -> None:
+    """A selector that matches nothing is refused, unless that is what is meant."""
+    words = ("policy", "create", name, "--vm", "no-such-*", "--every", "6h", "--keep", "last=3")
+    said = cli(*words)
+    assert said.code != 0
+    assert "matches no VM" in said.err
+    assert "allow_empty" in said.err
+    assert cli(*words, "--allow-empty").code == 0
 
 
 def test_runs_and_preview_are_shown(cli: Cli, world: World, name: str) -> None:

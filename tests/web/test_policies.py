@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from models.job import Job
 from models.policies.tables import PolicySchedule
 from models.session import transaction
+from stillframe.states import JobState
 from tasks.app import make_app
 from tasks.policies import claim, let_go
 from tasks.producer import Producer
@@ -36,6 +39,7 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
     answer = http.post("/v1/policies", json=wish(name))
     assert answer.status_code == 201, answer.text
     made = answer.json()
+    assert made.pop("warnings") == []
     next_at = datetime.fromisoformat(made["next_fire_at"])
     assert (next_at.hour, next_at.minute) == (17, 30)
     assert made["schedules"][0]["timezone"] == "Asia/Seoul"
@@ -48,7 +52,10 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
     ("change", "code", "word"),
     [
         ({"schedules": [{"cron": "0 0 30 2 *"}]}, 422, "30 2"),
+        ({"schedules": [{"cron": "0 25 * * *"}]}, 422, "0 25"),
+        ({"schedules": [{"every": "30s"}]}, 422, "a minute is the least"),
         ({"schedules": [{"cron": "@daily", "timezone": "Mars/Olympus"}]}, 422, "no timezone"),
+        ({"schedules": [{"cron": "@daily", "end_at": "2020-01-01T00:00:00Z"}]}, 422, "never fires"),
         ({"retention": {"max_count": 0}}, 422, "max_count"),
         ({"retention": {"last": 9, "max_count": 3}}, 422, "contradicts itself"),
         ({"selector": {}}, 422, "selector is empty"),
@@ -67,6 +74,37 @@ def test_what_could_never_work_is_refused_at_once(
     assert answer.status_code == code, answer.text
     assert word in answer.json()["detail"]
     assert http.get(f"/v1/policies/{name}").status_code == 404
+
+
+def took(api: Api, world: World, vm: UUID, minutes: float) -> None:
+    """A hot snapshot of this VM that took so long."""
+    job = world.job(vm, snapshot=world.snapshot(vm))
+    with transaction(api.engine) as session:
+        row = session.get_one(Job, job)
+        row.state, row.started_at = JobState.SUCCEEDED, datetime.now(UTC) - timedelta(hours=1)
+        row.finished_at = row.started_at + timedelta(minutes=minutes)
+
+
+def test_what_fires_faster_than_its_snapshots_is_refused_or_warned_of(
+    api: Api, http: httpx.Client, world: World, name: str
+) -> None:
+    """Refused if none of its VMs could keep it; made with a warning, in the preview too, if only some could not."""
+    slow, fast = world.vm(name), world.vm(f"{name}-fast")
+    took(api, world, slow, minutes=7)
+    too_fast = wish(name, schedules=[{"every": "5m"}])
+    refused = http.post("/v1/policies", json=too_fast)
+    assert (refused.status_code, refused.json()["code"]) == (409, "policy.too_fast")
+    assert "7m for a snapshot" in refused.json()["detail"]
+    took(api, world, fast, minutes=1)
+    made = http.post("/v1/policies", json=too_fast | {"selector": {"names": [f"{name}*"]}})
+    assert made.status_code == 201
+    (said,) = made.json()["warnings"]
+    assert f"{name} (7m)" in said
+    assert http.get(f"/v1/policies/{name}/preview").json()["warnings"] == [said]
+    slower = http.put(f"/v1/policies/{name}", json=wish(name, schedules=[{"every": "10m"}]))
+    assert slower.json()["warnings"] == []
+    # What became too fast later can still be edited: it says so.
+    assert http.put(f"/v1/policies/{name}", json=too_fast).json()["warnings"] != []
 
 
 def test_a_name_is_had_once(http: httpx.Client, world: World, name: str) -> None:
@@ -151,6 +189,7 @@ def test_missed_moments_are_listed(api: Api, http: httpx.Client, world: World, n
     ("shape", "example"),
     [
         (shapes.Policy, examples.POLICY),
+        (shapes.MadePolicy, examples.MADE_POLICY),
         (shapes.Run, examples.RUN),
         (shapes.Preview, examples.PREVIEW),
         (shapes.WishPolicy, examples.WISH_POLICY),

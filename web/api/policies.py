@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
@@ -17,6 +18,7 @@ from stillframe.errors import (
     PolicyMatchesNothing,
     PolicyNameTaken,
     PolicyNotFound,
+    PolicyTooFast,
     VmNotFound,
 )
 from stillframe.policies.as_json import policy_from_json
@@ -24,7 +26,7 @@ from stillframe.rights import Right
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
-from web.policy_shapes import Policy, Preview, Run, WishPause, WishPolicy
+from web.policy_shapes import MadePolicy, Policy, Preview, Run, WishPause, WishPolicy
 from web.shapes import Json, Page
 from web.submitting import ONCE, once
 from web.wishes import Filter, IdempotencyKey, wanted
@@ -61,9 +63,9 @@ def list_policies(
 @router.post(
     "",
     summary="Make a policy",
-    response_model=Policy,
+    response_model=MadePolicy,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, *WRONG, *ONCE),
+    responses=keyed(*CHANGE, *BODY, *WRONG, *ONCE, PolicyTooFast(gap="5m", vms=3, vm="web1", took="7m")),
 )
 def create_policy(
     *,
@@ -74,14 +76,14 @@ def create_policy(
     allow_empty: AllowEmpty = False,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """A policy that fires from now on. What could never work is refused here, not at night."""
+    """A policy that fires from now on. What could never work is refused here, not at night; `warnings` say what may not."""
     asked = wish.model_dump(mode="json")
     policy = policy_from_json(asked)
     first = once(actor, idempotency_key, "policy", asked)
     with transaction(house.engine) as session:
         id_ = keep.add_policy(session, policy, actor, allow_empty=allow_empty, once=first)
     response.headers["Location"] = f"/v1/policies/{id_}"
-    return _look(house, actor, str(id_))
+    return _made(house, actor, id_)
 
 
 @router.get("/{policy}", summary="Show a policy", response_model=Policy, responses=keyed(UNKNOWN))
@@ -93,7 +95,7 @@ def show_policy(*, house: HouseOf, actor: Reader, policy: PolicyPath) -> Any:
 @router.put(
     "/{policy}",
     summary="Change a policy",
-    response_model=Policy,
+    response_model=MadePolicy,
     responses=keyed(*CHANGE, *BODY, UNKNOWN, *WRONG),
 )
 def edit_policy(
@@ -104,7 +106,7 @@ def edit_policy(
     id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
         keep.edit_policy(session, id_, changed, actor)
-    return _look(house, actor, str(id_))
+    return _made(house, actor, id_)
 
 
 @router.delete("/{policy}", summary="Delete a policy", status_code=204, responses=keyed(*CHANGE, UNKNOWN))
@@ -208,6 +210,13 @@ def preview_policy(
 def _id(house: House, actor: Actor, policy: str) -> Any:
     with house.reads.connect() as connection:
         return rows.policy_id(connection, actor, policy)
+
+
+def _made(house: House, actor: Actor, policy: UUID) -> Json:
+    with house.reads.connect() as connection:
+        return rows.policy(connection, actor, str(policy)) | {
+            "warnings": rows.warnings_of(connection, policy)
+        }
 
 
 def _look(house: House, actor: Actor, policy: str) -> Json:

@@ -9,6 +9,7 @@ from stillframe.client.answers import (
     Host,
     Inspection,
     Job,
+    MadePolicy,
     Page,
     Policy,
     Rescan,
@@ -123,11 +124,11 @@ class Asking(Verbs):
 
     def create_policy(
         self, wish: Json, *, allow_empty: bool = False, idempotency_key: str | None = None
-    ) -> Policy:
+    ) -> MadePolicy:
         """A policy of this wish; with `allow_empty` also if its selector matches no VM yet."""
         return self._ask(make("/v1/policies", wish, key=idempotency_key, allow_empty=allow_empty))
 
-    def edit_policy(self, policy: str, wish: Json) -> Policy:
+    def edit_policy(self, policy: str, wish: Json) -> MadePolicy:
         """Puts another wish in its place."""
         return self._ask(change("PUT", f"/v1/policies/{part(policy)}", wish))
 

@@ -9,6 +9,7 @@ from stillframe.client.answers import (
     Host,
     Inspection,
     Job,
+    MadePolicy,
     Page,
     Policy,
     Rescan,
@@ -129,11 +130,11 @@ class Asking(Verbs):
 
     async def create_policy(
         self, wish: Json, *, allow_empty: bool = False, idempotency_key: str | None = None
-    ) -> Policy:
+    ) -> MadePolicy:
         """A policy of this wish; with `allow_empty` also if its selector matches no VM yet."""
         return await self._ask(make("/v1/policies", wish, key=idempotency_key, allow_empty=allow_empty))
 
-    async def edit_policy(self, policy: str, wish: Json) -> Policy:
+    async def edit_policy(self, policy: str, wish: Json) -> MadePolicy:
         """Puts another wish in its place."""
         return await self._ask(change("PUT", f"/v1/policies/{part(policy)}", wish))
 
