@@ -156,7 +156,7 @@ def _command(name: str, host: str, addresses: Addresses, run: Path) -> list[str]
         "watchdog": [sys.executable, "-m", "workers.watchdog"],
         "worker": [*celery, "-A", "workers.app", "worker", "-n", f"snap@{host}", "-Q", f"host.{host}", "-c", "2", *lean],
         "control": [*celery, "-A", "tasks.control", "worker", "-n", "control@%h", "-Q", "control", "-c", "1", *lean],
-        "beat": [*celery, "-A", "tasks.control", "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
+        "beat": [*celery, "-A", "tasks.beat", "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
         "flower": [
             *celery, "-A", "tasks.control", "flower", "--address=127.0.0.1", f"--port={flower}",
             "--enable_events=False", "--tasks_columns=name,args,state,received,runtime,worker,uuid",

@@ -1,4 +1,4 @@
-"""The control side, which needs no libvirt: `celery -A tasks.control worker -Q control` and `celery -A tasks.control beat`.
+"""The control side, which needs no libvirt: `celery -A tasks.control worker -Q control`.
 
 Flower runs on it too. This module is a composition root: it reads the settings when it is imported.
 """
@@ -8,7 +8,6 @@ from functools import cache
 from celery import Celery
 from sqlalchemy import Engine
 
-import beat_schedule
 from models.session import make_engine
 from stillframe.planning import Limits
 from stillframe.settings import Settings
@@ -21,15 +20,6 @@ from tasks.routing import CONTROL_QUEUE
 
 settings = Settings.from_env()
 app: Celery = make_app(settings.broker_url, consumer=CONTROL_QUEUE)
-app.conf.beat_schedule = {
-    entry: {
-        "task": tick.message,
-        "schedule": tick.every_s,
-        # A tick that could not run before the next one is due is worth nothing.
-        "options": {"queue": CONTROL_QUEUE, "expires": tick.every_s},
-    }
-    for entry, tick in beat_schedule.SCHEDULE.items()
-}
 
 
 @cache

@@ -23,7 +23,7 @@ from tests.world import World
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("module", ["beat_schedule", "tasks.producer", "tasks.control"])
+@pytest.mark.parametrize("module", ["beat_schedule", "tasks.producer", "tasks.control", "tasks.beat"])
 def test_neither_libvirt_nor_workers_are_loaded(module: str) -> None:
     """Beat, Flower and the API start on a machine that has no libvirt."""
     code = (
@@ -38,10 +38,11 @@ def test_neither_libvirt_nor_workers_are_loaded(module: str) -> None:
 def test_every_tick_has_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """The messages of the schedule are those that the control side answers to, on its queue."""
     monkeypatch.setenv("STILLFRAME_BROKER_URL", "redis://127.0.0.1:1/0")
-    from tasks.control import app  # it reads the settings
+    from tasks import beat, control  # they read the settings
 
-    assert {tick.message for tick in beat_schedule.SCHEDULE.values()} <= set(app.tasks)
-    for entry in app.conf.beat_schedule.values():
+    assert {tick.message for tick in beat_schedule.SCHEDULE.values()} <= set(control.app.tasks)
+    assert len(beat.app.conf.beat_schedule) == len(beat_schedule.SCHEDULE)
+    for entry in beat.app.conf.beat_schedule.values():
         assert entry["options"]["queue"] == "control"
         assert entry["options"]["expires"] <= entry["schedule"]
 
@@ -84,12 +85,12 @@ def test_nonsense_in_the_control_queue_stops_nothing(
 @contextmanager
 def control_side(database_url: str, broker_url: str, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The control worker and beat, as processes."""
-    worker = ["worker", "-Q", "control", "-P", "threads", "-c", "1", "-n", "control@test"]
+    worker = ["tasks.control", "worker", "-Q", "control", "-P", "threads", "-c", "1", "-n", "control@test"]
     worker += ["--without-gossip", "--without-mingle"]
-    beat = ["beat", "-s", str(folder / "beat"), "--pidfile="]
+    beat = ["tasks.beat", "beat", "-s", str(folder / "beat"), "--pidfile="]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tasks.control", *arguments, "-l", "WARNING"],
+            [sys.executable, "-m", "celery", "-A", *arguments, "-l", "WARNING"],
             cwd=ROOT,
             env=_environment(database_url, broker_url),
         )
