@@ -1,67 +1,25 @@
 """Fifty clients ask for snapshots of twenty VMs at once, with the same keys again and again."""
 
 import os
-import signal
-import sys
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from lab.daemon import Daemon
 from lab.lab import Lab
-from lab.places import free_port
-from lab.stack import ROOT, Stack
 from stillframe.states import OVER
 from tests.journeys.site import Site, until
-from tests.storm.crowd import NAMES, Crowd
+from tests.storm.crowd import Crowd
 
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
-PROGRAMS = ("api", "control", "beat")
 CLIENTS = 50
 AWAY_S = 2.0
 #: How far two clocks of one machine, Postgres' and ours, may be apart. Seconds.
 ASIDE_S = 0.005
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """The real programs, with a worker whose machine never was."""
-    monkeypatch.setenv("STILLFRAME_LIBVIRT_URI", "none: the worker of this stack has a fake machine")
-    (tmp_path / "stack.env").write_text(f"STILLFRAME_LISTEN=127.0.0.1:{free_port()}\n")
-    stack = Stack(tmp_path, f"storm-{uuid.uuid4().hex[:8]}")
-    worker = Daemon("fake-worker", tmp_path / "worker.pid", tmp_path / "worker.log")
-    try:
-        addresses = stack.up(PROGRAMS)
-        settings = addresses.values | {
-            "STILLFRAME_LOCK_FOLDER": str(tmp_path / "locks"),
-            "STILLFRAME_CHAIN_LIMIT": "200",
-        }
-        worker.start(
-            [
-                *("env", "-C", str(ROOT), *(f"{name}={value}" for name, value in settings.items())),
-                *(sys.executable, "-m", "celery", "-A", "tests.storm.fake_worker", "worker"),
-                *("-n", f"snap@{stack.host}", "-Q", f"host.{stack.host}", "-P", "threads", "-c", "4"),
-                *("--without-gossip", "--without-mingle", "--heartbeat-interval", "30", "--loglevel", "INFO"),
-            ]
-        )
-        site = Site(stack)
-        until(
-            lambda: len(site.client.vms(limit=100)["items"]) == len(NAMES), 60, "the worker's look at its VMs"
-        )
-        yield site
-        site.close()
-    finally:
-        worker.end(signal.SIGKILL)
-        for name in PROGRAMS:
-            stack.stop(name, signal.SIGKILL)
-        stack.lab.remove()
 
 
 @pytest.mark.slow
