@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from stillframe.errors import DisplayNameInvalid, NameInvalid
+from stillframe.errors import DisplayNameInvalid, Invalid, NameInvalid
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TARGET = re.compile(r"[a-z][a-z0-9]{0,15}")
+LONGEST_KEY = 255
 FOLDER = "stillframe"
 #: In it, where extracted images lie.
 VOLUMES = "volumes"
@@ -98,3 +99,9 @@ def volume_snapshot_path(home: str, volume_snapshot: UUID) -> str:
 def is_volume_snapshot(path: str, volume_snapshot: UUID) -> bool:
     """Whether a file is the image of this VolumeSnapshot, in a folder that Stillframe made for such images."""
     return PurePosixPath(path).parts[-3:] == (FOLDER, VOLUMES, f"{volume_snapshot}.qcow2")
+
+
+def check_key(key: str | None) -> None:
+    """Raises Invalid unless the idempotency key is absent or 1 to 255 visible ASCII characters."""
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
+        raise Invalid(detail=f"an idempotency key has 1 to {LONGEST_KEY} visible ASCII characters")

@@ -21,13 +21,14 @@ from models.moves import now_plus
 from models.scope import owner
 from models.session import transaction, violated
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
+from stillframe.names import check_key
 from stillframe.operations import Operation
 from stillframe.planning import Forecast, Limits
 from tasks.planner import forecast
 from tasks.preflight import Prepared, check_expiry, prepare
 from tasks.publish import Publisher
 from tasks.together import ask_all
-from tasks.wording import check_key, check_words
+from tasks.wording import check_words
 
 #: A day.
 START_WITHIN_S = 86_400.0
@@ -195,7 +196,10 @@ def _submitted(job: Job, *, replayed: bool = False) -> SubmittedJob:
 
 
 def _fingerprint(operation: Operation) -> str:
-    return _sha256([operation.kind, operation.to_json()])
+    # 60 and 60.0 seconds are one wish, whichever way they came.
+    wishes = operation.to_json()
+    numbers = {name: float(value) for name, value in wishes.items() if type(value) is int}
+    return _sha256([operation.kind, wishes | numbers])
 
 
 def _sha256(request: list[Any]) -> str:

@@ -13,7 +13,6 @@ from stillframe.policies.durations import duration, is_duration
 _LONGEST_DESCRIPTION = 4096
 _MOST_TAGS = 32
 _LONGEST_TAG = 64
-_LONGEST_KEY = 255
 
 
 def check_words(operation: Operation) -> Operation:
@@ -25,12 +24,6 @@ def check_words(operation: Operation) -> Operation:
     if isinstance(operation, ExtractVolume) and operation.name is not None:
         check_name(operation.name, "volume snapshot")
     return operation
-
-
-def check_key(key: str | None) -> None:
-    """Raises Invalid unless the idempotency key is absent or 1 to 255 visible ASCII characters."""
-    if key is not None and not (0 < len(key) <= _LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
-        raise Invalid(detail=f"an idempotency key has 1 to {_LONGEST_KEY} visible ASCII characters")
 
 
 def expiry(operation: CreateSnapshot, now: datetime) -> datetime | None:

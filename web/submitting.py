@@ -8,8 +8,8 @@ from models.actor import Actor
 from models.once import Once
 from models.queries.jobs import job
 from stillframe.errors import HostDraining, IdempotencyInFlight, IdempotencyMismatch, StillframeError
+from stillframe.names import check_key
 from stillframe.operations import Operation
-from tasks.wording import check_key
 from web.described import CHANGE, keyed
 from web.house import House
 from web.shapes import Job, Json

@@ -53,10 +53,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Silence:
-    """No answer came. `unheard`: the request surely never reached the API."""
+    """No answer came. `unheard`: the request surely never reached the API. `hopeless`: nor ever would."""
 
     why: str
     unheard: bool
+    hopeless: bool = False
 
 
 Exchange = Generator[Send | Pause, Reply | Silence | None, T]
@@ -105,7 +106,7 @@ def _pause_s(request: Request, reply: Reply | Silence, error: Exception, tries: 
     """How long to wait before it is sent again; None if it must not be."""
     own = random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(tries, 16))  # noqa: S311
     if isinstance(reply, Silence):
-        return own if reply.unheard or request.repeatable else None
+        return own if not reply.hopeless and (reply.unheard or request.repeatable) else None
     again = (
         reply.status == _TOO_MANY
         or (reply.status in _AWAY and request.repeatable)

@@ -52,7 +52,7 @@ class Following:
 
     def broke(self, silence: Silence) -> None:
         """It ended with an error; raises ApiUnreachable if it never was there: rather a wrong address than a restart."""
-        if self._seen is None:
+        if self._seen is None or silence.hopeless:
             raise ApiUnreachable(url=self._url, why=silence.why)
 
     def pause_s(self) -> float:

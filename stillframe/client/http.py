@@ -44,4 +44,5 @@ def silence_of(error: Exception) -> Silence:
     import httpx
 
     unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    return Silence(f"{error}" or type(error).__name__, unheard)
+    wrong = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+    return Silence(f"{error}" or type(error).__name__, unheard, hopeless=wrong)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from stillframe.names import check_key
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
@@ -53,7 +54,7 @@ def make(path: str, body: Json | None = None, *, key: str | None = None, **param
         path=path,
         params=_given(params),
         body=body,
-        headers={"Idempotency-Key": key or str(uuid4())},
+        headers=_keyed(key),
         repeatable=True,
     )
 
@@ -69,7 +70,7 @@ def asking(operation: Operation, key: str | None) -> Request:
     method, path, wishes = _route(operation)
     if method == "POST":
         return make(path, wishes, key=key)
-    headers = {"Idempotency-Key": key or str(uuid4())}
+    headers = _keyed(key)
     return Request(method=method, path=path, params=wishes, headers=headers, repeatable=True)
 
 
@@ -107,6 +108,11 @@ def _route(operation: Operation) -> tuple[str, str, dict[str, Any]]:
             return "DELETE", f"/v1/volumes/{part(wishes.pop('volume_snapshot_id'))}", wishes
         case _:
             raise TypeError(f"the API has no route for {operation.kind}")
+
+
+def _keyed(key: str | None) -> dict[str, str]:
+    check_key(key)
+    return {"Idempotency-Key": str(uuid4()) if key is None else key}
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,13 @@ def test_a_request_still_in_flight_is_waited_for() -> None:
     assert isinstance(error, IdempotencyInFlight)
 
 
+def test_what_cannot_be_sent_is_not_sent_again() -> None:
+    """An address that is none gets no better by waiting."""
+    error, sent, _ = played(get("/v1/vms"), Silence("no such protocol", unheard=True, hopeless=True))
+    assert isinstance(error, ApiUnreachable)
+    assert len(sent) == 1
+
+
 def test_pauses_grow_and_differ() -> None:
     """Each up to twice the one before, never more than eight seconds, never the same for all who wait."""
     _, _, pauses = played(get("/v1/vms"), *[GONE] * 12, GOOD)
@@ -100,9 +107,10 @@ def test_pauses_grow_and_differ() -> None:
     assert len(set(pauses)) > 8
 
 
-@pytest.mark.parametrize("said", ["60", formatdate(time() + 60, usegmt=True)])
-def test_retry_after_is_kept_to(said: str) -> None:
+@pytest.mark.parametrize("dated", [False, True])
+def test_retry_after_is_kept_to(dated: bool) -> None:
     """As seconds or as a date; nobody comes sooner."""
+    said = formatdate(time() + 60, usegmt=True) if dated else "60"
     _, _, pauses = played(get("/v1/vms"), reply(429, retry_after=said), GOOD)
     assert 20 <= pauses[0] <= 62
 
