@@ -117,7 +117,7 @@ def find_first(session: Session, actor: Actor, key: str, request_sha256: str) ->
     Requests with the same key take turns from here to the end of their transactions; raises IdempotencyInFlight when the
     one before takes too long.
     """
-    take_turn(session, str(actor.account_id), key)
+    take_turn(session, actor.account_id, key)
     first = session.scalars(
         select(Job).where(Job.asker_id == actor.account_id, Job.idempotency_key == key)
     ).one_or_none()

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import OperationalError
@@ -22,11 +23,11 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 class MadeOnce(Base):
-    """What a key of one requester made. `made` is the id of it."""
+    """What a key of one account made. `made` is the id of it."""
 
     __tablename__ = "made_once"
 
-    requested_by: Mapped[str] = mapped_column(primary_key=True)
+    asker_id: Mapped[UUID] = mapped_column(primary_key=True)
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
     request_sha256: Mapped[str]
     made: Mapped[str]
@@ -37,7 +38,7 @@ class MadeOnce(Base):
 class Once:
     """A request that came with a key. `request` is what it asks for, with the route it came by."""
 
-    who: str
+    asker: UUID
     key: str
     request: tuple[Any, ...]
 
@@ -48,9 +49,9 @@ class Once:
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def take_turn(rows: Session | Connection, who: str, key: str) -> None:
+def take_turn(rows: Session | Connection, asker: UUID, key: str) -> None:
     """Requests with one key go on one after the other, to the end of their transactions; raises IdempotencyInFlight."""
-    lock = func.hashtextextended(f"{who}\n{key}", 0)
+    lock = func.hashtextextended(f"{asker}\n{key}", 0)
     if rows.scalar(select(func.pg_try_advisory_xact_lock(lock))):
         return
     rows.execute(text(f"SET LOCAL lock_timeout = '{TURN_S}s'"))
@@ -67,9 +68,9 @@ def made_before(rows: Session | Connection, once: Once | None) -> str | None:
     """The id of what this key made; raises IdempotencyMismatch if it was another request, IdempotencyInFlight."""
     if once is None:
         return None
-    take_turn(rows, once.who, once.key)
+    take_turn(rows, once.asker, once.key)
     of = select(MadeOnce.request_sha256, MadeOnce.made).where(
-        MadeOnce.requested_by == once.who, MadeOnce.idempotency_key == once.key
+        MadeOnce.asker_id == once.asker, MadeOnce.idempotency_key == once.key
     )
     first = rows.execute(of).one_or_none()
     if first is None:
@@ -82,5 +83,5 @@ def made_before(rows: Session | Connection, once: Once | None) -> str | None:
 def remember(rows: Session | Connection, once: Once | None, made: object) -> None:
     """What it made, in the transaction that makes it."""
     if once is not None:
-        values = {"requested_by": once.who, "idempotency_key": once.key, "request_sha256": once.sha256}
+        values = {"asker_id": once.asker, "idempotency_key": once.key, "request_sha256": once.sha256}
         rows.execute(insert(MadeOnce).values(**values, made=str(made)))

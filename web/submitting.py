@@ -31,7 +31,7 @@ ONCE = (IdempotencyMismatch(key="nightly-2026-11-23"), IdempotencyInFlight(key="
 def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
     """What a route that makes something else than a job hands down, if the request has a key."""
     check_key(key)
-    return None if key is None else Once(str(actor.account_id), key, request)
+    return None if key is None else Once(actor.account_id, key, request)
 
 
 def accepted(*errors: StillframeError) -> dict[str, Any]:

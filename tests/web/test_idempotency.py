@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, select
 
+from models.account import ADMIN_ACCOUNT
 from models.event import Comment, Event
 from models.host import Rescan
 from models.job import Job
+from models.once import take_turn
 from models.policies.tables import Firing, Policy
 from models.session import transaction
 from stillframe.client import Producer
@@ -110,8 +111,7 @@ def test_a_request_whose_first_is_still_at_work_is_told_so(
     """After some seconds it is 409 with Retry-After, and nothing was made; a client asks again and gets the first."""
     world.vm(name)
     with transaction(api.engine) as first:
-        lock = func.hashtextextended(f"admin\n{name}", 0)
-        first.execute(select(func.pg_advisory_xact_lock(lock)))
+        take_turn(first, ADMIN_ACCOUNT, name)
         answer = http.post(f"/v1/vms/{name}/snapshots", json={}, headers={"Idempotency-Key": name})
         assert problem(answer)["code"] == "idempotency.in_flight"
         assert (answer.status_code, answer.headers["Retry-After"]) == (409, "1")

@@ -13,12 +13,12 @@ depends_on = None
 
 UP = """
 CREATE TABLE made_once (
-    requested_by text NOT NULL,
+    asker_id uuid NOT NULL,
     idempotency_key text NOT NULL,
     request_sha256 text NOT NULL,
     made text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT pk_made_once PRIMARY KEY (requested_by, idempotency_key)
+    CONSTRAINT pk_made_once PRIMARY KEY (asker_id, idempotency_key)
 );
 CREATE TABLE event_fresh (event_id bigint NOT NULL CONSTRAINT pk_event_fresh PRIMARY KEY)
     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
