@@ -26,7 +26,7 @@ from stillframe.errors import (
     VmNotFound,
 )
 from stillframe.events import EventType
-from stillframe.operations import CreateSnapshot
+from stillframe.operations import CreateSnapshot, ExtractVolume
 from stillframe.rules import Hold, SnapshotFacts
 from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
@@ -169,7 +169,9 @@ def add_snapshot(
     )
 
 
-def add_volume_snapshot(session: Session, id_: UUID, snapshot: Snapshot, name: str, target: str) -> None:
+def add_volume_snapshot(
+    session: Session, id_: UUID, snapshot: Snapshot, name: str, operation: ExtractVolume
+) -> None:
     """The row of a volume snapshot that is to be extracted."""
     session.add(
         VolumeSnapshot(
@@ -180,7 +182,8 @@ def add_volume_snapshot(session: Session, id_: UUID, snapshot: Snapshot, name: s
             vm_id=snapshot.vm_id,
             host_id=snapshot.host_id,
             account_id=snapshot.account_id,
-            target=target,
+            target=operation.target,
+            policy_id=operation.policy_id and UUID(operation.policy_id),
         )
     )
 

@@ -15,6 +15,7 @@ from models.host import Host
 from models.job import Job, Step
 from models.machine import lock_vm, mark_gone, record_vm
 from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, now_plus, tell
+from models.policies import images
 from models.snapshot import Snapshot, SnapshotLayer
 from stillframe.errors import LostRace, VmGone
 from stillframe.events import EventType, Level
@@ -240,6 +241,7 @@ def _extracted(session: Session, end: End, facts: Json) -> None:
         session, end.volume_snapshot_id, VolumeSnapshotState.READY, ready_at=func.now(), **made
     )
     _tell(session, end, Told(EventType.VOLUME_EXTRACTED, end.actor, data=_ids(end) | made))
+    images.is_new(session, end.volume_snapshot_id)
 
 
 def _volume_deleted(session: Session, end: End, facts: Json) -> None:

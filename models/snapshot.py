@@ -129,6 +129,12 @@ class VolumeSnapshot(Base):
         Index("ix_volume_snapshot_account", "account_id", text("created_at DESC"), text("id DESC")),
         Index("ix_volume_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
         Index("ix_volume_snapshot_snapshot", "snapshot_id"),
+        Index(
+            "ix_volume_snapshot_policy",
+            "policy_id",
+            "vm_id",
+            postgresql_where=text("policy_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -138,6 +144,8 @@ class VolumeSnapshot(Base):
     vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"))
     host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"))
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    #: The policy that had it extracted, whose retention it falls under.
+    policy_id: Mapped[UUID | None] = mapped_column(ForeignKey("policy.id"))
     target: Mapped[str]
     format: Mapped[str] = mapped_column(server_default="qcow2")
     virtual_bytes: Mapped[int | None]

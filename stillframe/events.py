@@ -61,6 +61,8 @@ class EventType(StrEnum):
     #: What it does not keep could not be asked to be deleted: a warning.
     POLICY_PRUNE_REFUSED = "policy.prune_refused"
     POLICY_DELETED = "policy.deleted"
+    #: A volume of its snapshot could not be asked to be extracted.
+    POLICY_EXTRACT_REFUSED = "policy.extract_refused"
     COMMENT_ADDED = "comment.added"
     HOST_REGISTERED = "host.registered"
     HOST_DRAINED = "host.drained"

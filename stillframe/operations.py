@@ -100,6 +100,8 @@ class ExtractVolume(Operation):
     snapshot_id: str
     target: str
     name: str | None = None
+    #: The policy that asks, whose retention the image falls under.
+    policy_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

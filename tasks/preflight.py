@@ -156,7 +156,7 @@ def _extract(
         raise VolumeNotFound(where=where, target=operation.target, targets=", ".join(targets) or "none")
     name = operation.name or made_up_name(operation.target, datetime.now(UTC), job)
     volume_snapshot = new_id()
-    add_volume_snapshot(session, volume_snapshot, snapshot, name, operation.target)
+    add_volume_snapshot(session, volume_snapshot, snapshot, name, operation)
     return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot)
 
 

@@ -11,6 +11,7 @@ from models.policies.agenda import agenda
 from models.session import transaction
 from tasks.broker import BrokerAway
 from tasks.expired import ask_for_deletions
+from tasks.extracting import extract, prune_volumes
 from tasks.policies import claim, let_go, settle_ended
 from tasks.producer import Producer
 from tasks.pruning import prune
@@ -60,8 +61,11 @@ def fire_policies(engine: Engine, producer: Producer) -> int:
         settle_ended(engine)
     if found.due:
         claim(engine)
+    # Before its snapshot may be pruned.
+    asked = extract(engine, producer) if found.ended or found.to_extract else 0
     # Before there is more: what goes makes room for what comes.
-    asked = prune(engine, producer) if found.ended or found.to_prune else 0
+    asked += prune(engine, producer) if found.ended or found.to_prune else 0
+    asked += prune_volumes(engine, producer) if found.volumes_to_prune else 0
     asked += let_go(engine, producer) if found.due or found.waiting else 0
     if asked:
         publish_owed(engine, producer.publisher)

@@ -115,6 +115,7 @@ VOLUME_SNAPSHOT: Json = {
     "name": "web1-archive",
     "state": "ready",
     "snapshot_id": _SNAPSHOT,
+    "policy_id": None,
     "vm": _VM,
     "host": "hv1",
     "target": "vda",

@@ -111,4 +111,20 @@ PREVIEW: Json = {
             ],
         }
     ],
+    "volumes": [
+        {
+            "vm": _VM,
+            "target": "vda",
+            "images": [
+                {
+                    "id": "01a206eb-3d01-7e21-9a0e-6a6be4ce55b0",
+                    "name": "nightly-vda-20261122-173000-917a5895aa",
+                    "created_at": "2026-11-22T17:41:14Z",
+                    "size_bytes": 2327642112,
+                    "keep": True,
+                    "reasons": ["the last good one", "last 1 of 1"],
+                }
+            ],
+        }
+    ],
 }

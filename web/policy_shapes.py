@@ -204,7 +204,10 @@ class Coming(Shape):
 
 
 class Judged(Shape):
-    """A snapshot, whether it would stay if it were pruned now, and every reason."""
+    """A snapshot or an extracted volume, whether it would stay if it were pruned now, and every reason.
+
+    `created_at` is when the snapshot was taken.
+    """
 
     id: UUID
     name: str
@@ -221,6 +224,14 @@ class JudgedVm(Shape):
     snapshots: list[Judged]
 
 
+class JudgedVolume(Shape):
+    """The images that the policy had extracted of one volume of a VM, newest first."""
+
+    vm: Ref
+    target: str
+    images: list[Judged]
+
+
 class Preview(Shape):
     """What is to come, what will not go as planned, and what would be pruned now: by the code that fires and prunes."""
 
@@ -229,3 +240,4 @@ class Preview(Shape):
     warnings: list[str]
     runs: list[Coming]
     vms: list[JudgedVm]
+    volumes: list[JudgedVolume]

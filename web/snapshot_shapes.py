@@ -102,6 +102,7 @@ class VolumeSnapshot(Shape):
     name: str
     state: VolumeSnapshotState
     snapshot_id: UUID
+    policy_id: UUID | None
     vm: Ref
     host: str
     target: str

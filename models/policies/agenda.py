@@ -13,20 +13,24 @@ _AGENDA = f"""
                 AND job.state IN ({quoted(ENDED | {JobState.STUCK})})) AS ended,
         EXISTS (SELECT FROM policy_schedule WHERE next_at <= now()) AS due,
         EXISTS (SELECT FROM firing WHERE state = 'waiting' AND due_at <= now()) AS waiting,
-        EXISTS (SELECT FROM policy_vm WHERE prune_due_at <= now()) AS to_prune
+        EXISTS (SELECT FROM policy_vm WHERE prune_due_at <= now()) AS to_prune,
+        EXISTS (SELECT FROM firing WHERE extract_due_at <= now()) AS to_extract,
+        EXISTS (SELECT FROM policy_vm WHERE volumes_due_at <= now()) AS volumes_to_prune
 """  # noqa: S608
 
 
 @dataclass(frozen=True)
 class Agenda:
-    """Whether jobs of firings have ended, schedules are due, firings wait whose time has come, and what VMs have of a policy is
-    to be looked through.
+    """Whether jobs of firings have ended, schedules are due, firings wait whose time has come, volumes are to be extracted, and
+    what VMs have of a policy, snapshots or volumes, is to be looked through.
     """
 
     ended: bool
     due: bool
     waiting: bool
     to_prune: bool
+    to_extract: bool
+    volumes_to_prune: bool
 
 
 def agenda(engine: Engine) -> Agenda:

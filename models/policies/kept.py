@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from models.job import UNFINISHED, Job, JobSnapshot
+from models.policies.extracts import is_to_come
 from models.policies.tables import Policy
 from models.queries.paging import AnyRow
 from models.snapshot import Snapshot, is_held
@@ -76,7 +77,7 @@ def _judged(
             good=row.state in _GOOD,
             failed=row.state is SnapshotState.ERROR and (row.error or {}).get("code") != SnapshotLost.code,
             held=row.held,
-            in_use=row.job and f"job {row.job}",
+            in_use=f"job {row.job}" if row.job else "volumes are to be extracted" if row.to_come else None,
         )
         for row in rows
     ]
@@ -107,6 +108,7 @@ def _by_vm(sql: Sql, policy: UUID, vms: Sequence[UUID] | None, but: UUID | None)
             *(Snapshot.id, Snapshot.name, Snapshot.created_at, Snapshot.state, Snapshot.size_bytes),
             *(Snapshot.memory_bytes, is_held().label("held"), Snapshot.held_until, Snapshot.vm_id),
             *(Snapshot.error, Vm.name.label("vm_name"), using.label("job")),
+            is_to_come().label("to_come"),
         )
         .join(Vm, Vm.id == Snapshot.vm_id)
         .where(Snapshot.policy_id == policy, Snapshot.state.in_(_JUDGED), ~Vm.gone)

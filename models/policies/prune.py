@@ -86,7 +86,7 @@ def look_at(session: Session, policy: UUID, vm: UUID, at: datetime | None) -> No
 def look_again(session: Session, policy: UUID, vm: UUID | None = None) -> None:
     """Something has changed about what a policy keeps: of one VM, or of all its VMs."""
     of = update(PolicyVm).where(PolicyVm.policy_id == policy) if vm is None else _of(policy, vm)
-    session.execute(of.values(prune_due_at=func.now()))
+    session.execute(of.values(prune_due_at=func.now(), volumes_due_at=func.now()))
 
 
 def asked(session: Session, one: Due) -> None:

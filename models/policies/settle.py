@@ -23,8 +23,10 @@ _ENDED = f"""
     )
     UPDATE firing SET
         state = CASE WHEN over.state = 'succeeded' THEN 'succeeded' ELSE 'failed' END,
-        reason = over.why, decided_at = now()
-    FROM over WHERE firing.id = over.id
+        reason = over.why, decided_at = now(),
+        extract_due_at = CASE
+            WHEN over.state = 'succeeded' AND jsonb_typeof(policy.spec -> 'extract') = 'object' THEN now() END
+    FROM over, policy WHERE firing.id = over.id AND policy.id = firing.policy_id
     RETURNING firing.policy_id, firing.vm_id, firing.state, firing.reason
 """  # noqa: S608
 

@@ -101,6 +101,7 @@ class PolicyVm(Base):
     __tablename__ = "policy_vm"
     __table_args__ = (
         Index("ix_policy_vm_prune", "prune_due_at", postgresql_where=text("prune_due_at IS NOT NULL")),
+        Index("ix_policy_vm_volumes", "volumes_due_at", postgresql_where=text("volumes_due_at IS NOT NULL")),
     )
 
     policy_id: Mapped[UUID] = mapped_column(ForeignKey("policy.id"), primary_key=True)
@@ -110,6 +111,8 @@ class PolicyVm(Base):
     prune_due_at: Mapped[datetime | None]
     #: Why the last deletion that it asked for was refused; told once.
     prune_refusal: Mapped[str | None]
+    #: When the volumes that it had extracted are to be looked through next.
+    volumes_due_at: Mapped[datetime | None]
 
 
 class Firing(Base):
@@ -129,6 +132,7 @@ class Firing(Base):
         Index("ix_firing_asked", "job_id", postgresql_where=text("state = 'asked'")),
         Index("ix_firing_policy", "policy_id", text("nominal_at DESC"), text("id DESC")),
         Index("ix_firing_vm", "vm_id", text("nominal_at DESC")),
+        Index("ix_firing_extract", "extract_due_at", postgresql_where=text("extract_due_at IS NOT NULL")),
         Index("ix_firing_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
     )
 
@@ -147,4 +151,6 @@ class Firing(Base):
     state: Mapped[FiringState] = mapped_column(words(FiringState, "state"))
     reason: Mapped[str | None]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("job.id"))
+    #: From then on volumes of its snapshot are to be extracted; NULL if none is, or it was asked for.
+    extract_due_at: Mapped[datetime | None]
     decided_at: Mapped[datetime] = mapped_column(server_default=func.now())

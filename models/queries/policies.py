@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, or_, select
 from models.account import Account
 from models.actor import Actor
 from models.base import Json
+from models.policies.images import JudgedVolumes, judge_volumes
 from models.policies.kept import Judged, judge
 from models.policies.pace import took
 from models.policies.resolve import vms_in
@@ -102,6 +103,7 @@ def preview(connection: Connection, policy: UUID, count: int) -> Json:
         "warnings": warnings_of(connection, policy),
         "runs": _coming(connection, policy, count),
         "vms": [_shown(one) for one in judge(connection, policy)],
+        "volumes": _volumes_shown(connection, policy),
     }
 
 
@@ -149,20 +151,33 @@ def _going(policy: UUID) -> AnySelect:
 
 
 def _shown(one: Judged) -> Json:
-    return {
-        "vm": {"id": one.vm_id, "name": one.vm_name},
-        "snapshots": [
-            {
-                "id": verdict.id,
-                "name": one.names[verdict.id],
-                "created_at": verdict.created_at,
-                "size_bytes": one.sizes[verdict.id],
-                "keep": verdict.keep,
-                "reasons": list(verdict.reasons),
-            }
-            for verdict in one.verdicts
-        ],
+    return {"vm": {"id": one.vm_id, "name": one.vm_name}, "snapshots": _verdicts(one)}
+
+
+def _volumes_shown(connection: Connection, policy: UUID) -> list[Json]:
+    judged = judge_volumes(connection, policy)
+    names = {
+        row.id: row.name
+        for row in connection.execute(select(Vm.id, Vm.name).where(Vm.id.in_({one.vm_id for one in judged})))
     }
+    return [
+        {"vm": {"id": one.vm_id, "name": names[one.vm_id]}, "target": one.target, "images": _verdicts(one)}
+        for one in judged
+    ]
+
+
+def _verdicts(one: Judged | JudgedVolumes) -> list[Json]:
+    return [
+        {
+            "id": verdict.id,
+            "name": one.names[verdict.id],
+            "created_at": verdict.created_at,
+            "size_bytes": one.sizes[verdict.id],
+            "keep": verdict.keep,
+            "reasons": list(verdict.reasons),
+        }
+        for verdict in one.verdicts
+    ]
 
 
 def _select(actor: Actor) -> AnySelect:

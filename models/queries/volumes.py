@@ -10,8 +10,9 @@ from models.account import Account, Domain
 from models.actor import Actor
 from models.base import Json
 from models.host import Host
-from models.queries.find import containing, ending, vm_ids
+from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.policies import policy_id
 from models.scope import mine
 from models.snapshot import VolumeSnapshot
 from models.vm import Vm
@@ -31,6 +32,8 @@ class Filters:
     vm: str | None = None
     states: tuple[VolumeSnapshotState, ...] = ()
     snapshot: UUID | None = None
+    #: By name or id; by id also one that is deleted.
+    policy: str | None = None
     q: str | None = None
 
 
@@ -43,6 +46,9 @@ def volumes(connection: Connection, actor: Actor, filters: Filters, wanted: Want
         )
     if filters.snapshot is not None:
         statement = statement.where(VolumeSnapshot.snapshot_id == filters.snapshot)
+    if filters.policy is not None:
+        of = as_id(filters.policy) or policy_id(connection, actor, filters.policy)
+        statement = statement.where(VolumeSnapshot.policy_id == of)
     if filters.states:
         statement = statement.where(VolumeSnapshot.state.in_(filters.states))
     else:
@@ -66,7 +72,16 @@ def _select(actor: Actor) -> AnySelect:
     one = VolumeSnapshot
     return (
         select(
-            *(one.id, one.name, one.state, one.snapshot_id, one.target, one.format, one.virtual_bytes),
+            *(
+                one.id,
+                one.name,
+                one.state,
+                one.snapshot_id,
+                one.policy_id,
+                one.target,
+                one.format,
+                one.virtual_bytes,
+            ),
             *(one.size_bytes, one.sha256, one.path, one.created_at, one.ready_at, one.error),
             *(Vm.id.label("vm_id"), Vm.name.label("vm_name")),
             *(Host.name.label("host"), Account.name.label("account"), Domain.path.label("domain")),

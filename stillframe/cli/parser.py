@@ -10,19 +10,14 @@ exit codes: 0 ok, 1 failed, 2 usage, 3 skipped, 4 still going on, 5 refused (not
 A SNAPSHOT is an id, VM/NAME, or, when only one fits, a name or the last 6 or more characters of an id.
 STILLFRAME_URL and STILLFRAME_KEY say where the API is; else var/stack.env here or in a folder above."""
 
-SNAPSHOT_STATES = ("creating", "ready", "reverting", "deleting", "deleted", "error")
 JOB_STATES = (
     "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
 )  # fmt: skip
 LEVELS = ("info", "warning", "error")
-TYPES = ("cold", "hot", "memory")
-ORIGINS = ("stillframe", "foreign")
-A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
 A_VOLUME = "name, or id or its last 6 or more characters"
 A_JOB = "id, or its last 6 or more characters"
 #: Where a verb would shadow the module of its namesake.
 COMMAND = {"show": "show_one"}
-SORTS = ("created_at", "-created_at", "name", "-name")
 
 
 #: `typing` is left out: importing it costs a tenth of --help. Type checkers take this name as true.
@@ -136,100 +131,16 @@ def _vm(verbs: "Verbs") -> None:
 
 
 def _snapshot(verbs: "Verbs") -> None:
-    create = _verb(verbs, "create", "snapshots.create", "take a snapshot", changes=True)
-    create.add_argument("vm", metavar="VM", help="name or id")
-    create.add_argument(
-        "--type", choices=TYPES, help="else what fits: hot when the VM runs, cold when it is off"
-    )
-    create.add_argument("--name", help="a-z A-Z 0-9 . _ -; else one is made from the time")
-    create.add_argument("--display-name", metavar="TEXT", help="any words in any script")
-    create.add_argument("--description", metavar="TEXT")
-    create.add_argument(
-        "--quiesce", choices=("require", "prefer", "never"), help="freeze the guest's filesystems"
-    )
-    create.add_argument("--tag", action="append", metavar="TAG", help="may be given several times")
-    create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
-    _job_verb(create)
+    from functools import partial
 
-    listed = _verb(verbs, "list", "snapshots.show_list", "list snapshots, newest first")
-    listed.add_argument("--vm", help="name, or id, also of one that is gone")
-    listed.add_argument("--gone", action="store_true", help="also those of VMs that are gone")
-    listed.add_argument(
-        "--state", action="append", choices=SNAPSHOT_STATES, help="may be given several times"
-    )
-    listed.add_argument("--type", choices=TYPES)
-    listed.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
-    listed.add_argument("--policy", help="made by this policy: name or id")
-    listed.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
-    listed.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
-    listed.add_argument(
-        "--held",
-        action=argparse.BooleanOptionalAction,
-        help="only those that are neither deleted nor pruned, or may be",
-    )
-    listed.add_argument(
-        "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"
-    )
-    listed.add_argument("--created-before", metavar="TIME")
-    listed.add_argument(
-        "-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end"
-    )
-    listed.add_argument("--sort", choices=SORTS, default="-created_at")
-    _listed(listed)
+    from stillframe.cli.snapshot_grammar import grow
 
-    _snapshot_verb(verbs, "show", "show one snapshot")
-    _verb(verbs, "tree", "snapshots.tree", "draw what grew out of what").add_argument("vm", metavar="VM")
-    revert = _snapshot_verb(verbs, "revert", "bring the VM back to a snapshot", changes=True)
-    revert.add_argument(
-        "--after",
-        choices=("keep", "start", "stop"),
-        help="a hot or cold snapshot: is the VM to run afterwards (keep)",
-    )
-    revert.add_argument("--yes", action="store_true", help="do not ask")
-    _job_verb(revert)
-    _delete(verbs)
-    edit = _snapshot_verb(verbs, "edit", "change its words; what is not given stays", changes=True)
-    edit.add_argument("--name", help="a-z A-Z 0-9 . _ -")
-    edit.add_argument("--display-name", metavar="TEXT", help="any words in any script")
-    edit.add_argument("--description", metavar="TEXT")
-    edit.add_argument("--tag", action="append", metavar="TAG", help="in place of all it has; several")
-    edit.add_argument("--no-tags", dest="tag", action="store_const", const=[])
-    edit.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
-    edit.add_argument("--no-expiry", action="store_true", help="it is not deleted by itself")
-    hold = _snapshot_verb(verbs, "hold", "keep a snapshot from being deleted or pruned", changes=True)
-    hold.add_argument("--reason", required=True, metavar="TEXT", help="told to whoever wants to delete it")
-    hold.add_argument("--until", metavar="TIME", help="7d, or ISO 8601; else until it is released")
-    _snapshot_verb(verbs, "release", "let a held snapshot be deleted and pruned again", changes=True)
-    extract = _snapshot_verb(verbs, "extract", "make a standalone image of one of its volumes", changes=True)
-    extract.add_argument("target", metavar="VOLUME", help="such as vda")
-    extract.add_argument("--name", help="else one is made from the time")
-    _job_verb(extract)
-
-
-def _delete(verbs: "Verbs") -> None:
-    delete = _verb(
-        *(
-            verbs,
-            "delete",
-            "snapshots.delete",
-            "delete snapshots, those of one VM together; the VM is left as it is",
-        ),
-        changes=True,
-    )
-    delete.add_argument(
-        "snapshots", metavar="SNAPSHOT", nargs="+", help=f"{A_SNAPSHOT}; several: all or none"
-    )
-    delete.add_argument("--yes", action="store_true", help="do not ask")
-    _job_verb(delete)
-
-
-def _snapshot_verb(verbs: "Verbs", name: str, text: str, *, changes: bool = False) -> argparse.ArgumentParser:
-    verb = _verb(verbs, name, f"snapshots.{COMMAND.get(name, name)}", text, changes=changes)
-    verb.add_argument("snapshot", metavar="SNAPSHOT", help=A_SNAPSHOT)
-    return verb
+    grow(partial(_verb, verbs), _listed, _job_verb)
 
 
 def _comment(verbs: "Verbs") -> None:
+    from stillframe.cli.snapshot_grammar import A_SNAPSHOT
+
     add = _verb(verbs, "add", "comments.add", "add a comment", changes=True)
     add.add_argument("snapshot", metavar="SNAPSHOT", help=A_SNAPSHOT)
     add.add_argument("text", metavar="TEXT")
@@ -241,6 +152,7 @@ def _comment(verbs: "Verbs") -> None:
 def _volume(verbs: "Verbs") -> None:
     listed = _verb(verbs, "list", "volumes.show_list", "list volume snapshots")
     listed.add_argument("--vm")
+    listed.add_argument("--policy", help="extracted by this policy: name or id")
     listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
     _listed(listed)
     _verb(verbs, "show", "volumes.show_one", "show one").add_argument(

@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from stillframe.cli import show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
-from stillframe.client.answers import Page, Run
+from stillframe.client.answers import Judged, Page, Run
 
 Wish = dict[str, Any]
 
@@ -71,7 +71,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Takes", f"{one['mode']}, quiesce {one['quiesce']}"),
             ("Keeps", _keeps(one["retention"])),
             ("Not", ", ".join(f"{window['begin']} to {window['end']}" for window in one["blackouts"])),
-            ("Extracts", ", ".join(one["extract"]["targets"] if one["extract"] else ())),
+            ("Extracts", _extracts(one["extract"])),
             ("Failures", f"{one['failures']} in a row; at {one['max_failures']} it suspends itself"),
             ("Account", one["account"]),
             ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),
@@ -141,17 +141,22 @@ def preview(client: Producer, asked: Namespace) -> int:
     _warn(found["warnings"])
     show.table(("NEXT", "THERE", "VMS"), rows, "Nothing is to come: it is paused, or its schedules are over.")
     for vm in found["vms"]:
-        print()
-        print(f"{vm['vm']['name']}:")
-        kept = [
-            (
-                *("keep" if one["keep"] else "PRUNE", one["name"], show.time(one["created_at"])),
-                *(show.size(one["size_bytes"]), "; ".join(one["reasons"])),
-            )
-            for one in vm["snapshots"]
-        ]
-        show.table(("", "SNAPSHOT", "TAKEN", "SIZE", "WHY"), kept, "")
+        _show_judged(vm["vm"]["name"], "SNAPSHOT", vm["snapshots"])
+    for volume in found["volumes"]:
+        _show_judged(f"{volume['vm']['name']}, images of {volume['target']}", "VOLUME", volume["images"])
     return 0
+
+
+def _show_judged(of: str, what: str, judged: Sequence[Judged]) -> None:
+    print(f"\n{of}:")
+    rows = [
+        (
+            *("keep" if one["keep"] else "PRUNE", one["name"], show.time(one["created_at"])),
+            *(show.size(one["size_bytes"]), "; ".join(one["reasons"])),
+        )
+        for one in judged
+    ]
+    show.table(("", what, "TAKEN", "SIZE", "WHY"), rows, "")
 
 
 def delete(client: Producer, asked: Namespace) -> int:
@@ -186,6 +191,7 @@ def _wish(asked: Namespace, wish: Wish) -> Wish:
         wish["schedules"] = schedules
     if asked.keep:
         wish["retention"] = _retention(asked.keep)
+    _extraction(asked, wish)
     for name in ("mode", "quiesce"):
         if value := getattr(asked, name):
             wish[name] = value
@@ -193,6 +199,22 @@ def _wish(asked: Namespace, wish: Wish) -> Wish:
         if name not in wish:
             raise Usage(detail=_LACKS[name])
     return wish
+
+
+def _extraction(asked: Namespace, wish: Wish) -> None:
+    if asked.extract == []:
+        wish["extract"] = None
+    elif asked.extract or asked.keep_extracted:
+        made = dict(wish.get("extract") or {})
+        if asked.extract:
+            made["targets"] = asked.extract
+        if asked.keep_extracted:
+            made["retention"] = _retention(asked.keep_extracted)
+        if set(made) != {"targets", "retention"}:
+            raise Usage(
+                detail="to extract, write which volumes and what is kept: --extract vda --keep-extracted last=2"
+            )
+        wish["extract"] = made
 
 
 _LACKS = {
@@ -274,6 +296,12 @@ def _selector(selector: Json) -> str:
 def _keeps(retention: Json) -> str:
     given = [f"{name} {value}" for name, value in retention.items() if value and name != "min_keep"]
     return ", ".join(given) or "all"
+
+
+def _extracts(extract: Mapping[str, Any] | None) -> str | None:
+    if extract is None:
+        return None
+    return f"{', '.join(extract['targets'])}; keeps {_keeps(extract['retention'])}"
 
 
 def _moments(one: Json) -> str | None:

@@ -59,6 +59,13 @@ def _wish(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--timezone", default="UTC", metavar="ZONE", help="such as Asia/Seoul (UTC)")
     verb.add_argument("--jitter", type=float, metavar="SECONDS", help="spread its VMs over so long")
     verb.add_argument("--keep", metavar="RULES", help="last=3,daily=7,weekly=4,within=2d,max_age=90d, or all")
+    verb.add_argument(
+        "--extract", action="append", metavar="VOLUME", help="made an image after each snapshot, such as vda"
+    )
+    verb.add_argument(
+        "--no-extract", dest="extract", action="store_const", const=[], help="no images any more"
+    )
+    verb.add_argument("--keep-extracted", metavar="RULES", help="of these images, as --keep has it")
     verb.add_argument("--mode", choices=MODES, help="auto: hot when the VM runs, cold when it is off")
     verb.add_argument("--quiesce", choices=("require", "prefer", "never"))
     verb.add_argument(

@@ -14,7 +14,9 @@ REFUSED = 5
 
 def show_list(client: Producer, asked: Namespace) -> int:
     """`volume list`."""
-    found = items(client, client.volumes, asked, "newest", vm=asked.vm, state=asked.state)
+    found = items(
+        client, client.volumes, asked, "newest", vm=asked.vm, state=asked.state, policy=asked.policy
+    )
     if asked.output == "json":
         show.data(found)
         return 0
@@ -43,6 +45,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("State", one["state"]),
             ("VM", f"{one['vm']['name']} ({one['vm']['id']})"),
             ("Snapshot", one["snapshot_id"]),
+            ("Policy", one["policy_id"]),
             ("Volume", one["target"]),
             ("Host", one["host"]),
             ("Format", one["format"]),

@@ -225,7 +225,10 @@ class Job(TypedDict):
 
 
 class Judged(TypedDict):
-    """A snapshot, whether it would stay if it were pruned now, and every reason."""
+    """A snapshot or an extracted volume, whether it would stay if it were pruned now, and every reason.
+
+    `created_at` is when the snapshot was taken.
+    """
 
     id: str
     name: str
@@ -240,6 +243,14 @@ class JudgedVm(TypedDict):
 
     vm: Ref
     snapshots: list[Judged]
+
+
+class JudgedVolume(TypedDict):
+    """The images that the policy had extracted of one volume of a VM, newest first."""
+
+    vm: Ref
+    target: str
+    images: list[Judged]
 
 
 class MadePolicy(TypedDict):
@@ -399,6 +410,7 @@ class Preview(TypedDict):
     warnings: list[str]
     runs: list[Coming]
     vms: list[JudgedVm]
+    volumes: list[JudgedVolume]
 
 
 class ProblemKind(TypedDict):
@@ -625,6 +637,7 @@ class VolumeSnapshot(TypedDict):
     name: str
     state: VolumeSnapshotState
     snapshot_id: str
+    policy_id: str | None
     vm: Ref
     host: str
     target: str

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stillframe.client import Producer
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -90,3 +91,19 @@ def test_runs_and_preview_are_shown(cli: Cli, world: World, name: str) -> None:
     said = cli("policy", "preview", name, "--runs", "2")
     assert said.code == 0
     assert said.out.count(name) == 2
+
+
+def test_a_policy_is_told_what_to_extract(cli: Cli, client: Producer, world: World, name: str) -> None:
+    """Volumes and what is kept of their images go together; it is shown, changed, and taken back."""
+    world.vm(name)
+    create = ("policy", "create", f"p-{name}", "--vm", name, "--every", "30d", "--keep", "last=2")
+    assert cli(*create, "--extract", "vda").code == 2
+    assert cli(*create, "--extract", "vda", "--extract", "vdb", "--keep-extracted", "last=3").code == 0
+    assert "vda, vdb; keeps last 3" in cli("policy", "show", f"p-{name}").out
+    assert cli("policy", "edit", f"p-{name}", "--keep-extracted", "daily=5").code == 0
+    extract = client.policy(f"p-{name}")["extract"]
+    assert extract is not None
+    assert (extract["targets"], extract["retention"]["daily"]) == (["vda", "vdb"], 5)
+    assert cli("policy", "preview", f"p-{name}").code == 0
+    assert cli("policy", "edit", f"p-{name}", "--no-extract").code == 0
+    assert client.policy(f"p-{name}")["extract"] is None

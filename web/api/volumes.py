@@ -9,6 +9,7 @@ from models.actor import Actor
 from models.queries import volumes as rows
 from models.queries.paging import Wanted
 from stillframe.errors import (
+    PolicyNotFound,
     SnapshotNotFound,
     VmNotFound,
     VolumeDeletionAsked,
@@ -36,7 +37,12 @@ UNKNOWN = VolumeSnapshotNotFound(volume="01a206eb")
     "",
     summary="List volume snapshots",
     response_model=Page[VolumeSnapshot],
-    responses=keyed(*PAGES, VmNotFound(vm="web9"), SnapshotNotFound(snapshot="01a206ea")),
+    responses=keyed(
+        *PAGES,
+        VmNotFound(vm="web9"),
+        SnapshotNotFound(snapshot="01a206ea"),
+        PolicyNotFound(policy="nightly"),
+    ),
 )
 def list_volumes(
     *,
@@ -45,12 +51,13 @@ def list_volumes(
     wanted: Annotated[Wanted, Depends(wanted)],
     vm: Filter = None,
     snapshot: Filter = None,
+    policy: Annotated[Filter, Query(description="Extracted by this policy: its name or id")] = None,
     state: Annotated[Sequence[VolumeSnapshotState], Query()] = (),
     q: Filter = None,
 ) -> Any:
     """Volume snapshots, newest first; `q` is a part of the name or an id's end."""
     of = snapshot_id(snapshot) if snapshot is not None else None
-    filters = rows.Filters(vm=vm, snapshot=of, states=tuple(state), q=q)
+    filters = rows.Filters(vm=vm, snapshot=of, policy=policy, states=tuple(state), q=q)
     with house.reads.connect() as connection:
         return rows.volumes(connection, actor, filters, wanted)
 

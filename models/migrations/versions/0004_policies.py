@@ -52,9 +52,11 @@ CREATE TABLE policy_vm (
     last_bad_at timestamptz,
     prune_due_at timestamptz,
     prune_refusal text,
+    volumes_due_at timestamptz,
     CONSTRAINT pk_policy_vm PRIMARY KEY (policy_id, vm_id)
 );
 CREATE INDEX ix_policy_vm_prune ON policy_vm (prune_due_at) WHERE prune_due_at IS NOT NULL;
+CREATE INDEX ix_policy_vm_volumes ON policy_vm (volumes_due_at) WHERE volumes_due_at IS NOT NULL;
 CREATE TABLE firing (
     id uuid NOT NULL CONSTRAINT pk_firing PRIMARY KEY,
     policy_id uuid NOT NULL CONSTRAINT fk_firing_policy_id REFERENCES policy (id),
@@ -69,6 +71,7 @@ CREATE TABLE firing (
         CHECK (state IN ('waiting', 'asked', 'succeeded', 'failed', 'skipped', 'missed', 'refused')),
     reason text,
     job_id uuid CONSTRAINT fk_firing_job_id REFERENCES job (id),
+    extract_due_at timestamptz,
     decided_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX uq_firing_moment ON firing (schedule_id, vm_id, nominal_at) NULLS NOT DISTINCT;
@@ -76,6 +79,7 @@ CREATE INDEX ix_firing_waiting ON firing (due_at) WHERE state = 'waiting';
 CREATE INDEX ix_firing_asked ON firing (job_id) WHERE state = 'asked';
 CREATE INDEX ix_firing_policy ON firing (policy_id, nominal_at DESC, id DESC);
 CREATE INDEX ix_firing_vm ON firing (vm_id, nominal_at DESC);
+CREATE INDEX ix_firing_extract ON firing (extract_due_at) WHERE extract_due_at IS NOT NULL;
 CREATE INDEX ix_firing_job ON firing (job_id) WHERE job_id IS NOT NULL;
 CREATE TABLE job_snapshot (
     job_id uuid NOT NULL CONSTRAINT fk_job_snapshot_job_id REFERENCES job (id) ON DELETE CASCADE,
@@ -92,11 +96,15 @@ ALTER TABLE snapshot
     ADD COLUMN expiry_tried_at timestamptz,
     ADD COLUMN expiry_refusal text,
     ADD CONSTRAINT fk_snapshot_policy_id FOREIGN KEY (policy_id) REFERENCES policy (id);
+ALTER TABLE volume_snapshot
+    ADD COLUMN policy_id uuid CONSTRAINT fk_volume_snapshot_policy_id REFERENCES policy (id);
+CREATE INDEX ix_volume_snapshot_policy ON volume_snapshot (policy_id, vm_id) WHERE policy_id IS NOT NULL;
 CREATE INDEX ix_snapshot_expires ON snapshot (expires_at) WHERE expires_at IS NOT NULL AND state IN ('ready', 'error');
 CREATE INDEX ix_snapshot_tags ON snapshot USING gin (tags);
 """
 
 DOWN = """
+ALTER TABLE volume_snapshot DROP COLUMN policy_id;
 DROP INDEX ix_snapshot_tags;
 DROP INDEX ix_snapshot_expires;
 ALTER TABLE snapshot DROP CONSTRAINT fk_snapshot_policy_id,

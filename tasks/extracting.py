@@ -1,0 +1,138 @@
+"""Volumes of a policy's snapshots become standalone images, and those it does not keep are asked to be deleted."""
+
+import logging
+from collections import Counter
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from models.asking import targets_of
+from models.job import SCHEDULED
+from models.policies import extracts, images
+from models.policies.turns import take_the_lead
+from models.session import transaction
+from stillframe.errors import HostDraining, StillframeError
+from stillframe.operations import DeleteVolume, ExtractVolume
+from stillframe.policies.guards import blackout, crowded
+from stillframe.policies.policy import Policy
+from tasks.producer import Producer
+
+logger = logging.getLogger(__name__)
+
+#: Transactions of one tick.
+_ROUNDS = 20
+_SOON = timedelta(seconds=10)
+_LATER = timedelta(minutes=1)
+_AFTER_REFUSAL = timedelta(minutes=5)
+
+
+def extract(engine: Engine, producer: Producer) -> int:
+    """Asks for the extractions that are due; returns for how many. What it asks for is owed its message afterwards."""
+    asked = 0
+    for _ in range(_ROUNDS):
+        with transaction(engine) as session:
+            looked, now = _extract_some(session, producer)
+        asked += now
+        if not looked:
+            break
+    return asked
+
+
+def prune_volumes(engine: Engine, producer: Producer) -> int:
+    """Looks through the extracted volumes that are due; returns how many it asked to be deleted."""
+    asked = 0
+    for _ in range(_ROUNDS):
+        with transaction(engine) as session:
+            found = images.due(session)
+            asked += sum(_look_through(session, producer, one) for one in found)
+        if not found:
+            break
+    return asked
+
+
+def _extract_some(session: Session, producer: Producer) -> tuple[int, int]:
+    """How many firings were looked at, and jobs asked for. One does it at a time: caps are counted."""
+    if not take_the_lead(session):
+        return 0, 0
+    on_host: Counter[UUID] = Counter()
+    found = extracts.due(session)
+    for one in found:
+        if one.deleted or one.policy.extract is None:
+            extracts.over(session, one)
+        elif at := _not_now(one, one.on_host + on_host[one.host_id]):
+            extracts.later(session, one, at)
+        else:
+            on_host[one.host_id] += _ask(session, producer, one)
+    return len(found), on_host.total()
+
+
+def _not_now(one: extracts.Due, on_host: int) -> datetime | None:
+    if _is_blacked_out(one.policy, one.now):
+        return one.now + _LATER
+    return one.now + _SOON if crowded(one.policy.guards, on_host) else None
+
+
+def _is_blacked_out(policy: Policy, now: datetime) -> bool:
+    places = {schedule.timezone for schedule in policy.schedules}
+    return any(blackout(policy, place, now) for place in places)
+
+
+def _ask(session: Session, producer: Producer, one: extracts.Due) -> int:
+    """All volumes of one snapshot or none: what is refused is told, and tried again if that may pass."""
+    wanted = one.policy.extract.targets if one.policy.extract else ()
+    targets = [target for target in wanted if target in targets_of(session, one.snapshot_id)]
+    try:
+        with session.begin_nested():
+            for target in targets:
+                producer.write_down(session, _wish(one, target), one.actor, SCHEDULED)
+    except StillframeError as refusal:
+        passing = isinstance(refusal, HostDraining)
+        extracts.refused(session, one, refusal.detail, one.now + _AFTER_REFUSAL if passing else None)
+        return 0
+    missing = ", ".join(sorted(set(wanted) - set(targets)))
+    extracts.over(session, one, f"not extracted: {missing}, which the VM has not" if missing else None)
+    return len(targets)
+
+
+def _wish(one: extracts.Due, target: str) -> ExtractVolume:
+    """Its name is the policy's and the snapshot's: volumes of a thousand VMs, taken at one moment, have each another."""
+    name = f"{one.name[:18]}-{target}-{one.nominal_at:%Y%m%d-%H%M%S}-{one.snapshot_id.hex[-10:]}"
+    return ExtractVolume(
+        snapshot_id=str(one.snapshot_id),
+        target=target,
+        name=name,
+        policy_id=str(one.policy_id),
+        start_within_s=one.policy.start_within.total_seconds(),
+    )
+
+
+def _look_through(session: Session, producer: Producer, one: images.Due) -> int:
+    """How many were asked to be deleted."""
+    if not one.stands:
+        images.look_at(session, one, None)
+        return 0
+    if _is_blacked_out(one.policy, one.now):
+        images.look_at(session, one, one.now + _LATER)
+        return 0
+    judged = images.judge_volumes(session, one.policy_id, [one.vm_id])
+    condemned = [id_ for volumes in judged for id_ in volumes.condemned]
+    held_off = {id_: at for id_, at in images.not_before(session, condemned).items() if at > one.now}
+    asked = sum(_condemn(session, producer, one, id_) for id_ in condemned if id_ not in held_off)
+    looks = [*(volumes.look_at for volumes in judged), *held_off.values()]
+    if len(condemned) > len(held_off):  # to see how that went
+        looks.append(one.now + _AFTER_REFUSAL)
+    images.look_at(session, one, min((at for at in looks if at is not None), default=None))
+    return asked
+
+
+def _condemn(session: Session, producer: Producer, one: images.Due, volume: UUID) -> bool:
+    wish = DeleteVolume(volume_snapshot_id=str(volume))
+    try:
+        with session.begin_nested():
+            producer.write_down(session, wish, one.actor, SCHEDULED)
+    except StillframeError as refusal:
+        logger.warning("policy %s cannot delete volume %s: %s", one.name, volume, refusal)
+        return False
+    return True
