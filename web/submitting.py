@@ -21,7 +21,7 @@ _LOCATION = {
 }
 
 
-_REPLAYED = {
+REPLAYED = {
     "description": "`true` when an earlier request with this idempotency key had made it",
     "schema": {"type": "string", "enum": ["true"]},
 }
@@ -41,7 +41,7 @@ def accepted(*errors: StillframeError) -> dict[str, Any]:
         "status_code": 202,
         "response_description": "The job; `Location` is where it is to be looked at.",
         "responses": {
-            202: {"model": Job, "headers": {"Location": _LOCATION, "Idempotency-Replayed": _REPLAYED}},
+            202: {"model": Job, "headers": {"Location": _LOCATION, "Idempotency-Replayed": REPLAYED}},
             **may,
         },
     }

@@ -97,7 +97,10 @@ def _left(work: Work) -> list[str]:
         return [act.top if isinstance(act, Merge) else act.path for act in collect(tree, given_up)]
     kept = {output["kept"] for output in work.outputs.values() if "kept" in output}
     acts = [act for act in planned if not kept & {act.get("path"), act.get("base")}]
-    return [path for act in acts if work.images.exists(path := act.get("path") or act["top"])]
+    goes = [
+        path for act in acts for path in ([act["path"]] if "path" in act else [act["top"], *act["between"]])
+    ]
+    return [path for path in goes if work.images.exists(path)]
 
 
 def _extracted(work: Work) -> Lacking:

@@ -14,7 +14,7 @@ TWO = {"vda": "qcow2", "vdb": "raw"}
 
 
 def begin(kind: str) -> tuple[World, Job]:
-    """A VM with a snapshot below its current one, and a job about it that has not begun."""
+    """A VM with snapshots, and a job about one that is not its current one, or about both, that has not begun."""
     world = World(TWO)
     world.guest.tick()
     world.create("s1", "hot").to_the_end()
@@ -25,6 +25,7 @@ def begin(kind: str) -> tuple[World, Job]:
         "create": lambda: world.create("new", "memory"),
         "revert": lambda: world.revert("s1"),
         "delete": lambda: world.delete("s1"),
+        "prune": lambda: world.prune("s1", "s2"),
         "extract": lambda: world.extract("s1"),
     }[kind]()
 
@@ -38,16 +39,17 @@ def is_there(kind: str, world: World, job: Job) -> bool:
         return all(path == layer_path(_home(path), target, job.id) for target, path in heads.items())
     if kind == "extract":
         return any(str(job.volume_snapshot) in path and path.endswith("qcow2") for path in world.files())
-    held = any(one.id == job.snapshot and one.state == "ready" for one in world.manifests())
+    held = any(one.id in job.about and one.state == "ready" for one in world.manifests())
     own_images_second_layers_and_heads = 3 * len(TWO)
-    return not held and len(world.tree().layers) < own_images_second_layers_and_heads - 1
+    merged = len(TWO) * len(job.about)
+    return not held and len(world.tree().layers) == own_images_second_layers_and_heads - merged
 
 
 def _home(path: str) -> str:
     return path.rsplit("/", 1)[0]
 
 
-@pytest.mark.parametrize("kind", ["create", "revert", "delete", "extract"])
+@pytest.mark.parametrize("kind", ["create", "revert", "delete", "prune", "extract"])
 def test_wherever_it_stood_the_host_decides(kind: str) -> None:
     """A job that died at any point and was then closed has succeeded exactly when what it was for is there."""
     ends, point = set(), 0

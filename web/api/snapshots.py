@@ -18,7 +18,6 @@ from stillframe.errors import (
     DeletionsRefused,
     DisplayNameInvalid,
     ForeignCannot,
-    IdempotencyMismatch,
     NameInvalid,
     NameTaken,
     PolicyNotFound,
@@ -40,7 +39,7 @@ from web.house import House, HouseOf
 from web.planned import Forecast, plan, planned
 from web.shapes import Comment, Event, Job, Page
 from web.snapshot_shapes import Snapshot
-from web.submitting import ONCE, accepted, once, submit
+from web.submitting import ONCE, REPLAYED, accepted, once, submit
 from web.wishes import (
     EventAfter,
     Filter,
@@ -78,7 +77,6 @@ ALL_REFUSED = DeletionsRefused(
     why='There is no snapshot "01a206ea".',
     refusals=[{"snapshot": "01a206ea", "code": UNKNOWN.code}],
 )
-KEY_MISMATCH = IdempotencyMismatch(key="cleanup-2026-11-23")
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
 }
@@ -225,12 +223,16 @@ def delete_snapshot(
     response_model=Page[Job],
     status_code=202,
     response_description="The jobs, one a VM.",
-    responses=keyed(*CHANGE, *BODY, KEY_MISMATCH, ALL_REFUSED),
+    responses={
+        202: {"headers": {"Idempotency-Replayed": REPLAYED}},
+        **keyed(*CHANGE, *BODY, *ONCE, ALL_REFUSED),
+    },
 )
 def delete_snapshots(
     *,
     house: HouseOf,
     actor: Annotated[Actor, needs(Right.DELETE)],
+    response: Response,
     wish: WishDeletions,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
@@ -238,6 +240,8 @@ def delete_snapshots(
     deleted nothing is asked for, and `evidence.refusals` has each with its reason.
     """
     jobs = house.producer.delete_many(wish.ids, actor, idempotency_key, **wish.limits())
+    if any(one.replayed for one in jobs):
+        response.headers["Idempotency-Replayed"] = "true"
     with house.reads.connect() as connection:
         return {"items": [job(connection, actor, one.job_id) for one in jobs], "next_cursor": None}
 

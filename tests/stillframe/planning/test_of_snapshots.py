@@ -1,12 +1,13 @@
 """The plans of reverting to, deleting and extracting out of a snapshot."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from stillframe.layers import Tree
-from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
+from stillframe.operations import DeleteSnapshot, ExtractVolume, PruneSnapshots, RevertSnapshot
 from stillframe.planning import Forecast, plan_delete, plan_extract, plan_revert
 from stillframe.states import SnapshotState, SnapshotType, VmState
 from tests.stillframe.planning.some import FORK, GIB, LINE, MIB, S1, S2, S3, snapshot, vm, volume
@@ -36,6 +37,26 @@ def test_a_snapshot_in_the_line_is_merged_down() -> None:
     assert (made.bytes.moved, made.bytes.freed, made.bytes.needed) == (GIB, GIB, GIB)
     assert [place.where for place in made.bytes.places] == ["/i/stillframe"]
     assert "layer_hidden" not in told(made)
+
+
+def test_two_side_by_side_are_one_merge() -> None:
+    """Together they move each layer once; apart, the data of the upper would go down twice."""
+    both = [snapshot(one, LINE) for one in (S1, S2)]
+    wish = PruneSnapshots(snapshot_ids=(str(S1), str(S2)))
+    made = plan_delete(wish, vm(LINE), both)
+    assert [name for name, _ in made.steps if name.startswith("commit:")] == ["commit:vda:0"]
+    assert made.bytes.moved == GIB + 7
+    assert told(made)["snapshots_lost"] == "2 snapshots cannot be brought back: s1, s2."
+
+
+def test_one_of_another_tool_is_not_deleted_together() -> None:
+    """It is to be deleted by itself, and the plan says so."""
+    both = [
+        snapshot(S1, LINE),
+        replace(snapshot(S2, LINE), facts=replace(snapshot(S2, LINE).facts, foreign=True)),
+    ]
+    made = plan_delete(PruneSnapshots(snapshot_ids=(str(S1), str(S2))), vm(LINE), both)
+    assert codes(made) == ["snapshot.foreign_together"]
 
 
 def test_the_layer_of_a_fork_stays_hidden() -> None:
