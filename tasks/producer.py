@@ -85,7 +85,7 @@ class Producer:
             self.publisher.next_of_vm(submitted.vm_id)
         return submitted
 
-    def delete_many(
+    def delete_snapshots(
         self,
         snapshots: Collection[str],
         actor: Actor,
@@ -98,6 +98,7 @@ class Producer:
         `start_within_s` and `timeout_s`. A key counts for the whole request.
         """
         check_key(idempotency_key)
+        limits = {name: value for name, value in limits.items() if value is not None}
         fingerprint = _sha256(["delete_snapshots", sorted(set(snapshots)), limits])
         with transaction(self._engine) as session:
             if idempotency_key and (first := find_first(session, actor, idempotency_key, fingerprint)):
@@ -118,7 +119,7 @@ class Producer:
     def plan_deletions(
         self, snapshots: Collection[str], actor: Actor, **limits: float | None
     ) -> list[Forecast]:
-        """What `delete_many` would do, a VM a plan; raises DeletionsRefused for ids of nothing. Nothing is written."""
+        """What `delete_snapshots` would do, a VM a plan; raises DeletionsRefused for ids of nothing. Nothing is written."""
         with transaction(self._engine) as session:
 
             def plan(wish: Operation) -> Forecast:

@@ -239,7 +239,7 @@ def delete_snapshots(
     """Asks for the deletion of all of them, a job a VM: what lies between them is merged in one go. If one may not be
     deleted nothing is asked for, and `evidence.refusals` has each with its reason.
     """
-    jobs = house.producer.delete_many(wish.ids, actor, idempotency_key, **wish.limits())
+    jobs = house.producer.delete_snapshots(wish.ids, actor, idempotency_key, **wish.limits())
     if any(one.replayed for one in jobs):
         response.headers["Idempotency-Replayed"] = "true"
     with house.reads.connect() as connection:

@@ -34,6 +34,9 @@ class Door(Protocol):
 
     def plan(self, operation: Operation) -> dict[str, Any]: ...
 
+    def delete(self, *snapshots: str, key: str | None = None) -> list[str]:
+        """Many together; the ids of their jobs."""
+
 
 class InProcess:
     """`tasks.producer.Producer`, for the account of the key that the others have."""
@@ -56,6 +59,10 @@ class InProcess:
         )
         return plain
 
+    def delete(self, *snapshots: str, key: str | None = None) -> list[str]:
+        """As all do."""
+        return [str(one.job_id) for one in self.producer.delete_snapshots(snapshots, ADMIN, key)]
+
 
 class Threads:
     """`stillframe.Producer`."""
@@ -69,6 +76,10 @@ class Threads:
     def plan(self, operation: Operation) -> dict[str, Any]:
         return dict(self.producer.plan(operation))
 
+    def delete(self, *snapshots: str, key: str | None = None) -> list[str]:
+        """As all do."""
+        return [one["id"] for one in self.producer.delete_snapshots(snapshots, idempotency_key=key)["items"]]
+
 
 class Loop:
     """`stillframe.AsyncProducer`."""
@@ -81,6 +92,11 @@ class Loop:
 
     def plan(self, operation: Operation) -> dict[str, Any]:
         return dict(self.runner.run(self.producer.plan(operation)))
+
+    def delete(self, *snapshots: str, key: str | None = None) -> list[str]:
+        """As all do."""
+        asked = self.producer.delete_snapshots(snapshots, idempotency_key=key)
+        return [one["id"] for one in self.runner.run(asked)["items"]]
 
 
 @contextmanager

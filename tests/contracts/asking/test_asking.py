@@ -14,6 +14,7 @@ from models.snapshot import Snapshot, VolumeSnapshot
 from stillframe.errors import (
     AfterNotForMemory,
     ColdNeedsStopped,
+    DeletionsRefused,
     DisplayNameInvalid,
     HotNeedsRunning,
     IdempotencyMismatch,
@@ -223,4 +224,30 @@ def test_a_bad_key_is_refused(door: Door, there: There, world: World, key: str) 
     before = counts(world)
     with pytest.raises(Invalid):
         door.submit(CreateSnapshot(vm=there.vm), key)
+    assert counts(world) == before
+
+
+def test_many_are_deleted_together(door: Door, inside: Door, there: There, world: World) -> None:
+    """A job about all of the VM; asked again with its key, also by another way in, it is the same one."""
+    key = f"{there.vm}-key"
+    (job,) = door.delete(there.ready, there.failed, there.memory, key=key)
+
+    assert set(world.row(UUID(job)).request["snapshot_ids"]) == {there.ready, there.failed, there.memory}
+    for again in (door, inside):
+        assert again.delete(there.memory, there.failed, there.ready, key=key) == [job]
+
+
+def test_many_are_refused_together(door: Door, inside: Door, there: There, world: World) -> None:
+    """The same words and evidence of each, and nothing is left of it."""
+    before = counts(world)
+    with pytest.raises(DeletionsRefused) as measure:
+        inside.delete(there.ready, NOWHERE, "nothing")
+    with pytest.raises(DeletionsRefused) as refused:
+        door.delete(there.ready, NOWHERE, "nothing")
+
+    assert refused.value.to_json() == measure.value.to_json()
+    assert {one["snapshot"] for one in refused.value.to_json()["evidence"]["refusals"]} == {
+        NOWHERE,
+        "nothing",
+    }
     assert counts(world) == before
