@@ -164,6 +164,32 @@ def _delete(which: str, *amid: str, on: bool) -> Scene:
     return Scene(name, "delete_snapshot", begin, ask, end, on, on, amid)
 
 
+def _prune(*amid: str, on: bool) -> Scene:
+    """The older two of three together, which lie side by side."""
+
+    def begin(stage: Stage) -> None:
+        for number in range(3):
+            stage.take("hot")
+            if number == 0:
+                _bulk(stage)
+        stage.write()
+        if not on:
+            stage.vm.power_off()
+
+    def ask(stage: Stage) -> Json:
+        (job,) = stage.site.client.delete_snapshots([shot.id for shot in stage.shots[:2]])["items"]
+        return job
+
+    def end(stage: Stage, job: Json) -> None:
+        for shot in stage.shots[:2]:
+            assert stage.site.client.snapshot(shot.id)["state"] == "deleted"
+        merges = [step["name"] for step in job["steps"] if step["name"].startswith("commit:")]
+        assert len(merges) == len(stage.vm.guest.disks), merges
+        del stage.shots[:2]
+
+    return Scene(f"prune, {'on' if on else 'off'}", "prune_snapshots", begin, ask, end, on, on, amid)
+
+
 def _extract() -> Scene:
     def begin(stage: Stage) -> None:
         _bulk(stage)
@@ -186,6 +212,26 @@ def _extract() -> Scene:
     return Scene("extract", "extract_volume", begin, ask, end, True, True, ("convert",))
 
 
+def _delete_volume() -> Scene:
+    """The image of a volume that was extracted."""
+    made: list[Json] = []
+
+    def begin(stage: Stage) -> None:
+        stage.about = stage.take("hot")
+        stage.write()
+        job = stage.site.succeeded(stage.site.client.extract_volume(stage.about.id, "vda"))
+        made.append(stage.site.client.volume(job["volume_snapshot_id"]))
+
+    def ask(stage: Stage) -> Json:
+        return stage.site.client.delete_volume(made[-1]["id"])
+
+    def end(stage: Stage, _: Json) -> None:
+        assert stage.site.client.volume(made[-1]["id"])["state"] == "deleted"
+        assert not Path(made[-1]["path"]).exists()
+
+    return Scene("delete a volume", "delete_volume", begin, ask, end, True, True)
+
+
 SCENES: dict[str, Scene] = {
     scene.name: scene
     for scene in (
@@ -196,6 +242,9 @@ SCENES: dict[str, Scene] = {
         *(_revert("memory", "restore", on=on) for on in (True, False)),
         *(_delete(which, "live merge", on=True) for which in ("oldest", "middle", "newest")),
         *(_delete(which, "commit", on=False) for which in ("oldest", "middle", "newest")),
+        _prune("live merge", on=True),
+        _prune("commit", on=False),
         _extract(),
+        _delete_volume(),
     )
 }

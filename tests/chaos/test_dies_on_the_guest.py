@@ -25,6 +25,8 @@ LONG = (
     Point("delete the middle, on", 1, "amid", "live merge", "qemu"),
     Point("delete the oldest, on", 3, "amid", "live merge", "libvirtd"),
     Point("delete the newest, off", 1, "amid", "commit", "qemu-img"),
+    Point("prune, on", 3, "amid", "live merge", "worker"),
+    Point("prune, on", 1, "before", "remove_folder", "child"),
     Point("delete the oldest, off", 3, "amid", "commit", "libvirtd"),
     Point("extract", 3, "amid", "convert", "worker"),
 )

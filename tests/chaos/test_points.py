@@ -45,7 +45,7 @@ def test_every_long_call_is_met_in_its_middle() -> None:
         ("create hot", 2),
         ("create hot/1", 1),
         ("extract/3/amid convert/qemu-img", 1),
-        ("off/1/within", 6),
+        ("off/1/within", 7),
         ("qemu-img", len(SCENES) * 2),
     ],
 )
