@@ -24,6 +24,9 @@ class Domain(Base):
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("domain.id"))
     name: Mapped[str]
     path: Mapped[str] = mapped_column(unique=True)
+    #: Of all accounts in its subtree together; NULL is no limit.
+    max_snapshots: Mapped[int | None]
+    max_bytes: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -31,11 +34,17 @@ class Account(Base):
     """The owner of VMs and snapshots."""
 
     __tablename__ = "account"
-    __table_args__ = (Index("ix_account_domain", "domain_id"),)
+    __table_args__ = (Index("ix_account_domain", "domain_id"), Index("ix_account_name", "name", "id"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     domain_id: Mapped[UUID] = mapped_column(ForeignKey("domain.id"))
     name: Mapped[str] = mapped_column(unique=True)
+    #: NULL is no limit.
+    max_snapshots_a_vm: Mapped[int | None]
+    max_snapshots: Mapped[int | None]
+    max_bytes: Mapped[int | None]
+    #: That are not over, but for those that wait for a person.
+    max_jobs: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

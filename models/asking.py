@@ -26,7 +26,7 @@ from stillframe.errors import (
     VmNotFound,
 )
 from stillframe.events import EventType
-from stillframe.operations import CreateSnapshot, ExtractVolume
+from stillframe.operations import CreateSnapshot, ExtractVolume, Operation
 from stillframe.rules import Hold, SnapshotFacts
 from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
@@ -36,7 +36,7 @@ NOBODY: Mapping[UUID, str] = MappingProxyType({})
 def find_vm(session: Session, actor: Actor, wanted: str) -> Vm:
     """A VM by its uuid or its name; raises VmNotFound, VmNameAmbiguous or VmGone."""
     by_id = _uuid(wanted)
-    of = select(Vm).where(my_vms(actor))
+    of = select(Vm).where(my_vms(actor)).execution_options(populate_existing=True)
     row = session.scalars(of.where(Vm.id == by_id)).one_or_none() if by_id else None
     rows = [row] if row else list(session.scalars(of.where(Vm.name == wanted).order_by(Vm.id)))
     here = [row for row in rows if not row.gone]
@@ -47,6 +47,22 @@ def find_vm(session: Session, actor: Actor, wanted: str) -> Vm:
     if rows:
         raise VmGone(vm=wanted, host=_host_name(session, rows[-1]))
     raise VmNotFound(vm=wanted)
+
+
+def vms_about(session: Session, actor: Actor, operation: Operation) -> list[UUID]:
+    """The VMs that an operation is about, as far as there are any; raises VmNotFound, VmNameAmbiguous or VmGone."""
+    asked = operation.to_json()
+    if wanted := asked.get("vm"):
+        return [find_vm(session, actor, wanted).id]
+    if volume := _uuid(asked.get("volume_snapshot_id") or ""):
+        return list(session.scalars(select(VolumeSnapshot.vm_id).where(VolumeSnapshot.id == volume)))
+    return vms_of(session, [*filter(None, [asked.get("snapshot_id")]), *asked.get("snapshot_ids", ())])
+
+
+def vms_of(session: Session, snapshots: Collection[str]) -> list[UUID]:
+    """The VMs of snapshots, as far as there are any."""
+    ids = [id_ for one in snapshots if (id_ := _uuid(one))]
+    return list(session.scalars(select(Snapshot.vm_id).where(Snapshot.id.in_(ids)).distinct()))
 
 
 def lock_snapshot(session: Session, actor: Actor, wanted: str) -> tuple[Snapshot, Vm]:

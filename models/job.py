@@ -57,6 +57,11 @@ class Job(Base):
             literal_column("reverse(id::text)").label("id_end"),
             postgresql_ops={"id_end": "text_pattern_ops"},
         ),
+        Index(
+            "ix_job_in_flight",
+            "account_id",
+            postgresql_where=text("state IN ('queued', 'running', 'undoing')"),
+        ),
         Index("ix_job_volume_snapshot", "volume_snapshot_id"),
     )
 

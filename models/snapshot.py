@@ -29,6 +29,13 @@ class Snapshot(Base):
         Index("uq_snapshot_current", "vm_id", unique=True, postgresql_where=text("current")),
         Index("ix_snapshot_created", text("created_at DESC"), text("id DESC")),
         Index("ix_snapshot_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index(
+            "ix_snapshot_counted",
+            "account_id",
+            "vm_id",
+            postgresql_include=["size_bytes"],
+            postgresql_where=text("state NOT IN ('deleted', 'error') AND origin = 'stillframe'"),
+        ),
         Index("ix_snapshot_state", "state", text("created_at DESC"), text("id DESC")),
         Index("ix_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),
         Index("ix_snapshot_policy", "policy_id", "vm_id", postgresql_where=text("policy_id IS NOT NULL")),

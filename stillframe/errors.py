@@ -170,6 +170,13 @@ class Forbidden(StillframeError):
     remedy = "Ask with a key that has it, or ask an administrator for one."
 
 
+class BeyondOwn(Forbidden):
+    """{what} goes beyond what this key may do itself."""
+
+    code = "right.beyond_own"
+    remedy = "Give less, or ask an administrator who may."
+
+
 class KeyRefused(StillframeError):
     """The API key is not known, has expired or was revoked."""
 
@@ -178,6 +185,27 @@ class KeyRefused(StillframeError):
 
 
 # --- things that are not there ------------------------------------------------------------------
+
+
+class AccountNotFound(NotFound):
+    """There is no account "{account}"."""
+
+    code = "account.not_found"
+    remedy = "`stillframe account list` shows the accounts."
+
+
+class DomainNotFound(NotFound):
+    """There is no domain "{domain}"."""
+
+    code = "domain.not_found"
+    remedy = "`stillframe domain list` shows the domains."
+
+
+class KeyNotFound(NotFound):
+    """There is no key "{key}"."""
+
+    code = "key.not_found"
+    remedy = "`stillframe key list` shows the keys."
 
 
 class VmNotFound(NotFound):
@@ -251,6 +279,34 @@ class PolicyNameAmbiguous(Invalid):
 
     code = "policy.name_ambiguous"
     remedy = "Name the policy by its id."
+
+
+class AccountNameTaken(Refused):
+    """There is an account "{account}" already."""
+
+    code = "account.name_taken"
+    remedy = "Choose another name: it is the account's alone, in all domains."
+
+
+class DomainNameTaken(Refused):
+    """There is a domain "{domain}" already."""
+
+    code = "domain.name_taken"
+    remedy = "Choose another name."
+
+
+class QuotaExceeded(Refused):
+    """This would be more than allowed: {whose} may have {limit} {what}, and has {used}."""
+
+    code = "quota.exceeded"
+    remedy = "Delete what is not needed, or ask an administrator for more; `stillframe account show` has the figures."
+
+
+class VmHasJobs(Refused):
+    """VM "{vm}" cannot be given away while job {job} is not over."""
+
+    code = "vm.has_jobs"
+    remedy = "Wait for its jobs, or cancel them, and ask again."
 
 
 # --- requests that cannot be ------------------------------------------------------------------------

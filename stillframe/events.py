@@ -64,6 +64,16 @@ class EventType(StrEnum):
     #: A volume of its snapshot could not be asked to be extracted.
     POLICY_EXTRACT_REFUSED = "policy.extract_refused"
     COMMENT_ADDED = "comment.added"
+    DOMAIN_CREATED = "domain.created"
+    DOMAIN_LIMITED = "domain.limited"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_LIMITED = "account.limited"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    #: It was given to the account whose event this is.
+    VM_ASSIGNED = "vm.assigned"
+    #: It was given to another account.
+    VM_GIVEN_AWAY = "vm.given_away"
     HOST_REGISTERED = "host.registered"
     HOST_DRAINED = "host.drained"
     HOST_UNDRAINED = "host.undrained"

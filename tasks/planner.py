@@ -13,7 +13,7 @@ from models.outlook import is_snapshot_name_taken, is_volume_name_taken, snapsho
 from models.snapshot import Snapshot
 from models.vm import Vm
 from models.volumes import find_volume, volume_facts
-from stillframe.errors import Forbidden, Invalid
+from stillframe.errors import Forbidden, Invalid, QuotaExceeded
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,
@@ -35,6 +35,7 @@ from stillframe.planning import (
     plan_foreign,
     plan_revert,
 )
+from tasks.room import check_room
 
 #: A host that was not heard of for so long is said to be silent.
 SILENT = timedelta(minutes=2)
@@ -45,7 +46,8 @@ def forecast(session: Session, operation: Operation, actor: Actor, limits: Limit
     made = _FORECAST[operation.kind](session, operation, actor, limits)
     try:
         actor.check(operation.right)
-    except Forbidden as refusal:
+        check_room(session, operation, [made.vm])
+    except (Forbidden, QuotaExceeded) as refusal:
         return replace(made, refusals=(("request", refusal), *made.refusals))
     return made
 

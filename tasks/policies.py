@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from models import quota
 from models.actor import of_policy
 from models.job import SCHEDULED
 from models.policies import turns
@@ -67,6 +68,7 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
         return 0, None
     turns.give_up_overdue(session)
     line = turns.ready(session, behind)
+    quota.take_turn(session, {one.vm_id for one in line})
     on_host: Counter[UUID] = Counter()
     asked: dict[tuple[UUID, UUID], str] = {}
     decided: list[Decided] = []

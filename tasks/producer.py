@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models import quota
 from models.actor import Actor
-from models.asking import NOBODY, add_job, find_first, find_with
+from models.asking import NOBODY, add_job, find_first, find_with, vms_about, vms_of
 from models.ids import new_id
 from models.job import INTERACTIVE, Job
 from models.moves import now_plus
@@ -27,6 +28,7 @@ from stillframe.planning import Forecast, Limits
 from tasks.planner import forecast
 from tasks.preflight import Prepared, check_expiry, prepare
 from tasks.publish import Publisher
+from tasks.room import room_for
 from tasks.together import ask_all
 from tasks.wording import check_words
 
@@ -111,6 +113,7 @@ class Producer:
                     *(session, checked, actor, INTERACTIVE), key=next(keys), fingerprint=fingerprint
                 )
 
+            quota.take_turn(session, vms_of(session, snapshots))
             submitted = [_submitted(job) for job in ask_all(session, actor, snapshots, limits, ask)]
         for one in submitted:
             self.publisher.next_of_vm(one.vm_id)
@@ -161,6 +164,7 @@ class Producer:
         `reasons` say why each snapshot is to go that is deleted together with others.
         """
         actor.check(operation.right)
+        room_for(session, operation, vms_about(session, actor, operation))
         id_ = new_id()
         prepared = prepare(session, operation, actor, id_, self._limits)
         job = _job(id_, prepared, actor, priority)

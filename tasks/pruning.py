@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from models import quota
 from models.actor import of_policy
 from models.job import SCHEDULED
 from models.policies import prune as rows
@@ -49,6 +50,7 @@ def _prune_some(session: Session, producer: Producer) -> tuple[int, int]:
     on_host: Counter[UUID] = Counter()
     at_work: set[UUID] = set()
     found = rows.due(session)
+    quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
         later = _stands_still(one) or (one.now + _LATER if one.vm_id in at_work else None)
         if later or not one.stands:

@@ -31,6 +31,7 @@ TAGS = [
     {"name": "volume snapshots", "description": "Volumes extracted out of snapshots: standalone images."},
     {"name": "jobs", "description": "What was asked for, and how it goes."},
     {"name": "policies", "description": "Scheduled snapshots: when, of which VMs, and what is kept."},
+    {"name": "accounts", "description": "Who owns things, what they may do, and how much they may have."},
     {"name": "events", "description": "What has happened: facts that never change."},
     {"name": "problems", "description": "What can be refused or fail, by its code. No key needed."},
     {"name": "health", "description": "For those who watch the process. No key needed."},

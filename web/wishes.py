@@ -269,25 +269,26 @@ def wait_s(text: str | None) -> float:
 
 def snapshot_id(text: str) -> UUID:
     """The id in a path; what is no id is no snapshot either."""
-    return _id(text, SnapshotNotFound(snapshot=text[:80]))
+    return id_or(text, SnapshotNotFound(snapshot=text[:80]))
 
 
 def volume_id(text: str) -> UUID:
     """The id in a path; what is no id is no volume snapshot either."""
-    return _id(text, VolumeSnapshotNotFound(volume=text[:80]))
+    return id_or(text, VolumeSnapshotNotFound(volume=text[:80]))
 
 
 def job_id(text: str) -> UUID:
     """The id in a path; what is no id is no job either."""
-    return _id(text, JobNotFound(job=text[:80]))
+    return id_or(text, JobNotFound(job=text[:80]))
 
 
 def rescan_id(text: str, host: str) -> UUID:
     """The id in a path; what is no id is no rescan either."""
-    return _id(text, RescanNotFound(rescan=text[:80], host=host[:80]))
+    return id_or(text, RescanNotFound(rescan=text[:80], host=host[:80]))
 
 
-def _id(text: str, otherwise: NotFound) -> UUID:
+def id_or(text: str, otherwise: NotFound) -> UUID:
+    """The id that the text is; raises what is given otherwise."""
     try:
         return UUID(text)
     except ValueError:

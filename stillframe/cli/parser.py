@@ -23,6 +23,8 @@ COMMAND = {"show": "show_one"}
 #: `typing` is left out: importing it costs a tenth of --help. Type checkers take this name as true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -127,6 +129,11 @@ def _vm(verbs: "Verbs") -> None:
     _verb(verbs, "show", "vms.show_one", "show one VM with its volumes").add_argument("vm", metavar="VM")
     tag = _verb(verbs, "tag", "vms.tag", "change its tags, which policies choose by", changes=True)
     tag.add_argument("vm", metavar="VM")
+    assign = _verb(
+        verbs, "assign", "accounts.assign_vm", "give it to an account, with its snapshots", changes=True
+    )
+    assign.add_argument("vm", metavar="VM")
+    assign.add_argument("--account", required=True, metavar="ACCOUNT", help="name or id")
     tag.add_argument("tags", nargs=argparse.REMAINDER, metavar="+TAG -TAG", help="to add, and to take away")
 
 
@@ -256,6 +263,17 @@ def _policy(verbs: "Verbs") -> None:
     grow(partial(_verb, verbs), _listed)
 
 
+def _accounts(noun: str) -> "Callable[[Verbs], None]":
+    def grow(verbs: "Verbs") -> None:
+        from functools import partial
+
+        from stillframe.cli import account_grammar
+
+        getattr(account_grammar, f"grow_{noun}")(partial(_verb, verbs), _listed)
+
+    return grow
+
+
 NOUNS = {
     "vm": ("virtual machines", _vm),
     "snapshot": ("VMs at an instant", _snapshot),
@@ -265,4 +283,7 @@ NOUNS = {
     "policy": ("scheduled snapshots and what is kept", _policy),
     "event": ("what has happened", _event),
     "host": ("hypervisors", _host),
+    "account": ("who owns VMs and snapshots", _accounts("account")),
+    "domain": ("the tree that accounts live in", _accounts("domain")),
+    "key": ("what lets somebody in", _accounts("key")),
 }

@@ -23,12 +23,38 @@ JobState = Literal[
     "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
 ]
 RescanState = Literal["asked", "running", "done", "failed"]
+Right = Literal[
+    "create",
+    "revert",
+    "delete",
+    "extract",
+    "deploy",
+    "policy",
+    "edit",
+    "comment",
+    "webhook",
+    "account",
+    "recover",
+    "host",
+]
+Role = Literal["root", "domain", "user", "read_only"]
 SnapshotOrigin = Literal["stillframe", "foreign"]
 SnapshotState = Literal["creating", "ready", "reverting", "deleting", "deleted", "error"]
 SnapshotType = Literal["cold", "hot", "memory"]
 StepState = Literal["started", "done", "undone"]
 VmState = Literal["running", "paused", "off", "crashed", "gone"]
 VolumeSnapshotState = Literal["creating", "ready", "deleted", "error"]
+
+
+class Account(TypedDict):
+    """The owner of VMs and snapshots. `used` is null in lists."""
+
+    id: str
+    name: str
+    domain: str
+    created_at: str
+    limits: Limits
+    used: Used | None
 
 
 class Action(TypedDict):
@@ -71,6 +97,18 @@ class Consequence(TypedDict):
 
     code: str
     detail: str
+
+
+class Domain(TypedDict):
+    """A node of the tree of tenants. `used` is that of its subtree, and null in lists."""
+
+    id: str
+    name: str
+    path: str
+    parent: str | None
+    created_at: str
+    limits: LimitsOfDomain
+    used: Used | None
 
 
 class Drained(TypedDict):
@@ -253,6 +291,39 @@ class JudgedVolume(TypedDict):
     images: list[Judged]
 
 
+class Key(TypedDict):
+    """`rights` are those that its role and its scopes have in common. `opens`: it is neither revoked nor expired."""
+
+    id: str
+    account: str
+    name: str
+    role: Role
+    scopes: list[str] | None
+    rights: list[Right]
+    prefix: str
+    opens: bool
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class Limits(TypedDict):
+    """What an account may have. `max_jobs` are those that are not over and do not wait for a person."""
+
+    max_snapshots: int | None
+    max_bytes: int | None
+    max_snapshots_a_vm: int | None
+    max_jobs: int | None
+
+
+class LimitsOfDomain(TypedDict):
+    """What all accounts of a subtree together may have. Null is no limit; what failed counts for nothing."""
+
+    max_snapshots: int | None
+    max_bytes: int | None
+
+
 class MadePolicy(TypedDict):
     """A policy as it was made or changed; `warnings` say what will not go as its schedules say."""
 
@@ -279,6 +350,24 @@ class MadePolicy(TypedDict):
     created_at: str
     updated_at: str
     warnings: list[str]
+
+
+class NewKey(TypedDict):
+    """A key that was just made, with the key itself: this once."""
+
+    id: str
+    account: str
+    name: str
+    role: Role
+    scopes: list[str] | None
+    rights: list[Right]
+    prefix: str
+    opens: bool
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+    key: str
 
 
 class Pause(TypedDict):
@@ -591,6 +680,14 @@ class Turn(TypedDict):
 
     vm: Ref
     at: str
+
+
+class Used(TypedDict):
+    """What is used of the limits."""
+
+    snapshots: int
+    bytes: int
+    jobs: int
 
 
 class Vm(TypedDict):

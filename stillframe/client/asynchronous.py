@@ -9,13 +9,14 @@ from stillframe.client.exchange import Exchange, Manners, Pause, Reply, Send, Si
 from stillframe.client.following import Following
 from stillframe.client.http import PATIENCE_S, TIMEOUT_S, arguments, options, reply_of, silence_of
 from stillframe.client.request import Request
+from stillframe.client.verbs.awaited.accounts import Accounts
 from stillframe.client.verbs.awaited.asking import Asking
 from stillframe.client.verbs.awaited.reading import Reading
 
 T = TypeVar("T")
 
 
-class AsyncProducer(Asking, Reading):
+class AsyncProducer(Accounts, Asking, Reading):
     """As `Producer`, with every verb to be awaited; tasks of one event loop may share it."""
 
     def __init__(

@@ -10,13 +10,14 @@ from stillframe.client.exchange import Exchange, Manners, Pause, Reply, Send, Si
 from stillframe.client.following import Following
 from stillframe.client.http import PATIENCE_S, TIMEOUT_S, arguments, options, reply_of, silence_of
 from stillframe.client.request import Request
+from stillframe.client.verbs.accounts import Accounts
 from stillframe.client.verbs.asking import Asking
 from stillframe.client.verbs.reading import Reading
 
 T = TypeVar("T")
 
 
-class Producer(Asking, Reading):
+class Producer(Accounts, Asking, Reading):
     """One API and one key; threads may share it. The verbs of `tasks.producer.Producer`, and those of looking.
 
     What is refused or fails is raised as an error of `stillframe.errors`, by its code and in the API's words, with the

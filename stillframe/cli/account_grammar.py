@@ -1,0 +1,82 @@
+"""The grammar of `stillframe account`, `domain` and `key`."""
+
+import argparse
+from collections.abc import Callable, Iterable
+
+Verb = Callable[..., argparse.ArgumentParser]
+Listed = Callable[[argparse.ArgumentParser], None]
+ROLES = ("root", "domain", "user", "read_only")
+RIGHTS = (
+    "create", "revert", "delete", "extract", "deploy", "policy", "edit", "comment", "webhook", "account", "recover",
+    "host",
+)  # fmt: skip
+#: Each with whether a domain has it too.
+LIMITS = {"snapshots-a-vm": False, "snapshots": True, "bytes": True, "jobs": False}
+
+
+def grow_account(verb: Verb, listed: Listed) -> None:
+    """The verbs of accounts."""
+    create = verb("create", "accounts.create_account", "make an account", changes=True)
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--domain", metavar="PATH", help="such as /acme/dev; else your own")
+    table = verb("list", "accounts.list_accounts", "list accounts")
+    table.add_argument("--domain", metavar="PATH", help="in this domain and below it")
+    table.add_argument("-q", metavar="TEXT", help="part of the name")
+    listed(table)
+    verb("show", "accounts.show_account", "show one, with what it uses of its limits").add_argument(
+        "account", metavar="ACCOUNT", help="name or id"
+    )
+    limit = verb("limit", "accounts.limit_account", "set how much it may have", changes=True)
+    limit.add_argument("account", metavar="ACCOUNT", help="name or id")
+    _limits(limit, LIMITS)
+
+
+def grow_domain(verb: Verb, listed: Listed) -> None:
+    """The verbs of domains."""
+    create = verb("create", "accounts.create_domain", "make a domain", changes=True)
+    create.add_argument("path", metavar="PATH", help="such as /acme/dev: dev below /acme")
+    table = verb("list", "accounts.list_domains", "list the tree of domains")
+    table.add_argument("--below", metavar="PATH", help="this one and those below it")
+    listed(table)
+    verb("show", "accounts.show_domain", "show one, with what its subtree uses of its limits").add_argument(
+        "domain", metavar="DOMAIN", help="path or id"
+    )
+    limit = verb("limit", "accounts.limit_domain", "set how much its subtree may have", changes=True)
+    limit.add_argument("domain", metavar="DOMAIN", help="path or id")
+    _limits(limit, [name for name, of_domain in LIMITS.items() if of_domain])
+
+
+def grow_key(verb: Verb, listed: Listed) -> None:
+    """The verbs of keys."""
+    create = verb("create", "accounts.create_key", "make a key; it is shown this once", changes=True)
+    create.add_argument("account", metavar="ACCOUNT", help="name or id")
+    create.add_argument("--name", required=True, metavar="TEXT", help="who or what uses it")
+    create.add_argument("--role", choices=ROLES, default="user", help="(user)")
+    create.add_argument("--right", action="append", choices=RIGHTS, help="only these of its role's; several")
+    create.add_argument("--expires", metavar="TIME", help="ISO 8601, such as 2027-01-31")
+    table = verb("list", "accounts.list_keys", "list keys, newest first")
+    table.add_argument("--account", metavar="ACCOUNT")
+    listed(table)
+    for name, text, changes in (
+        ("show", "show one", False),
+        ("revoke", "let it open nothing any more", True),
+    ):
+        verb(name, f"accounts.{name}_key", text, changes=changes).add_argument(
+            "key", metavar="KEY", help="id"
+        )
+
+
+def _limits(verb: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    for name in names:
+        verb.add_argument(
+            f"--{name}", type=_limit, metavar="N", help="a number, or none", default=argparse.SUPPRESS
+        )
+
+
+def _limit(text: str) -> int | None:
+    if text == "none":
+        return None
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more, or none")
+    return number
