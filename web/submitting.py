@@ -7,13 +7,20 @@ from fastapi import Response
 from models.actor import Actor
 from models.once import Once
 from models.queries.jobs import job
-from stillframe.errors import HostDraining, IdempotencyInFlight, IdempotencyMismatch, StillframeError
+from stillframe.errors import (
+    HostDraining,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    QuotaExceeded,
+    StillframeError,
+)
 from stillframe.names import check_key
 from stillframe.operations import Operation
 from web.described import CHANGE, keyed
 from web.house import House
 from web.shapes import Job, Json
 
+FULL = QuotaExceeded(whose="account acme", limit=500, what="snapshots", used=500)
 DRAINING = HostDraining(host="hv1", by="kim", reason="new memory")
 _LOCATION = {
     "description": "The job",
@@ -36,7 +43,7 @@ def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
 
 def accepted(*errors: StillframeError) -> dict[str, Any]:
     """How a route that submits is declared, with the refusals it may give."""
-    may = keyed(*CHANGE, *ONCE, DRAINING, *errors)
+    may = keyed(*CHANGE, *ONCE, DRAINING, FULL, *errors)
     return {
         "status_code": 202,
         "response_description": "The job; `Location` is where it is to be looked at.",

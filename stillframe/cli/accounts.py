@@ -128,7 +128,9 @@ def assign_vm(client: Producer, asked: Namespace) -> int:
 
 
 def _given(asked: Namespace) -> dict[str, int | None]:
-    given = {name: value for name in _WORDS if (value := getattr(asked, name[4:], "left out")) != "left out"}
+    given: dict[str, int | None] = {
+        name: getattr(asked, name[4:]) for name in _WORDS if hasattr(asked, name[4:])
+    }
     if not given:
         raise Usage(detail="say which limit: --snapshots 500, or --snapshots none for no limit")
     return given
