@@ -1,0 +1,74 @@
+"""Accounts, domains, keys and limits, over HTTP and by the command line."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.web.conftest import Api, Cli
+from tests.web.test_problems import problem
+from tests.world import World
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_tenant_from_nothing(api: Api, cli: Cli, world: World, name: str) -> None:
+    """A domain, an account in it, a key that works and is shown once, a VM given to it; then it is revoked."""
+    tenant = f"t{name[3:]}"
+    vm = world.vm(name)
+    assert cli("domain", "create", f"/{tenant}").code == 0
+    assert cli("domain", "create", f"/{tenant}/dev").code == 0
+    assert cli("account", "create", tenant, "--domain", f"/{tenant}/dev").code == 0
+    assert [
+        one["path"] for one in json.loads(cli("domain", "list", "--below", tenant, "-o", "json").out)
+    ] == [
+        f"/{tenant}",
+        f"/{tenant}/dev",
+    ]
+    made = cli("key", "create", tenant, "--name", "laptop", "--right", "create")
+    key = made.out.strip()
+    assert made.code == 0
+    assert key.startswith("sfk_")
+    assert cli("vm", "assign", name, "--account", tenant).code == 0
+    limited = cli("account", "limit", tenant, "--snapshots", "1", "--jobs", "none")
+    assert "snapshots 1" in limited.err
+
+    with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}) as theirs:
+        assert [one["id"] for one in theirs.get("/v1/vms").json()["items"]] == [str(vm)]
+        assert theirs.post(f"/v1/vms/{name}/snapshots", json={}).status_code == 202
+        full = problem(theirs.post(f"/v1/vms/{name}/snapshots", json={}))
+        assert (full["status"], full["code"], full["evidence"]["limit"]) == (409, "quota.exceeded", 1)
+        snapshot = theirs.get("/v1/snapshots").json()["items"][0]
+        assert "needs the right" in snapshot["actions"]["revert"]["reason"]
+        assert problem(theirs.post(f"/v1/snapshots/{snapshot['id']}/revert"))["code"] == "right.missing"
+
+        (listed,) = json.loads(cli("key", "list", "--account", tenant, "-o", "json").out)
+        assert (listed["rights"], listed["opens"]) == (["create"], True)
+        assert listed["last_used_at"]
+        assert key.startswith(listed["prefix"])
+        assert key not in cli("key", "list", "-o", "json").out
+        shown = cli("account", "show", tenant).out
+        assert ["Snapshots", "1", "1"] in [line.split() for line in shown.splitlines()]
+        assert cli("key", "revoke", listed["id"]).code == 0
+        assert json.loads(cli("key", "show", listed["id"], "-o", "json").out)["opens"] is False
+
+
+def test_what_is_refused(http: httpx.Client, name: str) -> None:
+    """Names that are taken or cannot be, and what there is not."""
+    tenant = f"r{name[3:]}"
+    assert http.post("/v1/domains", json={"name": tenant}).status_code == 201
+    for path, body, status, code in (
+        ("/v1/domains", {"name": tenant}, 409, "domain.name_taken"),
+        ("/v1/domains", {"name": "a/b"}, 422, "name.invalid"),
+        ("/v1/domains", {"name": "a", "parent": "/nowhere"}, 404, "domain.not_found"),
+        ("/v1/accounts", {"name": "admin"}, 409, "account.name_taken"),
+        ("/v1/accounts", {"name": "a", "domain": "/nowhere"}, 404, "domain.not_found"),
+        ("/v1/keys", {"account": "nobody", "name": "k"}, 404, "account.not_found"),
+        ("/v1/keys", {"account": "admin", "name": "k", "scopes": ["fly"]}, 422, "request.invalid"),
+        ("/v1/keys/01a206ee/revoke", None, 404, "key.not_found"),
+        ("/v1/vms/nothing:assign", {"account": "admin"}, 404, "vm.not_found"),
+    ):
+        shown = problem(http.post(path, json=body))
+        assert (shown["status"], shown["code"]) == (status, code), path
+    assert http.get("/v1/domains//").json()["path"] == "/"
+    assert http.get(f"/v1/domains/{tenant}").json()["parent"] == "/"
