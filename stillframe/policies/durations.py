@@ -35,3 +35,14 @@ def in_words(span: timedelta) -> str:
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds // _UNITS[unit]}{unit}"
     return f"{seconds}s"
+
+
+def roughly(span: timedelta) -> str:
+    """For people: its two largest units, as `6h 17m`."""
+    rest = int(span.total_seconds())
+    found: list[str] = []
+    for unit in ("d", "h", "m", "s"):
+        count, rest = divmod(rest, _UNITS[unit])
+        if count:
+            found.append(f"{count}{unit}")
+    return " ".join(found[:2]) or "0s"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from stillframe.policies.durations import in_words
+from stillframe.policies.durations import roughly
 from stillframe.policies.schedule import Schedule
 
 #: So many missed instants are told one by one; of a longer time of silence the older ones are told together.
@@ -67,7 +67,7 @@ def _firing(schedule: Schedule, due: list[datetime], now: datetime) -> list[date
 
 
 def _why(schedule: Schedule, one: datetime, newest: datetime, fires: list[datetime], now: datetime) -> str:
-    late = f"nobody looked for {in_words(_whole(now - one))}"
+    late = f"nobody looked for {roughly(now - one)}"
     if schedule.misfire == "run_all":
         return f"{late}; no more than {schedule.max_catch_up} are made up for"
     if fires:
@@ -77,10 +77,6 @@ def _why(schedule: Schedule, one: datetime, newest: datetime, fires: list[dateti
 
 def _why_older(schedule: Schedule) -> str:
     return f"nobody looked for a long time; misfire is {schedule.misfire}"
-
-
-def _whole(span: timedelta) -> timedelta:
-    return timedelta(seconds=int(span.total_seconds()))
 
 
 def jitter_of(policy: UUID, schedule: UUID, vm: UUID, most: timedelta) -> timedelta:

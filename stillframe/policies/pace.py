@@ -8,17 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 
 from stillframe.errors import PolicyTooFast
-from stillframe.policies.durations import in_words
+from stillframe.policies.durations import in_words, roughly
 from stillframe.policies.policy import Policy
 from stillframe.policies.schedule import Schedule
 
 #: Of VMs that are too slow so many are named.
 _NAMED = 3
-#: Below so many seconds a length of time is told in seconds.
-_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ def check_pace(policy: Policy, took: Sequence[Took], now: datetime) -> None:
         if gap is not None and took and all(one.usual is not None and one.usual > gap for one in took):
             quickest = min((one for one in took if one.usual), key=lambda one: one.usual or gap)
             raise PolicyTooFast(
-                gap=in_words(gap), vm=quickest.vm, took=in_words(_up(quickest.usual or gap)), vms=len(took)
+                gap=in_words(gap), vm=quickest.vm, took=roughly(quickest.usual or gap), vms=len(took)
             )
 
 
@@ -55,7 +52,7 @@ def _slow(schedule: Schedule, gap: timedelta, took: Sequence[Took]) -> list[str]
     slow = [one for one in took if one.usual is not None and one.usual > gap]
     if not slow:
         return []
-    named = ", ".join(f"{one.vm} ({in_words(_up(one.usual or gap))})" for one in slow[:_NAMED])
+    named = ", ".join(f"{one.vm} ({roughly(one.usual or gap)})" for one in slow[:_NAMED])
     more = f" and {len(slow) - _NAMED} more" if len(slow) > _NAMED else ""
     what = "are skipped" if schedule.overlap == "skip" else "wait, and some are missed"
     return [
@@ -76,13 +73,7 @@ def _crowded(policy: Policy, gap: timedelta, took: Sequence[Took]) -> list[str]:
         needs = sum(each, timedelta(0)) / at_once
         if len(each) > at_once and needs > gap:
             found.append(
-                f"{len(each)} VMs of host {host}, {at_once} at once, need about {in_words(_up(needs))}, "
+                f"{len(each)} VMs of host {host}, {at_once} at once, need about {roughly(needs)}, "
                 f"and it fires {in_words(gap)} after the last time: some firings will be missed or skipped"
             )
     return found
-
-
-def _up(span: timedelta) -> timedelta:
-    """To whole seconds, and of what is longer to whole minutes: nobody wants to read 437s."""
-    seconds = ceil(span.total_seconds())
-    return timedelta(seconds=seconds if seconds < _SECONDS else 60 * ceil(seconds / 60))

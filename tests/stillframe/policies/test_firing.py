@@ -29,6 +29,7 @@ def test_what_was_missed_is_made_up_for_as_wished(misfire: Misfire, hours: list[
     assert [(fire - BEGIN) // HOUR for fire in found.fires] == hours
     assert len(found.fires) + len(found.missed) == 5
     assert all("nobody looked for" in one.reason for one in found.missed)
+    assert all("30m" in one.reason for one in found.missed)
 
 
 def test_a_long_silence_is_told_in_one_row_and_a_hundred() -> None:

@@ -30,7 +30,7 @@ def test_what_none_of_its_vms_could_keep_is_refused() -> None:
     with pytest.raises(PolicyTooFast) as refused:
         check_pace(policy(FIVE), took, NOW)
     assert (refused.value.context["vm"], refused.value.context["took"], refused.value.context["gap"]) == (
-        *("web", "8m"),
+        *("web", "7m 17s"),
         "5m",
     )
 
@@ -50,7 +50,7 @@ def test_many_quick_ones_may_not_fit_either() -> None:
     """A hundred of a quarter of a minute, two at once, take longer than ten minutes."""
     took = [Took(f"web{number}", "h1", timedelta(seconds=15)) for number in range(100)]
     (said,) = warnings(policy(Schedule(cron="*/10 * * * *")), took, NOW)
-    assert "100 VMs of host h1, 2 at once, need about 13m" in said
+    assert "100 VMs of host h1, 2 at once, need about 12m 30s" in said
     assert warnings(policy(Schedule(cron="*/10 * * * *"), guards=Guards(max_per_host=4)), took, NOW) == []
 
 
