@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import api, jobs
+from bench import api, jobs, policies
 
-FILES = {"jobs": jobs.run, "api": api.run}
+FILES = {"jobs": jobs.run, "api": api.run, "policies": policies.run}
 
 
 def main(names: list[str]) -> int:

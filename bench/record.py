@@ -32,24 +32,35 @@ class Figure:
 
 
 def compare(
-    name: str, ours: Sequence[float], baseline: Sequence[float], *, baseline_name: str, goal: float
+    name: str,
+    ours: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    baseline_name: str,
+    goal: float,
+    unit: str = "s",
 ) -> Figure:
-    """A figure from two interleaved series of seconds."""
+    """A figure from two interleaved series, of seconds if nothing else is said."""
     mine, theirs = statistics.median(ours), statistics.median(baseline)
     return Figure(
         name=name,
-        unit="s",
-        ours=round(mine, 4),
-        baseline=round(theirs, 4),
+        unit=unit,
+        ours=round(mine, 6),
+        baseline=round(theirs, 6),
         baseline_name=baseline_name,
         ratio=round(mine / theirs, 3),
         goal=goal,
         n=len(ours),
-        min=round(min(ours), 4),
-        max=round(max(ours), 4),
+        min=round(min(ours), 6),
+        max=round(max(ours), 6),
         load=round(os.getloadavg()[0], 2),
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
+
+
+def absolute(name: str, ours: Sequence[float], *, unit: str, goal: float) -> Figure:
+    """A figure that stands for itself: its ratio is to one of its unit."""
+    return compare(name, ours, [1.0], baseline_name=f"one {unit}", goal=goal, unit=unit)
 
 
 def keep(file: str, figures: Sequence[Figure]) -> None:
@@ -60,6 +71,6 @@ def keep(file: str, figures: Sequence[Figure]) -> None:
     for figure in figures:
         verdict = "meets" if figure.ratio <= figure.goal else "MISSES"
         print(
-            f"{figure.name:28} {figure.ours:8.3f} s  {figure.baseline_name} {figure.baseline:.3f} s  "
+            f"{figure.name:28} {figure.ours:8.3f} {figure.unit}  {figure.baseline_name} {figure.baseline:.3f} {figure.unit}  "
             f"ratio {figure.ratio:.2f}  {verdict} {figure.goal}  (n {figure.n}, load {figure.load})"
         )
