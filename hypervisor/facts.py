@@ -161,3 +161,16 @@ class CutFacts:
     pause_ms: int
     #: Upper bound of how long the guest's filesystems were frozen; 0 when they were not.
     freeze_ms: int
+
+
+@dataclass(frozen=True)
+class StorageFacts:
+    """A file system, with its bytes.
+
+    `id` is the same for all that share its room: `net:` and where it comes from if other hosts may have it too, else
+    `local:` and the device.
+    """
+
+    id: str
+    free_bytes: int
+    total_bytes: int

@@ -8,7 +8,7 @@ from hashlib import sha256
 from hypervisor.fake_foreign import image_facts
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, World
-from hypervisor.port import ImageFacts, Pulse, Source
+from hypervisor.port import ImageFacts, Pulse, Source, StorageFacts
 from stillframe.errors import QemuImgFailed
 
 
@@ -106,6 +106,11 @@ class FakeImages:
         """What is left of the machine's capacity."""
         with self._machine.world() as world:
             return self._machine.capacity_bytes - sum(file.size_bytes for file in world.files.values())
+
+    def storage(self, path: str) -> StorageFacts:
+        """All images lie on one."""
+        free = self.free_bytes(path)
+        return StorageFacts("local:fake", free, max(free, 1 << 40))
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder."""

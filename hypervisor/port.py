@@ -17,6 +17,7 @@ from hypervisor.facts import (
     ImageFacts,
     InternalSnapshot,
     Source,
+    StorageFacts,
     VmFacts,
     VolumeFacts,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "InternalSnapshot",
     "Pulse",
     "Source",
+    "StorageFacts",
     "Vm",
     "VmFacts",
     "VolumeFacts",
@@ -89,6 +91,9 @@ class Images(Protocol):
 
     def free_bytes(self, path: str) -> int:
         """Free bytes on the storage of `path`, or of its nearest folder that exists."""
+
+    def storage(self, path: str) -> StorageFacts:
+        """The storage of `path`, or of its nearest folder that exists."""
 
     def exists(self, path: str) -> bool: ...
 

@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Callable
 
-from hypervisor import digest, files, headers, qcow2
+from hypervisor import digest, files, headers, mounts, qcow2
 from hypervisor.child import Ended, run
-from hypervisor.port import ImageFacts, Pulse, Source
+from hypervisor.port import ImageFacts, Pulse, Source, StorageFacts
 from stillframe.errors import HypervisorFailed, QemuImgFailed
 
 #: Eight requests at once, in whatever order they come back; data past the page cache on both sides.
@@ -96,6 +96,10 @@ class QemuImages:
     def free_bytes(self, path: str) -> int:
         """Free bytes on the storage of `path`."""
         return files.free_bytes(path)
+
+    def storage(self, path: str) -> StorageFacts:
+        """The storage of `path`."""
+        return mounts.storage(path)
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file, folder or device."""

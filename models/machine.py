@@ -187,7 +187,7 @@ def _record_one(session: Session, host: UUID, row: Vm | None, seen: VmSeen, know
         if left != host:
             session.flush()
             move_vm(session, row.id, host)
-    changes |= _record_volumes(session, seen, known.volumes)
+    changes |= _record_volumes(session, host, seen, known.volumes)
     if row is not None and changes:
         _tell(session, host, seen, EventType.VM_CHANGED, changes)
     if seen.foreign is not None:
@@ -219,7 +219,7 @@ def _update(row: Vm, host: UUID, seen: VmSeen) -> Json:
     }
 
 
-def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> Json:
+def _record_volumes(session: Session, host: UUID, vm: VmSeen, known: dict[str, Volume]) -> Json:
     """The rows of a VM's volumes; returns which came, went, or changed their file. Nothing if they could not be read."""
     changes: Json = {}
     if vm.volumes is None:
@@ -227,7 +227,7 @@ def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> J
     for seen in vm.volumes:
         row = known.pop(seen.target, None)
         if row is None:
-            session.add(_volume(vm.uuid, seen))
+            session.add(_volume(host, vm.uuid, seen))
             changes[seen.target] = {"from": None, "to": seen.path}
             continue
         if row.path != seen.path:
@@ -235,13 +235,20 @@ def _record_volumes(session: Session, vm: VmSeen, known: dict[str, Volume]) -> J
         row.path, row.format, row.storage, row.why_not = seen.path, seen.format, seen.storage, seen.why_not
         row.virtual_bytes, row.size_bytes = seen.virtual_bytes, seen.size_bytes
         row.depth, row.home, row.free_bytes = seen.depth, seen.home, seen.free_bytes
+        row.storage_id, row.total_bytes = _storage(host, seen), seen.total_bytes
     for row in known.values():
         session.delete(row)
         changes[row.target] = {"from": row.path, "to": None}
     return changes
 
 
-def _volume(vm: UUID, seen: VolumeSeen) -> Volume:
+def _storage(host: UUID, seen: VolumeSeen) -> str | None:
+    """The same name for what is the same storage: each host has devices of its own, and calls them as others do."""
+    local = seen.storage_id is not None and seen.storage_id.startswith("local:")
+    return f"{host}/{seen.storage_id}" if local else seen.storage_id
+
+
+def _volume(host: UUID, vm: UUID, seen: VolumeSeen) -> Volume:
     return Volume(
         vm_id=vm,
         target=seen.target,
@@ -254,6 +261,8 @@ def _volume(vm: UUID, seen: VolumeSeen) -> Volume:
         depth=seen.depth,
         home=seen.home,
         free_bytes=seen.free_bytes,
+        storage_id=_storage(host, seen),
+        total_bytes=seen.total_bytes,
     )
 
 

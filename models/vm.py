@@ -56,6 +56,9 @@ class Volume(Base):
     #: The folder for its layers, and the bytes that were free there.
     home: Mapped[str | None]
     free_bytes: Mapped[int | None]
+    #: The storage that it is on: with its host before it, but for one that several hosts may have; and its size.
+    storage_id: Mapped[str | None]
+    total_bytes: Mapped[int | None]
 
 
 class Layer(Base):

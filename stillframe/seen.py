@@ -25,6 +25,9 @@ class VolumeSeen:
     #: The folder for its layers, and the bytes that are free there.
     home: str | None = None
     free_bytes: int | None = None
+    #: The storage that the folder is on, and how much that holds.
+    storage_id: str | None = None
+    total_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from models.asking import targets_of
 from models.job import SCHEDULED
 from models.policies import extracts, images
+from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction
 from stillframe.errors import HostDraining, StillframeError
@@ -61,17 +62,18 @@ def _extract_some(session: Session, producer: Producer) -> tuple[int, int]:
     for one in found:
         if one.deleted or one.policy.extract is None:
             extracts.over(session, one)
-        elif at := _not_now(one, one.on_host + on_host[one.host_id]):
+        elif at := _not_now(session, one, one.on_host + on_host[one.host_id]):
             extracts.later(session, one, at)
         else:
             on_host[one.host_id] += _ask(session, producer, one)
     return len(found), on_host.total()
 
 
-def _not_now(one: extracts.Due, on_host: int) -> datetime | None:
+def _not_now(session: Session, one: extracts.Due, on_host: int) -> datetime | None:
     if _is_blacked_out(one.policy, one.now):
         return one.now + _LATER
-    return one.now + _SOON if crowded(one.policy.guards, on_host) else None
+    crowd = crowded(one.policy.guards, on_host, busiest(session, one.vm_id))
+    return one.now + _SOON if crowd else None
 
 
 def _is_blacked_out(policy: Policy, now: datetime) -> bool:

@@ -70,6 +70,7 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
     line = turns.ready(session, behind)
     quota.take_turn(session, {one.vm_id for one in line})
     on_host: Counter[UUID] = Counter()
+    on_storage: Counter[str] = Counter()
     asked: dict[tuple[UUID, UUID], str] = {}
     decided: list[Decided] = []
     waiting: dict[UUID, str | None] = {}
@@ -79,6 +80,7 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
             one.moment,
             own_job=asked.get(mine) or one.moment.own_job,
             on_host=one.moment.on_host + on_host[one.host_id],
+            on_storage=max((jobs + on_storage[name] for name, jobs in one.storages.items()), default=0),
         )
         found = turn(one.policy, one.overlap, one.timezone, moment, one.now)
         if found.kind == "wait":
@@ -91,6 +93,7 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
             if done.job_id:
                 asked[mine] = str(done.job_id)
                 on_host[one.host_id] += 1
+                on_storage.update(one.storages.keys())
     turns.decide(session, decided)
     turns.still_waits(session, waiting)
     return len(asked), line[-1].place if len(line) == turns.AT_ONCE else None

@@ -14,6 +14,7 @@ from models.job import SCHEDULED
 from models.policies import prune as rows
 from models.policies.kept import judge
 from models.policies.prune import Due
+from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction
 from stillframe.errors import StillframeError
@@ -90,7 +91,7 @@ def _not_now(session: Session, one: Due, on_host: int) -> datetime | None:
     places = {schedule.timezone for schedule in one.policy.schedules}
     if any(blackout(one.policy, place, one.now) for place in places):
         return one.now + _LATER
-    if crowded(one.policy.guards, on_host):
+    if crowded(one.policy.guards, on_host, busiest(session, one.vm_id)):
         return one.now + _SOON
     return rows.not_before(session, one)
 

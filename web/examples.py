@@ -45,6 +45,8 @@ VM: Json = {
             "depth": 2,
             "home": f"{_FOLDER}/{_VM['id']}",
             "free_bytes": 107374182400,
+            "total_bytes": 1099511627776,
+            "storage_id": "01a206d0-0c1e-7a33-8f52-3d0c5b9b1c11/local:/dev/vg0/images",
         }
     ],
     "tags": ["production"],

@@ -88,7 +88,8 @@ class Host(Shape):
 class VmVolume(Shape):
     """A disk of a VM. `why_not` says why snapshots leave it out.
 
-    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes`: free there.
+    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes` of
+    `total_bytes` are free there. Volumes with one `storage_id` share that room.
     """
 
     target: str
@@ -101,6 +102,8 @@ class VmVolume(Shape):
     depth: int
     home: str | None
     free_bytes: int | None
+    total_bytes: int | None
+    storage_id: str | None
 
 
 class Traits(Shape):

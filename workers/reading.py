@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from hypervisor.port import Host, ImageFacts, Images, VmFacts, VolumeFacts
+from hypervisor.port import Host, ImageFacts, Images, StorageFacts, VmFacts, VolumeFacts
 from stillframe.errors import LayerHalfMerged, ManifestMissing, StillframeError, VmDrifted, VmGone
 from stillframe.findings import as_text
 from stillframe.layers import Layer, Tree
@@ -209,7 +209,7 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str
         logger.warning("the layers of VM %s cannot be read: %s", vm.name, error)
         tree = None
     homes = {volume.target: home_for(vm, volume, block_layers_folder) for volume in usable(vm)}
-    free = {home: _free(images, home) for home in set(homes.values())}
+    storages = {home: _storage(images, home) for home in set(homes.values())}
     return VmSeen(
         uuid=vm.uuid,
         name=vm.name,
@@ -218,7 +218,7 @@ def read_vm(images: Images, vm: VmFacts, block_layers_folder: str, activity: str
         memory_bytes=vm.memory_bytes,
         volumes=None
         if vm.unreadable
-        else tuple(_volume(volume, tree, chains, homes, free) for volume in vm.volumes),
+        else tuple(_volume(volume, tree, chains, homes, storages) for volume in vm.volumes),
         tree=tree and _tellable(tree),
         traits=_traits(vm, activity),
         foreign=None if vm.unreadable else tuple(see(images, one, vm, tree) for one in vm.foreign_snapshots),
@@ -235,9 +235,9 @@ def _tellable(tree: Tree) -> Tree:
     )
 
 
-def _free(images: Images, home: str) -> int | None:
+def _storage(images: Images, home: str) -> StorageFacts | None:
     try:
-        return images.free_bytes(home)
+        return images.storage(home)
     except (StillframeError, OSError):
         return None  # its storage is away
 
@@ -266,10 +266,11 @@ def _volume(
     tree: Tree | None,
     chains: Chains,
     homes: Mapping[str, str],
-    free: Mapping[str, int | None],
+    storages: Mapping[str, StorageFacts | None],
 ) -> VolumeSeen:
     head = tree.layers.get(volume.path) if tree else None
     home = homes.get(volume.target)
+    storage = storages[home] if home is not None else None
     return VolumeSeen(
         target=volume.target,
         path=volume.path,
@@ -280,7 +281,9 @@ def _volume(
         why_not=why_not(volume),
         depth=len(chains.get(volume.target, ())),
         home=home,
-        free_bytes=None if home is None else free[home],
+        free_bytes=storage.free_bytes if storage else None,
+        storage_id=storage.id if storage else None,
+        total_bytes=storage.total_bytes if storage else None,
     )
 
 

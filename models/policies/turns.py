@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from models.base import quoted
 from models.job import SCHEDULED, UNFINISHED
+from models.policies.storages import BUSY
 from models.policies.tables import FiringState
 from models.vm import Vm
 from stillframe.policies.as_json import policy_from_json
@@ -41,17 +42,17 @@ _OVERDUE = """
     WHERE state = 'waiting' AND give_up_at < now()
 """
 
-#: Beyond those of a host that has no room, which were told so: looking at them again would keep others waiting.
+#: Beyond those of a host or a storage that has no room, which were told so: looking at them again would keep others waiting.
 _READY = f"""
     WITH under_way AS (
         SELECT host_id, count(*) AS jobs FROM job
         WHERE state IN ({quoted(UNFINISHED)}) AND priority >= {SCHEDULED} GROUP BY host_id
-    )
+    ), busy AS ({BUSY})
     SELECT firing.id, firing.policy_id, firing.vm_id, firing.nominal_at, firing.due_at, now() AS now,
         policy.spec, policy.account_id, policy.role, home.path AS domain,
         schedule.spec ->> 'overlap' AS overlap, schedule.spec ->> 'timezone' AS timezone,
         vm.name AS vm_name, vm.state AS vm_state, vm.gone, vm.host_id, coalesce(under_way.jobs, 0) AS on_host,
-        room.depth, room.free_bytes,
+        room.depth, room.free_bytes, room.free_percent, room.storages,
         own.id AS own_job, merging.id AS merging
     FROM firing
     JOIN vm ON vm.id = firing.vm_id
@@ -60,8 +61,12 @@ _READY = f"""
     JOIN policy_schedule AS schedule ON schedule.id = firing.schedule_id
     LEFT JOIN under_way ON under_way.host_id = vm.host_id
     LEFT JOIN LATERAL (
-        SELECT max(volume.depth) AS depth, min(volume.free_bytes) AS free_bytes
-        FROM volume WHERE volume.vm_id = firing.vm_id AND volume.why_not IS NULL
+        SELECT max(volume.depth) AS depth, min(volume.free_bytes) AS free_bytes, max(busy.jobs) AS jobs,
+            min(100.0 * volume.free_bytes / nullif(volume.total_bytes, 0))::float AS free_percent,
+            jsonb_object_agg(volume.storage_id, coalesce(busy.jobs, 0))
+                FILTER (WHERE volume.storage_id IS NOT NULL) AS storages
+        FROM volume LEFT JOIN busy ON busy.storage_id = volume.storage_id
+        WHERE volume.vm_id = firing.vm_id AND volume.why_not IS NULL
     ) AS room ON true
     LEFT JOIN LATERAL (
         SELECT job.id FROM job JOIN snapshot ON snapshot.id = job.snapshot_id
@@ -77,7 +82,8 @@ _READY = f"""
     ) AS merging ON true
     WHERE firing.state = 'waiting' AND firing.due_at <= now() AND (firing.due_at, firing.id) > (:due_at, :id)
     AND (firing.reason IS NULL
-         OR coalesce(under_way.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_host')::integer)
+         OR coalesce(under_way.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_host')::integer
+         AND coalesce(room.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_storage')::integer)
     ORDER BY firing.due_at, firing.id
     LIMIT :limit
 """  # noqa: S608
@@ -122,6 +128,8 @@ class Ready:
     overlap: Any
     timezone: str
     moment: Moment
+    #: How many scheduled jobs were under way on each of the storages that its volumes are on.
+    storages: Mapping[str, int]
     now: datetime
 
     @property
@@ -182,6 +190,7 @@ def _ready(row: Row[Any]) -> Ready:
         state=VmState.GONE if row.gone else VmState(row.vm_state),
         depth=row.depth or 0,
         free_bytes=row.free_bytes,
+        free_percent=row.free_percent,
         own_job=row.own_job and str(row.own_job),
         merging=row.merging and str(row.merging),
         on_host=row.on_host,
@@ -200,5 +209,6 @@ def _ready(row: Row[Any]) -> Ready:
         overlap=row.overlap,
         timezone=row.timezone,
         moment=moment,
+        storages=row.storages or {},
         now=row.now,
     )

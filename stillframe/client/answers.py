@@ -712,7 +712,8 @@ class Vm(TypedDict):
 class VmVolume(TypedDict):
     """A disk of a VM. `why_not` says why snapshots leave it out.
 
-    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes`: free there.
+    `depth`: the images it is read through, 0 if not known. `home`: the folder for its layers; `free_bytes` of
+    `total_bytes` are free there. Volumes with one `storage_id` share that room.
     """
 
     target: str
@@ -725,6 +726,8 @@ class VmVolume(TypedDict):
     depth: int
     home: str | None
     free_bytes: int | None
+    total_bytes: int | None
+    storage_id: str | None
 
 
 class VolumeSnapshot(TypedDict):

@@ -18,9 +18,9 @@ class Moment:
     state: VmState
     #: Layers under its deepest volume.
     depth: int
-    #: Where its layers go: the least free of its storages.
+    #: Where its layers go: the least that is free on any of its storages, in bytes and of the whole.
     free_bytes: int | None = None
-    total_bytes: int | None = None
+    free_percent: float | None = None
     #: A job of the same policy on this VM that is not over.
     own_job: str | None = None
     #: A deletion on this VM that is not over.
@@ -84,15 +84,13 @@ def _never(policy: Policy, timezone: str, moment: Moment, now: datetime) -> str 
 def _no_room(guards: Guards, moment: Moment) -> str | None:
     if moment.depth >= guards.max_depth:
         return f"its volumes stand on {moment.depth} layers, and the guard allows {guards.max_depth}"
-    if moment.free_bytes is None:
-        return None
-    if moment.free_bytes < guards.min_free_bytes:
+    if moment.free_bytes is not None and moment.free_bytes < guards.min_free_bytes:
         return (
             f"{moment.free_bytes} bytes are free on its storage, and the guard wants {guards.min_free_bytes}"
         )
-    percent = 100 * moment.free_bytes / moment.total_bytes if moment.total_bytes else 100
-    if percent < guards.min_free_percent:
-        return f"{percent:.1f} % are free on its storage, and the guard wants {guards.min_free_percent:g} %"
+    if moment.free_percent is not None and moment.free_percent < guards.min_free_percent:
+        free = f"{moment.free_percent:.1f} % are free on its storage"
+        return f"{free}, and the guard wants {guards.min_free_percent:g} %"
     return None
 
 

@@ -152,6 +152,15 @@ def test_small_files_come_whole_and_go(play_with: PlayWith) -> None:
     assert play.images.listing(play.home()) == ()
 
 
+def test_a_storage_is_the_same_for_all_that_share_it(play: Play) -> None:
+    """Images and folders that are still to come have one name, which says whether other hosts may have it too."""
+    images = play.images
+    found = images.storage(play.heads()["vda"].path)
+    assert found.id.startswith(("local:", "net:"))
+    assert 0 < found.free_bytes <= found.total_bytes
+    assert images.storage(f"{play.home()}/not/yet/there").id == found.id
+
+
 def test_only_a_folder_that_nothing_is_in_is_removed(play_with: PlayWith) -> None:
     """One that holds a file stays with it; empty it goes, and once more is no error; what is written there makes it anew."""
     play = play_with(on=False)

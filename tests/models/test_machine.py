@@ -14,7 +14,7 @@ from models.snapshot import SnapshotLayer
 from models.vm import Layer, Vm, Volume
 from stillframe.layers import Layer as LayerSeen
 from stillframe.layers import Tree
-from stillframe.seen import HostSeen, VmSeen
+from stillframe.seen import HostSeen, VmSeen, VolumeSeen
 from stillframe.states import SnapshotState, VmState
 from tests.world import World, seen_vm
 
@@ -235,3 +235,27 @@ def test_one_vm_that_cannot_be_a_row_keeps_no_other_from_being_seen(world: World
         assert not known[DB].gone
         record(engine, seen_host(seen_vm(WEB, "web"), seen_vm(DB, "db")))
     assert "vm.gone" in world.events()
+
+
+def test_storage_has_one_name_for_all_that_share_it(world: World, engine: Engine) -> None:
+    """A device of two hosts is two storages, a filer that both have is one."""
+    names = []
+    for host, path in (
+        ("h1", "local:/dev/sda"),
+        ("h2", "local:/dev/sda"),
+        ("h1", "net:f:/v"),
+        ("h2", "net:f:/v"),
+    ):
+        vm = uuid4()
+        volume = VolumeSeen(
+            "vda", "/images/vda", "qcow2", "file", 1 << 30, 1 << 20, storage_id=path, total_bytes=1 << 40
+        )
+        with transaction(engine) as session:
+            seen = VmSeen(vm, f"web-{vm}", VmState.RUNNING, "", 1 << 29, (volume,))
+            record_host(session, HostSeen(host, "9.0.0", "7.2.0", 8, 1 << 33, (seen,)))
+        with transaction(engine) as session:
+            row = session.scalars(select(Volume).where(Volume.vm_id == vm)).one()
+            names.append(row.storage_id)
+            assert row.total_bytes == 1 << 40
+    assert len(set(names)) == 3
+    assert names[2] == names[3] == "net:f:/v"

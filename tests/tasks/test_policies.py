@@ -16,6 +16,7 @@ from models.policies.keep import add_policy, run_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.session import transaction
 from models.snapshot import Snapshot
+from models.vm import Volume
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, VmState
 from tasks import policies
@@ -237,3 +238,46 @@ def test_a_policy_that_keeps_failing_suspends_itself(world: World, engine: Engin
         assert row.suspended_reason == "2 firings failed one after the other, the last: no room"
         next_at = session.scalars(select(PolicySchedule.next_at)).one()
     assert next_at is None
+
+
+def _on_storage(engine: Engine, vm: UUID, *names: str, free: int = 1 << 40) -> None:
+    with transaction(engine) as session:
+        for number, name in enumerate(names):
+            session.add(
+                Volume(
+                    **{"vm_id": vm, "target": f"vd{'abc'[number]}", "path": "/x", "format": "qcow2"},
+                    **{"storage": "file", "virtual_bytes": 1, "size_bytes": 1, "depth": 1, "home": "/h"},
+                    **{"free_bytes": free, "total_bytes": 1 << 41, "storage_id": name},
+                )
+            )
+
+
+def test_a_storage_gets_a_stream_too(world: World, engine: Engine) -> None:
+    """Eight VMs of four hosts on one filer: two jobs at once; one with a disk elsewhere waits for the filer as well."""
+    for number in range(8):
+        vm = world.vm(f"web{number}", host=f"h{number % 4}")
+        _on_storage(engine, vm, "net:filer:/vms", *(("h/local:/dev/sda",) if number == 1 else ()))
+    _on_storage(engine, world.vm("web8", host="h0"), "h0/local:/dev/sda")
+    fire(engine, guards={"max_per_host": 10, "max_per_storage": 2})
+    assert let_go(engine) == 3
+    assert let_go(engine) == 0
+    with transaction(engine) as session:
+        waiting = session.scalars(select(Firing.reason).where(Firing.state == FiringState.WAITING)).all()
+    assert set(waiting) == {"2 scheduled jobs are under way on its storage, and 2 may be"}
+    for _ in range(3):
+        _end_all(engine)
+        assert let_go(engine) == 2
+    assert len(jobs(engine)) == 9
+
+
+def test_a_storage_that_is_nearly_full_is_left_alone(world: World, engine: Engine) -> None:
+    """So many per cent have to be free: the firing is skipped, and says how many are."""
+    _on_storage(engine, world.vm("web1"), "net:filer:/vms", free=(1 << 41) // 50)
+    fire(engine)
+    assert let_go(engine) == 0
+    with transaction(engine) as session:
+        row = session.scalars(select(Firing).where(Firing.vm_id.is_not(None))).one()
+    assert (row.state, row.reason) == (
+        FiringState.SKIPPED,
+        "2.0 % are free on its storage, and the guard wants 5 %",
+    )

@@ -12,6 +12,7 @@ depends_on = None
 
 UP = """
 ALTER TABLE vm ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
+ALTER TABLE volume ADD COLUMN storage_id text, ADD COLUMN total_bytes bigint;
 CREATE TABLE policy (
     id uuid NOT NULL CONSTRAINT pk_policy PRIMARY KEY,
     account_id uuid NOT NULL CONSTRAINT fk_policy_account_id REFERENCES account (id),
@@ -116,6 +117,7 @@ DROP TABLE firing;
 DROP TABLE policy_vm;
 DROP TABLE policy_schedule;
 DROP TABLE policy;
+ALTER TABLE volume DROP COLUMN storage_id, DROP COLUMN total_bytes;
 ALTER TABLE vm DROP COLUMN tags;
 """
 

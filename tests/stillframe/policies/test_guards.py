@@ -22,7 +22,7 @@ POLICY = Policy(
     guards=Guards(max_depth=8, min_free_bytes=100, min_free_percent=10, max_per_host=2, max_per_storage=3),
     blackouts=(Window(begin="02:00", end="03:00"),),
 )
-QUIET = Moment(vm="web1", state=VmState.RUNNING, depth=2, free_bytes=500, total_bytes=1000)
+QUIET = Moment(vm="web1", state=VmState.RUNNING, depth=2, free_bytes=500, free_percent=50.0)
 
 
 def test_nothing_in_the_way_goes() -> None:
@@ -35,7 +35,7 @@ def test_nothing_in_the_way_goes() -> None:
     [
         ({"depth": 8}, "skip", "8 layers"),
         ({"free_bytes": 99}, "skip", "99 bytes are free"),
-        ({"free_bytes": 150, "total_bytes": 2000}, "skip", "7.5 %"),
+        ({"free_bytes": 150, "free_percent": 7.5}, "skip", "7.5 %"),
         ({"merging": "j1"}, "skip", "deletion"),
         ({"own_job": "j2"}, "skip", "not over"),
         ({"on_host": 2}, "wait", "on its host"),

@@ -1,0 +1,49 @@
+"""Which file system a path lies on, by what the kernel has mounted where."""
+
+import os
+import re
+from pathlib import Path
+
+from hypervisor.port import StorageFacts
+
+#: File systems that several hosts may have mounted: what they come from is their name everywhere.
+_SHARED = re.compile(r"nfs.*|cifs|smb3|ceph|lustre|(fuse\.)?(glusterfs|sshfs|ceph).*")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def storage(path: str) -> StorageFacts:
+    """The file system of a path, or of its nearest folder that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    room = os.statvfs(path)
+    table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return StorageFacts(
+        id=name_in(table, os.path.realpath(path)),
+        free_bytes=room.f_bavail * room.f_frsize,
+        total_bytes=room.f_blocks * room.f_frsize,
+    )
+
+
+def name_in(mountinfo: str, path: str) -> str:
+    """What the file system of a path is called, by a table in the form of /proc/self/mountinfo."""
+    found, longest = "local:unknown", -1
+    for line in mountinfo.splitlines():
+        mount, _, kind = line.partition(" - ")
+        _, _, device, _, point, *_ = mount.split()
+        point = _ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point)
+        # Of two on one point the later hides the earlier.
+        if len(point) >= longest and _is_below(path, point):
+            type_, source, *_ = kind.split()
+            found, longest = _name(type_, source, device), len(point)
+    return found
+
+
+def _is_below(path: str, point: str) -> bool:
+    return path == point or path.startswith(f"{point.rstrip('/')}/")
+
+
+def _name(type_: str, source: str, device: str) -> str:
+    if _SHARED.fullmatch(type_):
+        return f"net:{source}"
+    # What has no device of its own (tmpfs, overlay) is told apart by the kernel's number for it.
+    return f"local:{source}" if source.startswith("/dev/") else f"local:{type_}:{device}"
