@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -32,68 +33,80 @@ _LATER = timedelta(minutes=1)
 _GONE = timedelta(days=1)
 
 
+@dataclass
+class _Crowd:
+    """Where this look has asked for deletions, and whom it has sent away since host or storage had no room."""
+
+    asked: Counter[UUID] = field(default_factory=Counter)
+    away: Counter[UUID] = field(default_factory=Counter)
+    vms: set[UUID] = field(default_factory=set)
+
+    def later(self, session: Session, one: Due) -> datetime | None:
+        """When to come again, if there is no room. Who is far behind need not ask each time there might be."""
+        if one.vm_id in self.vms:
+            return one.now + _LATER
+        guards = one.policy.guards
+        if not crowded(guards, one.on_host + self.asked[one.host_id], busiest(session, one.vm_id)):
+            return None
+        self.away[one.host_id] += 1
+        return one.now + _SOON * (1 + self.away[one.host_id] // guards.max_per_host)
+
+    def took(self, one: Due) -> None:
+        """It has a deletion under way by now."""
+        self.vms.add(one.vm_id)
+        self.asked[one.host_id] += 1
+
+
 def prune(engine: Engine, producer: Producer) -> int:
     """Looks through what is due; returns for how many VMs it asked. What it asks for is owed its message afterwards."""
-    asked = 0
+    asked, away = 0, Counter[UUID]()
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
-            looked, now = _prune_some(session, producer)
+            looked, now = _prune_some(session, producer, _Crowd(away=away))
         asked += now
         if not looked:
             break
     return asked
 
 
-def _prune_some(session: Session, producer: Producer) -> tuple[int, int]:
+def _prune_some(session: Session, producer: Producer, crowd: _Crowd) -> tuple[int, int]:
     """How many were looked through, and asked for. One does it at a time: caps are counted."""
     if not take_the_lead(session):
         return 0, 0
-    on_host: Counter[UUID] = Counter()
-    at_work: set[UUID] = set()
     found = rows.due(session)
     quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
-        later = _stands_still(one) or (one.now + _LATER if one.vm_id in at_work else None)
+        later = _stands_still(one) or crowd.later(session, one)
         if later or not one.stands:
             rows.look_at(session, one.policy_id, one.vm_id, later)
-        elif _look_through(session, producer, one, one.on_host + on_host[one.host_id]):
-            at_work.add(one.vm_id)
-            on_host[one.host_id] += 1
-    return len(found), len(at_work)
+        elif _look_through(session, producer, one):
+            crowd.took(one)
+    return len(found), len(crowd.vms)
 
 
 def _stands_still(one: Due) -> datetime | None:
     """When to look again, if nothing may be deleted now."""
     if one.gone:
         return one.now + _GONE
-    if one.pruning:
-        return one.now + _LATER
     if one.paused_until is not None and one.paused_until > one.now:
         return one.paused_until
+    places = {schedule.timezone for schedule in one.policy.schedules}
+    if one.pruning or any(blackout(one.policy, place, one.now) for place in places):
+        return one.now + _LATER
     return None
 
 
-def _look_through(session: Session, producer: Producer, one: Due, on_host: int) -> bool:
+def _look_through(session: Session, producer: Producer, one: Due) -> bool:
     """Whether a deletion was asked for."""
     judged = next(iter(judge(session, one.policy_id, [one.vm_id])), None)
     condemned = judged.condemned if judged else {}
     later = judged.look_at if judged else None
     if condemned:
-        later = _not_now(session, one, on_host)
+        later = rows.not_before(session, one)
     if later or not condemned:
         rows.look_at(session, one.policy_id, one.vm_id, later)
         return False
     return _ask(session, producer, one, condemned)
-
-
-def _not_now(session: Session, one: Due, on_host: int) -> datetime | None:
-    """When it may be asked for, if something of the policy's own is against it now."""
-    places = {schedule.timezone for schedule in one.policy.schedules}
-    if any(blackout(one.policy, place, one.now) for place in places):
-        return one.now + _LATER
-    if crowded(one.policy.guards, on_host, busiest(session, one.vm_id)):
-        return one.now + _SOON
-    return rows.not_before(session, one)
 
 
 def _ask(session: Session, producer: Producer, one: Due, condemned: dict[UUID, str]) -> bool:

@@ -152,6 +152,21 @@ def test_the_caps_count_it(world: World, engine: Engine) -> None:
     assert prune(engine) == 2
 
 
+def test_who_has_no_room_comes_again_in_turn(world: World, engine: Engine) -> None:
+    """Of twelve VMs on a host with room for two, the last need not be looked at each time there might be room."""
+    policy = add(engine)
+    for number in range(12):
+        keep(world, world.vm(f"v{number}"), policy, 3, 2, 1)
+    assert prune(engine) == 2
+    with transaction(engine) as session:
+        asked = {job.vm_id for job in session.scalars(select(Job))}
+        waits = session.execute(
+            select(PolicyVm.vm_id, func.extract("epoch", PolicyVm.prune_due_at - func.now()))
+        )
+        seconds = sorted(round(float(row[1]), -1) for row in waits if row[0] not in asked)
+    assert seconds == [10, 20, 20, 30, 30, 40, 40, 50, 50, 60]
+
+
 @pytest.mark.parametrize("how", ["paused", "suspended", "deleted", "gone", "blackout"])
 def test_a_policy_that_stands_still_prunes_nothing(world: World, engine: Engine, how: str) -> None:
     """Nothing is asked, and the row does not stay due: an idle tick has nothing to pass over."""
