@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lab.lab import default_var
 ROOT = Path(__file__).resolve().parent.parent
 PROCESS = ROOT / "bench" / "beat_process.py"
 ROUNDS = 3
+LOOKS = 15
 #: Seconds for one life of a process; 100,000 entries take some of them minutes to read.
 PATIENCE_S = 900
 
@@ -66,13 +68,23 @@ class Beat:
         return done.stdout.strip().rpartition("\n")[2]
 
 
-def lives(beats: dict[str, Beat]) -> dict[str, list[dict[str, Any]]]:
-    """Several lives of each, by turns."""
+def lives(
+    beats: dict[str, Beat], look: Callable[[], object]
+) -> tuple[dict[str, list[dict[str, Any]]], list[float]]:
+    """Several lives of each, by turns, and of each turn the median of some looks, which are ours."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in beats}
+    looks = []
     for _ in range(ROUNDS):
         for name, beat in beats.items():
             found[name].append(beat.live())
-    return found
+            looks.append(statistics.median(_timed(look) for _ in range(LOOKS)))
+    return found, looks
+
+
+def _timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
 
 
 def ticks(told: list[dict[str, Any]]) -> list[float]:

@@ -1,6 +1,7 @@
 """What the beat makes of policies: due schedules become firings, and firings whose turn has come become jobs."""
 
 import logging
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Transactions of one tick: what is left then is the next tick's.
 _ROUNDS = 20
+#: Seconds after which a tick begins no further one: what it asked for is to be sent, and other ticks want their turn.
+_LONGEST_S = 5.0
 
 
 def claim(engine: Engine) -> int:
@@ -50,9 +53,8 @@ def settle_ended(engine: Engine) -> int:
 
 def let_go(engine: Engine, producer: Producer) -> int:
     """Asks for what has its turn; returns for how many. What it asks for is owed its message afterwards."""
-    asked = 0
-    behind = turns.BEGIN
-    for _ in range(_ROUNDS):
+    asked, behind, end = 0, turns.BEGIN, time.monotonic() + _LONGEST_S
+    while time.monotonic() < end:
         with transaction(engine) as session:
             now, reached = _let_some_go(session, producer, behind)
         asked += now
