@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from models.about import is_wanted
 from models.moves import Told, now_plus, tell
+from models.policies.extracts import is_to_come
 from models.snapshot import Snapshot, is_held
 from models.vm import Vm
 from stillframe.events import EventType, Level
@@ -18,7 +19,9 @@ ACTOR = "expiry"
 
 
 def expired(session: Session, limit: int = 200) -> list[UUID]:
-    """Those to be deleted now, the longest expired first: none that is held or that any job is about."""
+    """Those to be deleted now, the longest expired first: none that is held, that a job is about, or that volumes are still to be
+    extracted out of.
+    """
     return list(session.scalars(_IS_DUE.order_by(Snapshot.expires_at, Snapshot.id).limit(limit)))
 
 
@@ -57,5 +60,6 @@ _IS_DUE = (
         ~Vm.gone,
         ~is_held(),
         ~is_wanted(),
+        ~is_to_come(),
     )
 )
