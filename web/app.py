@@ -15,7 +15,20 @@ from stillframe.settings import Settings
 from tasks.app import make_app
 from tasks.producer import Producer
 from web import problems
-from web.api import accounts, events, health, holds, hosts, jobs, policies, rescans, snapshots, vms, volumes
+from web.api import (
+    accounts,
+    events,
+    health,
+    holds,
+    hosts,
+    jobs,
+    policies,
+    remarks,
+    rescans,
+    snapshots,
+    vms,
+    volumes,
+)
 from web.api import problems as problem_pages
 from web.auth import check_declared
 from web.described import PROBLEM, TAGS, describe, operation_id
@@ -29,7 +42,7 @@ from web.waiting import Bell
 #: At most so many routes run at once (the threads that FastAPI has), each with one connection.
 CONNECTIONS = 20
 #: What needs a key.
-KEYED = (hosts, rescans, accounts, vms, snapshots, holds, volumes, jobs, policies, events)
+KEYED = (hosts, rescans, accounts, vms, snapshots, remarks, holds, volumes, jobs, policies, events)
 
 DESCRIPTION = """\
 VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;

@@ -47,6 +47,10 @@ STATUS: dict[type[errors.StillframeError], int] = {
 }
 
 
+#: Characters of a sentence, and of each piece of evidence.
+MOST = 2000
+
+
 class ProblemResponse(JSONResponse):
     """A JSON answer that says it is a problem."""
 
@@ -79,7 +83,13 @@ def body_of(error: errors.StillframeError) -> dict[str, Any]:
     """An error in the form of RFC 9457."""
     title = title_of(type(error))
     body = {"type": f"/problems/{error.code}", "title": title, "status": status_of(error)}
-    return {**body, **error.to_json()}
+    told = {name: _short(value) for name, value in error.to_json().items()}
+    return {**body, **told, "evidence": {name: _short(value) for name, value in told["evidence"].items()}}
+
+
+def _short(value: Any) -> Any:
+    """Nobody reads back all of what was sent, were it a megabyte."""
+    return f"{value[:MOST]}..." if isinstance(value, str) and len(value) > MOST else value
 
 
 def install(app: FastAPI) -> None:
@@ -116,7 +126,7 @@ def _where(loc: tuple[Any, ...]) -> str:
 
 
 def _why(one: dict[str, Any]) -> str:
-    text = str(one["msg"]).removeprefix("Value error, ")
+    text = str(one["msg"]).removeprefix("Value error, ")[:300]
     return text[:1].lower() + text[1:]
 
 

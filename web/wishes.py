@@ -3,11 +3,20 @@
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from models.queries.paging import Wanted
 from stillframe.errors import (
@@ -23,6 +32,7 @@ from stillframe.operations import After, Operation, Quiesce
 from stillframe.policies.durations import duration, in_words
 from stillframe.recovering import Way
 from web import examples
+from web.typed import check_type, instant, kinds
 
 MAX_WAIT_S = 60.0
 _WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
@@ -64,7 +74,7 @@ def _unquoted(key: str) -> str:
 
 
 Words = Annotated[str, AfterValidator(_text)]
-Instant = Annotated[datetime, AfterValidator(_utc)]
+Instant = Annotated[datetime, BeforeValidator(instant), AfterValidator(_utc)]
 Span = Annotated[
     timedelta,
     BeforeValidator(_span),
@@ -119,6 +129,15 @@ class Wish(BaseModel):
     """What all bodies share: a field nobody knows is an error, not a surprise later."""
 
     model_config = ConfigDict(extra="forbid")
+    #: In JSON `"5"` is no number and `true` no 1; an address knows words only.
+    typed: ClassVar[bool] = True
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_json_has_it(cls, value: Any, info: ValidationInfo) -> Any:
+        if cls.typed and value is not None:
+            check_type(value, kinds(cls, str(info.field_name)))
+        return value
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent."""
@@ -160,6 +179,12 @@ class WishSnapshot(WishJob):
     quiesce: Quiesce = "prefer"
     tags: Tags = Field(default_factory=list)
     expires_at: When | None = None
+
+
+class AskedJob(WishJob):
+    """The same, in an address."""
+
+    typed: ClassVar[bool] = False
 
 
 class WishRevert(WishJob):

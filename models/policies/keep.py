@@ -162,13 +162,13 @@ def _write(session: Session, row: Policy, wish: Wish, actor: Actor) -> None:
 
 
 def _flush(session: Session, row: Policy) -> None:
+    name = row.name  # which cannot be read any more once the transaction has failed
     try:
-        with session.begin_nested():
-            session.add(row)
-            session.flush()
+        session.add(row)
+        session.flush()
     except IntegrityError as error:
         if violated(error) == "uq_policy_live_name":
-            raise PolicyNameTaken(name=row.name) from error
+            raise PolicyNameTaken(name=name) from error
         raise
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from models.actor import Actor
-from models.queries import events as event_rows
 from models.queries import snapshots as rows
 from models.queries import words
 from models.queries.jobs import job
@@ -37,17 +36,16 @@ from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
 from web.planned import Forecast, plan, planned
-from web.shapes import Comment, Event, Job, Page
+from web.shapes import Job, Page
 from web.snapshot_shapes import Snapshot
-from web.submitting import ONCE, REPLAYED, accepted, once, submit
+from web.submitting import ONCE, REPLAYED, accepted, submit
 from web.wishes import (
-    EventAfter,
+    AskedJob,
     Filter,
     IdempotencyKey,
     IfMatch,
     Instant,
     SnapshotPath,
-    WishComment,
     WishDeletions,
     WishJob,
     WishRevert,
@@ -209,7 +207,7 @@ def delete_snapshot(
     actor: Annotated[Actor, needs(Right.DELETE)],
     response: Response,
     snapshot: SnapshotPath,
-    limits: Annotated[WishJob, Query()],
+    limits: Annotated[AskedJob, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for a snapshot to be deleted; the VM stays as it is."""
@@ -333,65 +331,6 @@ def plan_extract(*, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wish:
 
 def _extract(snapshot: str, wish: WishVolume) -> ExtractVolume:
     return ExtractVolume(snapshot_id=str(snapshot_id(snapshot)), **wish.model_dump())
-
-
-@router.get(
-    "/{snapshot}/events",
-    summary="List the events of a snapshot",
-    response_model=Page[Event],
-    responses=keyed(*PAGES, UNKNOWN),
-)
-def list_snapshot_events(
-    *,
-    house: HouseOf,
-    actor: Reader,
-    snapshot: SnapshotPath,
-    wanted: Annotated[Wanted, Depends(wanted)],
-    after: EventAfter = None,
-) -> Any:
-    """What happened to it, newest first; with `after` oldest first from there."""
-    id_ = snapshot_id(snapshot)
-    with house.reads.connect() as connection:
-        rows.check_known(connection, actor, id_)
-        return event_rows.events(connection, actor, event_rows.Filters(snapshot=id_, after=after), wanted)
-
-
-@router.get(
-    "/{snapshot}/comments",
-    summary="List the comments on a snapshot",
-    response_model=Page[Comment],
-    responses=keyed(*PAGES, UNKNOWN),
-)
-def list_comments(
-    *, house: HouseOf, actor: Reader, snapshot: SnapshotPath, wanted: Annotated[Wanted, Depends(wanted)]
-) -> Any:
-    """What was said about it, oldest first."""
-    id_ = snapshot_id(snapshot)
-    with house.reads.connect() as connection:
-        rows.check_known(connection, actor, id_)
-        return event_rows.comments(connection, id_, wanted)
-
-
-@router.post(
-    "/{snapshot}/comments",
-    summary="Comment on a snapshot",
-    response_model=Comment,
-    status_code=201,
-    responses=keyed(*CHANGE, *BODY, UNKNOWN, *ONCE),
-)
-def add_comment(
-    *,
-    house: HouseOf,
-    actor: Annotated[Actor, needs(Right.COMMENT)],
-    snapshot: SnapshotPath,
-    wish: WishComment,
-    idempotency_key: IdempotencyKey = None,
-) -> Any:
-    """Says something about it. Comments are kept as they are."""
-    id_ = snapshot_id(snapshot)
-    _check_known(house, actor, id_)
-    first = once(actor, idempotency_key, "comment", id_, wish.text)
-    return words.comment(house.engine, id_, wish.text, actor.name, first)
 
 
 def _check_known(house: House, actor: Actor, id_: UUID) -> None:

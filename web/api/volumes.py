@@ -26,7 +26,7 @@ from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import VolumeSnapshot
 from web.submitting import accepted, submit
-from web.wishes import Filter, IdempotencyKey, VolumePath, WishJob, snapshot_id, volume_id, wanted
+from web.wishes import AskedJob, Filter, IdempotencyKey, VolumePath, WishJob, snapshot_id, volume_id, wanted
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])
 
@@ -90,7 +90,7 @@ def delete_volume(
     actor: Annotated[Actor, needs(Right.DELETE)],
     response: Response,
     volume: VolumePath,
-    limits: Annotated[WishJob, Query()],
+    limits: Annotated[AskedJob, Query()],
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Asks for its image to be removed, also when its snapshot or its VM is gone."""

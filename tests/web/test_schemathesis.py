@@ -1,0 +1,43 @@
+"""The running API against its own OpenAPI document, by schemathesis: all checks, also over chains of requests."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.web.conftest import Api
+from tests.world import World
+
+SCHEMATHESIS = shutil.which("schemathesis", path=str(Path(os.sys.executable).parent)) or shutil.which(
+    "schemathesis"
+)
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(SCHEMATHESIS is None, reason="schemathesis is not installed"),
+]
+
+
+def test_no_answer_is_undocumented_and_none_is_a_failure(api: Api, world: World, tmp_path: Path) -> None:
+    """Whatever fits the document or breaks it, with and without a key, in any order: never a 5xx, never a surprise."""
+    for name in ("web1", "web2", "web3"):
+        vm = world.vm(name, host="hv1")
+        world.snapshot(vm, "s1")
+        world.job(vm)
+    ended = subprocess.run(
+        [
+            *(str(SCHEMATHESIS), "--config-file", str(CONFIG), "run", f"{api.url}/openapi.json"),
+            *("--header", f"Authorization: Bearer {api.key}", "--checks", "all"),
+            *("--max-examples", os.environ.get("EXAMPLES", "10"), "--request-timeout", "90", "--no-color"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-20_000:]
