@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.asking import targets_of
@@ -13,7 +14,7 @@ from models.job import SCHEDULED
 from models.policies import extracts, images
 from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
-from models.session import transaction
+from models.session import transaction, violated
 from stillframe.errors import HostDraining, StillframeError
 from stillframe.operations import DeleteVolume, ExtractVolume
 from stillframe.policies.guards import blackout, crowded
@@ -92,6 +93,11 @@ def _ask(session: Session, producer: Producer, one: extracts.Due) -> int:
     except StillframeError as refusal:
         passing = isinstance(refusal, HostDraining)
         extracts.refused(session, one, refusal.detail, one.now + _AFTER_REFUSAL if passing else None)
+        return 0
+    except IntegrityError as error:
+        if violated(error) != "uq_volume_snapshot_live_name":
+            raise
+        extracts.refused(session, one, "there is already a volume snapshot of that name", None)
         return 0
     missing = ", ".join(sorted(set(wanted) - set(targets)))
     extracts.over(session, one, f"not extracted: {missing}, which the VM has not" if missing else None)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from stillframe.errors import Invalid
-from stillframe.names import check_name
+from stillframe.names import TARGET, check_name
 from stillframe.operations import Quiesce
 from stillframe.policies.retention import Retention, check_retention
 from stillframe.policies.schedule import Schedule, check_schedule
@@ -102,10 +102,19 @@ def check_policy(policy: Policy, now: datetime) -> None:
         check_window(window)
     check_retention(policy.retention)
     if policy.extract:
-        check_retention(policy.extract.retention)
-        if not policy.extract.targets:
-            raise Invalid(detail="`extract` names no target; write those of the volumes, such as vda")
+        _check_extract(policy.extract)
     _check_guards(policy)
+
+
+def _check_extract(extract: Extract) -> None:
+    check_retention(extract.retention)
+    if not extract.targets:
+        raise Invalid(detail="`extract` names no target; write those of the volumes, such as vda")
+    for target in extract.targets:
+        if not TARGET.fullmatch(target):
+            raise Invalid(detail=f"`extract` names {target!r}, and volumes are called vda, sdb and the like")
+        if extract.targets.count(target) > 1:
+            raise Invalid(detail=f"`extract` names {target} twice")
 
 
 def _check_guards(policy: Policy) -> None:

@@ -262,6 +262,33 @@ def test_what_was_deleted_meanwhile_is_given_up(world: World, engine: Engine, mu
     assert volumes(engine) == []
 
 
+def test_a_name_that_somebody_else_took_stops_nobody(world: World, engine: Engine, mute: Producer) -> None:
+    """The firing says so, and is given up; the other VM's volumes come in the same tick."""
+    world.vm("web1"), world.vm("web2")
+    id_ = policy(engine, extract={"targets": ["vda"], "retention": {"last": 1}})
+    snapshot(engine, mute, id_)
+    settle_ended(engine)
+    taken = _of(engine, id_)
+    with transaction(engine) as session:
+        firing = session.scalars(select(Firing).join(Job).where(Job.snapshot_id == taken)).one()
+        name = f"nightly-vda-{firing.nominal_at.astimezone(UTC):%Y%m%d-%H%M%S}-{taken.hex[-10:]}"
+    other = volume_named(world, name)
+    assert extract(engine, mute) == 1
+    assert told(engine) == ["there is already a volume snapshot of that name"]
+    assert {one.id for one in volumes(engine) if one.name == name} == {other}
+
+
+def volume_named(world: World, name: str) -> UUID:
+    vm = world.vm("elsewhere")
+    row = VolumeSnapshot(
+        **{"name": name, "state": VolumeSnapshotState.READY, "snapshot_id": world.snapshot(vm), "vm_id": vm},
+        **{"host_id": world.host(), "account_id": ADMIN.account_id, "target": "vda"},
+    )
+    with transaction(world.engine) as session:
+        session.add(row)
+    return row.id
+
+
 def test_a_full_host_is_given_time(world: World, engine: Engine, mute: Producer) -> None:
     """Extractions count like any scheduled job: beyond the cap they wait."""
     for number in range(3):

@@ -63,6 +63,9 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
         ({"selector": {"host": "hv-none"}}, 404, "hv-none"),
         ({"schedules": []}, 422, "schedules"),
         ({"schedules": [{"cron": "@daily", "colour": 1}]}, 422, "colour"),
+        ({"extract": {"targets": [], "retention": {"last": 1}}}, 422, "extract.targets"),
+        ({"extract": {"targets": ["vda", "vda"], "retention": {"last": 1}}}, 422, "vda twice"),
+        ({"extract": {"targets": ["../x"], "retention": {"last": 1}}}, 422, "../x"),
     ],
 )
 def test_what_could_never_work_is_refused_at_once(
