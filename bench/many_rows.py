@@ -58,8 +58,8 @@ _EVENTS = """
         SELECT id, vm_id, host_id, account_id, row_number() OVER () - 1 AS place
         FROM (SELECT * FROM snapshot LIMIT 100000) AS first
     )
-    INSERT INTO event (at, type, actor, vm_id, snapshot_id, host_id)
-    SELECT now() - n * interval '3 seconds', 'snapshot.ready', 'host', chosen.vm_id, chosen.id, chosen.host_id
+    INSERT INTO event (at, type, actor, vm_id, snapshot_id, host_id, account_id)
+    SELECT now() - n * interval '3 seconds', 'snapshot.ready', 'host', chosen.vm_id, chosen.id, chosen.host_id, chosen.account_id
     FROM generate_series(:first, :last) AS n
     JOIN chosen ON chosen.place = n % 100000
 """
