@@ -15,7 +15,7 @@ from lab.create import Wanted, create
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.machine import Machine
-from lab.places import Places, free_port, is_free
+from lab.places import Places, free_port, is_free_soon
 from lab.postgres import Postgres
 
 PARTS = ("postgres", "redis", "libvirt")
@@ -218,10 +218,14 @@ class Lab:
         return [self.guest(name) for name in names]
 
     def _settle_ports(self) -> None:
-        """Move a part that is down off a port that somebody else took meanwhile."""
+        """Move a part that is down off a port that somebody else took meanwhile.
+
+        Not if it is free again soon: who tries a port out holds it for a moment too, and whoever knows this lab's
+        addresses would look for the part where it was.
+        """
         settings = self.places.settings()
-        if self.postgres.daemon.pid is None and not is_free(settings.postgres_port):
+        if self.postgres.daemon.pid is None and not is_free_soon(settings.postgres_port):
             settings = replace(settings, postgres_port=free_port())
-        if self.redis.daemon.pid is None and not is_free(settings.redis_port):
+        if self.redis.daemon.pid is None and not is_free_soon(settings.redis_port):
             settings = replace(settings, redis_port=free_port())
         self.places.write(settings)

@@ -15,6 +15,7 @@ import random
 import secrets
 import shutil
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,6 +150,14 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_free_soon(port: int, within_s: float = 10.0) -> bool:
+    """Say whether a server can listen on 127.0.0.1:`port`, now or within that time."""
+    end = time.monotonic() + within_s
+    while not (free := is_free(port)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return free
 
 
 def _others_may_pass(folder: Path) -> bool:

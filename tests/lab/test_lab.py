@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,20 @@ def test_a_guest_outlives_libvirtd(lab: Lab) -> None:
     finally:
         lab.start_libvirtd()
         guest.remove()
+
+
+def test_a_port_that_is_taken_for_a_moment_is_kept(other: Lab) -> None:
+    """A part that was killed comes back where it was, though somebody tries its port out meanwhile."""
+    other.start({"redis"})
+    before, port = other.broker_url, other.places.settings().redis_port
+    other.kill_redis()
+    with socket.create_server(("127.0.0.1", port)) as held:
+        letting_go = threading.Timer(1.0, held.close)
+        letting_go.start()
+        other.start({"redis"})
+        letting_go.join()
+
+    assert other.broker_url == before
 
 
 def test_stop_leaves_no_process(other: Lab) -> None:
