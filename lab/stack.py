@@ -1,4 +1,4 @@
-"""The whole of Stillframe on this machine: the lab, and on it API, watchdog, worker, control worker, beat and Flower.
+"""The whole of Stillframe on this machine: the lab, and on it API, watchdog, worker, control worker, beat, webhooks and Flower.
 
 `python -m lab.stack up|down|status`. With STILLFRAME_LIBVIRT_URI in the environment the worker serves that libvirt
 (the machine's own, say) instead of the lab's private one. Addresses and the admin key land in `var/stack.env`.
@@ -26,7 +26,7 @@ from lab.places import free_port, is_free
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "lab"
 #: Started in this order, stopped in the other.
-PROGRAMS = ("api", "watchdog", "worker", "control", "beat", "flower")
+PROGRAMS = ("api", "watchdog", "worker", "control", "beat", "webhooks", "flower")
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ class Stack:
                 "STILLFRAME_FLOWER_URL": f"http://127.0.0.1:{flower}",
                 "STILLFRAME_FLOWER_LOGIN": known.get("STILLFRAME_FLOWER_LOGIN")
                 or f"admin:{secrets.token_urlsafe(12)}",
+                "STILLFRAME_WEBHOOK_KEY": known.get("STILLFRAME_WEBHOOK_KEY") or secrets.token_urlsafe(32),
+                "STILLFRAME_WEBHOOK_ALLOW": "127.0.0.0/8",
                 "STILLFRAME_LISTEN": f"127.0.0.1:{port}",
                 "STILLFRAME_HOST": self.host,
                 "STILLFRAME_WATCH_FOLDER": str(self._run / "watch"),
@@ -156,6 +158,7 @@ def _command(name: str, host: str, addresses: Addresses, run: Path) -> list[str]
         "watchdog": [sys.executable, "-m", "workers.watchdog"],
         "worker": [*celery, "-A", "workers.app", "worker", "-n", f"snap@{host}", "-Q", f"host.{host}", "-c", "2", *lean],
         "control": [*celery, "-A", "tasks.control", "worker", "-n", "control@%h", "-Q", "control", "-c", "1", *lean],
+        "webhooks": [sys.executable, "-m", "tasks.webhooks"],
         "beat": [*celery, "-A", "tasks.beat", "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
         "flower": [
             *celery, "-A", "tasks.control", "flower", "--address=127.0.0.1", f"--port={flower}",

@@ -44,6 +44,7 @@ from stillframe.states import (
     VolumeSnapshotState,
     came_from,
 )
+from stillframe.trace import traced
 
 Sql = Session | Connection
 
@@ -157,11 +158,11 @@ def tell(
     job: UUID | None = None,
     host: UUID | None = None,
     account: UUID | None = None,
-) -> None:
-    """Write an event that goes with no change of a state. It is its VM's account's, unless another is given."""
+) -> int:
+    """Write an event that goes with no change of a state; returns its id. It is its VM's account's, unless another is given."""
     whose = whose_vm(vm) if account is None and vm is not None else account
     about = {"vm_id": vm, "snapshot_id": snapshot, "job_id": job, "host_id": host, "account_id": whose}
-    sql.execute(insert(Event).values(**about, **_said(told)))
+    return int(sql.execute(insert(Event).values(**about, **_said(told)).returning(Event.id)).scalar_one())
 
 
 def _event_of(moved: CTE, told: Told) -> Insert:
@@ -171,7 +172,7 @@ def _event_of(moved: CTE, told: Told) -> Insert:
         "level": literal(told.level.value, String),
         "actor": literal(told.actor, Text),
         "message": literal(told.message, Text),
-        "data": literal(dict(told.data), JSONB),
+        "data": literal(traced(told.data), JSONB),
     }
     about = (moved.c.vm_id, moved.c.snapshot_id, moved.c.id, moved.c.host_id, moved.c.account_id)
     source = select(*about, *said.values())
@@ -184,7 +185,7 @@ def _said(told: Told) -> dict[str, Any]:
         "level": told.level,
         "actor": told.actor,
         "message": told.message,
-        "data": dict(told.data),
+        "data": traced(told.data),
     }
 
 

@@ -9,6 +9,7 @@ from models.once import MadeOnce
 from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
 from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.vm import Layer, Vm, Volume
+from models.webhooks.tables import Webhook, WebhookDelivery
 
 __all__ = [
     "Account",
@@ -34,4 +35,6 @@ __all__ = [
     "Vm",
     "Volume",
     "VolumeSnapshot",
+    "Webhook",
+    "WebhookDelivery",
 ]

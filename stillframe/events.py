@@ -63,6 +63,15 @@ class EventType(StrEnum):
     POLICY_DELETED = "policy.deleted"
     #: A volume of its snapshot could not be asked to be extracted.
     POLICY_EXTRACT_REFUSED = "policy.extract_refused"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_EDITED = "webhook.edited"
+    WEBHOOK_PAUSED = "webhook.paused"
+    WEBHOOK_RESUMED = "webhook.resumed"
+    #: Its endpoint has taken nothing for a day, or said that it is gone: a warning.
+    WEBHOOK_SUSPENDED = "webhook.suspended"
+    #: A person wanted to see whether it arrives.
+    WEBHOOK_PINGED = "webhook.pinged"
+    WEBHOOK_DELETED = "webhook.deleted"
     COMMENT_ADDED = "comment.added"
     DOMAIN_CREATED = "domain.created"
     DOMAIN_LIMITED = "domain.limited"

@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Self
 
+from stillframe.addresses import networks
+
+#: Characters that a key at least has, of which all secrets of webhooks are made.
+KEY_LENGTH = 32
+
 
 def _setting(
     text: str,
@@ -88,6 +93,15 @@ class Settings:
         "Where the layers of volumes that are block devices are kept.", "/var/lib/libvirt/images"
     )
 
+    webhook_key: str = _setting(
+        "What the secrets of webhooks are made of, 32 characters or more; without it there are none.",
+        "",
+        secret=True,
+    )
+    webhook_allow: str = _setting(
+        "Networks that are not public and webhooks may go to all the same: 10.1.0.0/16, 192.168.7.9/32.", ""
+    )
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Settings from STILLFRAME_* variables; raises ValueError with the variable's name on a bad value."""
@@ -98,6 +112,12 @@ class Settings:
         if settings.heartbeat_s >= settings.lease_s / 2:
             most = f"{variable('lease_s')} / 2"
             raise ValueError(f"{variable('heartbeat_s')}: {settings.heartbeat_s:g} is not below {most}")
+        if 0 < len(settings.webhook_key) < KEY_LENGTH:
+            raise ValueError(f"{variable('webhook_key')}: it has fewer than {KEY_LENGTH} characters")
+        try:
+            networks(settings.webhook_allow)
+        except ValueError as error:
+            raise ValueError(f"{variable('webhook_allow')}: {error}") from error
         return settings
 
 

@@ -28,6 +28,7 @@ from web.api import (
     snapshots,
     vms,
     volumes,
+    webhooks,
 )
 from web.api import problems as problem_pages
 from web.auth import check_declared
@@ -37,16 +38,18 @@ from web.keys import Keys
 from web.limits import BodyLimit
 from web.shapes import Problem
 from web.streaming import Streams
+from web.tracing import Tracing
 from web.waiting import Bell
 
 #: At most so many routes run at once (the threads that FastAPI has), each with one connection.
 CONNECTIONS = 20
 #: What needs a key.
-KEYED = (hosts, rescans, accounts, vms, snapshots, remarks, holds, volumes, jobs, policies, events)
+KEYED = (hosts, rescans, accounts, vms, snapshots, remarks, holds, volumes, jobs, policies, events, webhooks)
 
 DESCRIPTION = """\
 VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;
 `GET /v1/jobs/{id}?wait=30s` waits for its end. Every list answers `{items, next_cursor}`.
+Every answer has an `X-Request-Id`, the caller's own if it sent one; it and a `traceparent` stay with what was asked for.
 Every error is `application/problem+json` with a stable `code`, one plain sentence and a remedy."""
 
 _PROBLEM: dict[int | str, dict[str, Any]] = {
@@ -79,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     describe(app)
     app.state.house = house
     app.add_middleware(BodyLimit)
+    app.add_middleware(Tracing)
     problems.install(app)
     for noun in KEYED:
         app.include_router(noun.router, responses=_PROBLEM)

@@ -34,6 +34,7 @@ TAGS = [
     {"name": "accounts", "description": "Who owns things, what they may do, and how much they may have."},
     {"name": "events", "description": "What has happened: facts that never change."},
     {"name": "problems", "description": "What can be refused or fail, by its code. No key needed."},
+    {"name": "webhooks", "description": "Where events are posted, and what became of each."},
     {"name": "health", "description": "For those who watch the process. No key needed."},
 ]
 

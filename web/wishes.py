@@ -20,12 +20,14 @@ from pydantic import (
 
 from models.queries.paging import Wanted
 from stillframe.errors import (
+    DeliveryNotFound,
     Invalid,
     JobNotFound,
     NotFound,
     RescanNotFound,
     SnapshotNotFound,
     VolumeSnapshotNotFound,
+    WebhookNotFound,
 )
 from stillframe.names import check_display_name
 from stillframe.operations import After, Operation, Quiesce
@@ -305,6 +307,16 @@ def volume_id(text: str) -> UUID:
 def job_id(text: str) -> UUID:
     """The id in a path; what is no id is no job either."""
     return id_or(text, JobNotFound(job=text[:80]))
+
+
+def webhook_id(text: str) -> UUID:
+    """The id in a path; what is no id is no webhook either."""
+    return id_or(text, WebhookNotFound(webhook=text[:80]))
+
+
+def delivery_id(text: str, webhook: str) -> UUID:
+    """The id in a path; what is no id is no delivery either."""
+    return id_or(text, DeliveryNotFound(delivery=text[:80], webhook=webhook[:80]))
 
 
 def rescan_id(text: str, host: str) -> UUID:

@@ -71,6 +71,7 @@ def details(one: Json) -> None:
             ("Volume snapshot", one["volume_snapshot_id"]),
             ("Freed", _freed(one)),
             ("Asked by", one["requested_by"]),
+            ("Request", one["trace"]["request_id"] if one["trace"] else None),
             ("Attempt", one["attempt"]),
             ("Workers died", one["deaths"] or None),
             ("Worker", one["worker"]),

@@ -274,6 +274,14 @@ def _accounts(noun: str) -> "Callable[[Verbs], None]":
     return grow
 
 
+def _webhook(verbs: "Verbs") -> None:
+    from functools import partial
+
+    from stillframe.cli.webhook_grammar import grow
+
+    grow(partial(_verb, verbs), _listed)
+
+
 NOUNS = {
     "vm": ("virtual machines", _vm),
     "snapshot": ("VMs at an instant", _snapshot),
@@ -282,6 +290,7 @@ NOUNS = {
     "job": ("what was asked for and how it goes", _job),
     "policy": ("scheduled snapshots and what is kept", _policy),
     "event": ("what has happened", _event),
+    "webhook": ("URLs to which events are posted", _webhook),
     "host": ("hypervisors", _host),
     "account": ("who owns VMs and snapshots", _accounts("account")),
     "domain": ("the tree that accounts live in", _accounts("domain")),

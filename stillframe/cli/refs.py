@@ -6,12 +6,12 @@ from typing import TypeVar
 from uuid import UUID
 
 from stillframe.client import Producer
-from stillframe.client.answers import Job, Snapshot, VolumeSnapshot
-from stillframe.errors import Invalid, JobNotFound, SnapshotNotFound, VolumeSnapshotNotFound
+from stillframe.client.answers import Job, Snapshot, VolumeSnapshot, Webhook
+from stillframe.errors import Invalid, JobNotFound, SnapshotNotFound, VolumeSnapshotNotFound, WebhookNotFound
 
 #: Ids begin with the time they were made, so it is by their end that they are told apart.
 ENDING = re.compile(r"[0-9a-f]{6,32}")
-Named = TypeVar("Named", Snapshot, VolumeSnapshot, Job)
+Named = TypeVar("Named", Snapshot, VolumeSnapshot, Job, Webhook)
 
 
 class Ambiguous(Invalid):
@@ -56,6 +56,17 @@ def job_id(client: Producer, text: str) -> str:
     if not fits:
         raise JobNotFound(job=text)
     return _only(text, fits, lambda one: one["id"])
+
+
+def webhook_id(client: Producer, text: str) -> str:
+    """Of an id or its end."""
+    if whole := _uuid(text):
+        return whole
+    found = list(client.every(client.webhooks, limit=200)) if text else []
+    fits = _ending(found, text)
+    if not fits:
+        raise WebhookNotFound(webhook=text)
+    return _only(text, fits, lambda one: f"{one['url']} ({one['id']})")
 
 
 def _uuid(text: str) -> str | None:

@@ -18,10 +18,12 @@ class Page(TypedDict, Generic[Item]):
 
 
 Consistency = Literal["stopped", "memory", "application", "filesystem", "crash"]
+DeliveryState = Literal["waiting", "delivered", "dead"]
 FiringState = Literal["waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused"]
 JobState = Literal[
     "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
 ]
+Level = Literal["info", "warning", "error"]
 RescanState = Literal["asked", "running", "done", "failed"]
 Right = Literal[
     "create",
@@ -370,12 +372,41 @@ class NewKey(TypedDict):
     key: str
 
 
+class NewWebhook(TypedDict):
+    """With the secret that its deliveries are signed with: it is shown this once."""
+
+    id: str
+    url: str
+    description: str
+    types: list[str]
+    level: Level
+    vm: Ref | None
+    state: Literal["active", "failing", "paused", "suspended"]
+    suspended: Suspension | None
+    failures: int
+    failing_since: str | None
+    waiting: int
+    dead: int
+    account: str
+    created_by: str
+    created_at: str
+    updated_at: str
+    rotated_at: str | None
+    secret: str
+
+
 class Pause(TypedDict):
     """How the VM will stand still. `expected_ms`: from, to; null if there is none, or it cannot be told."""
 
     kind: Literal["none", "pause", "power_off"]
     expected_ms: list[int] | None
     why: str
+
+
+class Pinged(TypedDict):
+    """The event that goes to the webhook; its delivery is in the list of deliveries under this id."""
+
+    event_id: int
 
 
 class Place(TypedDict):
@@ -555,6 +586,12 @@ class Refusal(TypedDict):
     when: Literal["request", "job"]
 
 
+class Replayed(TypedDict):
+    """How many deliveries are sent again."""
+
+    replayed: int
+
+
 class Rescan(TypedDict):
     """A look at a host. `findings` is null until it is done; it waits for as long as the host is not alive."""
 
@@ -587,6 +624,12 @@ class Run(TypedDict):
     reason: str | None
     job_id: str | None
     decided_at: str
+
+
+class Secret(TypedDict):
+    """The new secret: it is shown this once. For a day the old one signs too."""
+
+    secret: str
 
 
 class Snapshot(TypedDict):
@@ -645,6 +688,13 @@ class Step(TypedDict):
 
 class Suspended(TypedDict):
     """Since when and why a policy stands still by itself."""
+
+    at: str
+    reason: str
+
+
+class Suspension(TypedDict):
+    """Since when nothing is sent, and why."""
 
     at: str
     reason: str
@@ -769,6 +819,47 @@ class WayOut(TypedDict):
     allowed: bool
     reason: str | None
     what_happens: str
+
+
+class Webhook(TypedDict):
+    """A URL to which events are posted. `failing` means that it did not take the last one; `waiting` and `dead` count
+    deliveries.
+    """
+
+    id: str
+    url: str
+    description: str
+    types: list[str]
+    level: Level
+    vm: Ref | None
+    state: Literal["active", "failing", "paused", "suspended"]
+    suspended: Suspension | None
+    failures: int
+    failing_since: str | None
+    waiting: int
+    dead: int
+    account: str
+    created_by: str
+    created_at: str
+    updated_at: str
+    rotated_at: str | None
+
+
+class WebhookDelivery(TypedDict):
+    """One event for one webhook. `status` and `error` are of the last try; `due_at` is the next one's time."""
+
+    id: str
+    event_id: int
+    event_type: str | None
+    state: DeliveryState
+    attempts: int
+    due_at: str
+    tried_at: str | None
+    finished_at: str | None
+    status: int | None
+    error: str | None
+    took_ms: int | None
+    created_at: str
 
 
 class Why(TypedDict):

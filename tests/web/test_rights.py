@@ -49,6 +49,8 @@ def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, na
                         rescan=id_,
                         policy=id_,
                         code="refused",
+                        webhook=id_,
+                        delivery=id_,
                     ),
                 )
                 if method == "get":

@@ -53,10 +53,64 @@ BEGIN
     newest := (SELECT coalesce(max(place), 0) FROM event_place);
 END $$;
 INSERT INTO event_place (event_id, place) SELECT id, row_number() OVER (ORDER BY id) FROM event;
+ALTER TABLE job ADD COLUMN trace jsonb;
+CREATE TABLE webhook (
+    id uuid NOT NULL CONSTRAINT pk_webhook PRIMARY KEY,
+    account_id uuid NOT NULL CONSTRAINT fk_webhook_account_id REFERENCES account (id),
+    role varchar(16) NOT NULL
+        CONSTRAINT ck_webhook_role CHECK (role IN ('root', 'domain', 'user', 'read_only')),
+    url text NOT NULL,
+    description text NOT NULL DEFAULT '',
+    types text[] NOT NULL DEFAULT '{}',
+    level varchar(16) NOT NULL DEFAULT 'info'
+        CONSTRAINT ck_webhook_level CHECK (level IN ('info', 'warning', 'error')),
+    vm_id uuid CONSTRAINT fk_webhook_vm_id REFERENCES vm (id),
+    enabled boolean NOT NULL DEFAULT true,
+    generation smallint NOT NULL DEFAULT 1,
+    rotated_at timestamptz,
+    after_place bigint NOT NULL,
+    failures bigint NOT NULL DEFAULT 0,
+    failing_since timestamptz,
+    resting_until timestamptz,
+    busy_until timestamptz,
+    suspended_at timestamptz,
+    suspended_reason text,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz
+);
+CREATE INDEX ix_webhook_behind ON webhook (after_place)
+    WHERE deleted_at IS NULL AND enabled AND suspended_at IS NULL;
+CREATE INDEX ix_webhook_account ON webhook (account_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
+CREATE TABLE webhook_delivery (
+    id uuid NOT NULL DEFAULT gen_random_uuid() CONSTRAINT pk_webhook_delivery PRIMARY KEY,
+    webhook_id uuid NOT NULL CONSTRAINT fk_webhook_delivery_webhook_id REFERENCES webhook (id),
+    event_id bigint NOT NULL,
+    place bigint NOT NULL,
+    state varchar(16) NOT NULL DEFAULT 'waiting'
+        CONSTRAINT ck_webhook_delivery_state CHECK (state IN ('waiting', 'delivered', 'dead')),
+    attempts smallint NOT NULL DEFAULT 0,
+    due_at timestamptz NOT NULL DEFAULT now(),
+    tried_at timestamptz,
+    finished_at timestamptz,
+    status smallint,
+    error text,
+    took_ms bigint,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX uq_webhook_delivery_event ON webhook_delivery (webhook_id, event_id);
+CREATE INDEX ix_webhook_delivery_waiting ON webhook_delivery (webhook_id, place) WHERE state = 'waiting';
+CREATE INDEX ix_webhook_delivery_place ON webhook_delivery (webhook_id, place DESC, id DESC);
+CREATE INDEX ix_webhook_delivery_dead ON webhook_delivery (webhook_id, place) WHERE state = 'dead';
+CREATE INDEX ix_webhook_delivery_finished ON webhook_delivery (finished_at) WHERE state <> 'waiting';
 """
 
 DOWN = """
 DROP TABLE made_once;
+ALTER TABLE job DROP COLUMN trace;
+DROP TABLE webhook_delivery;
+DROP TABLE webhook;
 DROP TRIGGER note_fresh_events ON event;
 DROP FUNCTION note_fresh_events;
 DROP FUNCTION place_events;

@@ -1,0 +1,118 @@
+"""Lists of webhooks and their deliveries."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from models.account import Account
+from models.actor import Actor
+from models.base import Json
+from models.event import Event
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.scope import mine
+from models.vm import Vm
+from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
+from stillframe.errors import WebhookNotFound
+
+NEWEST_FIRST = Order(
+    "-created_at",
+    Webhook.created_at.expression,
+    Webhook.id.expression,
+    descending=True,
+    parse=instant,
+)
+LAST_FIRST = Order(
+    "-place", WebhookDelivery.place.expression, WebhookDelivery.id.expression, descending=True, parse=int
+)
+
+
+def webhooks(connection: Connection, actor: Actor, wanted: Wanted) -> Json:
+    """A page, newest first."""
+    return page(connection, _select(actor), NEWEST_FIRST, wanted, _items)
+
+
+def webhook(connection: Connection, actor: Actor, id_: UUID) -> Json:
+    """One webhook; raises WebhookNotFound."""
+    row = connection.execute(_select(actor).where(Webhook.id == id_)).first()
+    if row is None:
+        raise WebhookNotFound(webhook=str(id_))
+    return _items(connection, [row])[0]
+
+
+def check_webhook(connection: Connection, actor: Actor, id_: UUID) -> UUID:
+    """Its id; raises WebhookNotFound if the actor sees none of that id."""
+    of = select(Webhook.id).where(
+        Webhook.id == id_, Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id)
+    )
+    if connection.scalar(of) is None:
+        raise WebhookNotFound(webhook=str(id_))
+    return id_
+
+
+def deliveries(
+    connection: Connection,
+    webhook: UUID,
+    wanted: Wanted,
+    states: Sequence[DeliveryState] = (),
+    event: int | None = None,
+) -> Json:
+    """A page of what was or is to be sent, the last event first."""
+    columns = WebhookDelivery.__table__.c
+    found = select(*columns, Event.type.label("event_type")).outerjoin(
+        Event, Event.id == WebhookDelivery.event_id
+    )
+    found = found.where(WebhookDelivery.webhook_id == webhook)
+    if states:
+        found = found.where(WebhookDelivery.state.in_(states))
+    if event is not None:
+        found = found.where(WebhookDelivery.event_id == event)
+    return page(connection, found, LAST_FIRST, wanted, _plain)
+
+
+def _select(actor: Actor) -> AnySelect:
+    columns = Webhook.__table__.c
+    found = (
+        select(*columns, Account.name.label("account"), Vm.name.label("vm_name"))
+        .join(Account, Account.id == Webhook.account_id)
+        .outerjoin(Vm, Vm.id == Webhook.vm_id)
+    )
+    return found.where(Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id))
+
+
+def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    counted = _counts(connection, [row.id for row in rows])
+    return [
+        {
+            **row._mapping,
+            "vm": {"id": row.vm_id, "name": row.vm_name} if row.vm_id else None,
+            "state": _state(row),
+            "suspended": {"at": row.suspended_at, "reason": row.suspended_reason}
+            if row.suspended_at
+            else None,
+            "waiting": counted.get((row.id, DeliveryState.WAITING), 0),
+            "dead": counted.get((row.id, DeliveryState.DEAD), 0),
+        }
+        for row in rows
+    ]
+
+
+def _state(row: AnyRow) -> str:
+    if row.suspended_at is not None:
+        return "suspended"
+    if not row.enabled:
+        return "paused"
+    return "failing" if row.failures else "active"
+
+
+def _counts(connection: Connection, webhooks: Sequence[UUID]) -> dict[tuple[UUID, DeliveryState], int]:
+    of = (
+        select(WebhookDelivery.webhook_id, WebhookDelivery.state, func.count())
+        .where(WebhookDelivery.webhook_id.in_(webhooks), WebhookDelivery.state != DeliveryState.DELIVERED)
+        .group_by(WebhookDelivery.webhook_id, WebhookDelivery.state)
+    )
+    return {(id_, state): number for id_, state, number in connection.execute(of)}
+
+
+def _plain(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:
+    return [dict(row._mapping) for row in rows]

@@ -1,0 +1,68 @@
+"""Webhooks: where events are posted, and what became of each."""
+
+from typing import Any
+
+from stillframe.client.answers import (
+    NewWebhook,
+    Page,
+    Pinged,
+    Replayed,
+    Secret,
+    Webhook,
+    WebhookDelivery,
+)
+from stillframe.client.request import Json, change, get, part
+from stillframe.client.verbs.base import Verbs
+
+
+class Webhooks(Verbs):
+    """What is asked of webhooks, and what there is of them."""
+
+    def create_webhook(self, wish: Json) -> NewWebhook:
+        """Posts what happens from now on to `url`; its `secret` is in this answer and in no other."""
+        return self._ask(change("POST", "/v1/webhooks", wish))
+
+    def webhooks(self, **filters: Any) -> Page[Webhook]:
+        """One page of webhooks, newest first."""
+        return self._ask(get("/v1/webhooks", **filters))
+
+    def webhook(self, webhook_id: str) -> Webhook:
+        """One webhook by its id."""
+        return self._ask(get(f"/v1/webhooks/{part(webhook_id)}"))
+
+    def edit_webhook(self, webhook_id: str, changes: Json) -> Webhook:
+        """Changes url, types, level, vm or description; what is left out stays."""
+        return self._ask(change("PATCH", f"/v1/webhooks/{part(webhook_id)}", changes))
+
+    def pause_webhook(self, webhook_id: str) -> Webhook:
+        """Nothing is sent until it is resumed; what happens meanwhile is kept for then."""
+        return self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/pause"))
+
+    def resume_webhook(self, webhook_id: str, *, skip: bool = False) -> Webhook:
+        """It goes on where it was, also one that was suspended; with `skip` with what happens from now on."""
+        return self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/resume", {"skip": skip}))
+
+    def ping_webhook(self, webhook_id: str) -> Pinged:
+        """Sends it an event; `deliveries` with this event's id shows how that went."""
+        return self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/ping"))
+
+    def rotate_webhook_secret(self, webhook_id: str) -> Secret:
+        """Gives it another secret; for a day both sign."""
+        return self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/secret"))
+
+    def delete_webhook(self, webhook_id: str) -> Json:
+        """Nothing is sent any more; its deliveries are forgotten."""
+        return self._ask(change("DELETE", f"/v1/webhooks/{part(webhook_id)}"))
+
+    def deliveries(self, webhook_id: str, **filters: Any) -> Page[WebhookDelivery]:
+        """One page of what was or is to be sent, the last event first."""
+        return self._ask(get(f"/v1/webhooks/{part(webhook_id)}/deliveries", **filters))
+
+    def replay_delivery(self, webhook_id: str, delivery_id: str) -> Replayed:
+        """Sends one again, whatever became of it."""
+        path = f"/v1/webhooks/{part(webhook_id)}/deliveries/{part(delivery_id)}:replay"
+        return self._ask(change("POST", path))
+
+    def replay_dead(self, webhook_id: str) -> Replayed:
+        """Sends all that are dead again."""
+        return self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/deliveries:replay"))
