@@ -20,10 +20,11 @@ from stillframe.events import EventType
 from stillframe.operations import Operation
 from stillframe.seen import VmSeen
 from stillframe.states import HELD, JobState, StepState
+from stillframe.trace import Trace
 
 #: The row is locked before it is judged, so that a takeover and a write of the old attempt cannot both pass.
 _MINE = f"""
-    SELECT id, vm_id, snapshot_id, host_id, account_id FROM job
+    SELECT id, vm_id, snapshot_id, host_id, account_id, trace FROM job
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
     FOR NO KEY UPDATE
 """  # noqa: S608
@@ -31,7 +32,7 @@ _MINE = f"""
 _TOLD = """
     INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, account_id, message, data)
     SELECT :type, 'info', :actor, vm_id, snapshot_id, id, host_id, account_id, '',
-        jsonb_build_object('step', :step, 'attempt', :attempt)
+        jsonb_strip_nulls(jsonb_build_object('step', :step, 'attempt', :attempt, 'trace', trace))
     FROM mine
 """
 
@@ -46,7 +47,7 @@ _START = f"""
 WITH mine AS (
     UPDATE job SET phase = :step, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id, account_id, {_CANCELLED}
+    RETURNING id, vm_id, snapshot_id, host_id, account_id, trace, {_CANCELLED}
 ), written AS (
     INSERT INTO step (job_id, seq, name, state, attempt)
     SELECT id, :seq, :step, 'started', :attempt FROM mine
@@ -69,7 +70,7 @@ _NEXT = f"""
 WITH mine AS (
     UPDATE job SET phase = :next, {_PASSED}
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
-    RETURNING id, vm_id, snapshot_id, host_id, account_id, {_CANCELLED}
+    RETURNING id, vm_id, snapshot_id, host_id, account_id, trace, {_CANCELLED}
 ), written AS (
     UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
     FROM mine WHERE step.job_id = mine.id AND step.name = :step
@@ -81,7 +82,7 @@ WITH mine AS (
 ), told AS (
     INSERT INTO event (type, level, actor, vm_id, snapshot_id, job_id, host_id, account_id, message, data)
     SELECT one.type, 'info', :actor, vm_id, snapshot_id, id, host_id, account_id, '',
-        jsonb_build_object('step', one.step, 'attempt', :attempt)
+        jsonb_strip_nulls(jsonb_build_object('step', one.step, 'attempt', :attempt, 'trace', trace))
     FROM mine, (VALUES (1, :type, :step), (2, :next_type, :next)) AS one (place, type, step)
     ORDER BY one.place
 )
@@ -164,6 +165,8 @@ class Attempt:
     closed_by: Json | None = None
     #: Seconds since the first attempt began.
     spent_s: float = 0.0
+    #: The request that asked for it.
+    trace: Trace | None = None
     #: The outcome of the plan's last step, not yet written.
     _last: Json | None = None
 

@@ -29,6 +29,7 @@ from stillframe.events import EventType, Level
 from stillframe.operations import OPERATIONS, DeleteVolume
 from stillframe.recovering import Way
 from stillframe.states import HELD, JobState, SnapshotState
+from stillframe.trace import Trace, tracing
 
 _IN_WORK = {
     "revert_snapshot": SnapshotState.REVERTING,
@@ -123,14 +124,15 @@ class Journal:
             _give_up(session, job, worker, deaths)
             return None
         number = job.attempt + 1
-        move_job(
-            session,
-            job_id,
-            JobState.RUNNING if first else job.state,
-            _started(job, worker, number),
-            _hold(worker, lease_s, number) | {"deaths": deaths},
-            attempt=job.attempt,
-        )
+        with tracing(Trace.from_json(job.trace)):
+            move_job(
+                session,
+                job_id,
+                JobState.RUNNING if first else job.state,
+                _started(job, worker, number),
+                _hold(worker, lease_s, number) | {"deaths": deaths},
+                attempt=job.attempt,
+            )
         if first and job.kind in _IN_WORK:
             for snapshot in about:
                 move_snapshot(session, snapshot.id, _IN_WORK[job.kind])
@@ -164,6 +166,7 @@ class Journal:
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
             spent_s=float(job.spent_s),
+            trace=Trace.from_json(job.trace),
         )
 
     def _refuse(self, session: Session, job: AnyRow, refusal: StillframeError) -> None:
@@ -208,6 +211,7 @@ _FOR_CLAIM = select(
     Job.deaths,
     Job.phase,
     Job.recovery,
+    Job.trace,
     func.coalesce(func.extract("epoch", func.now() - Job.started_at), 0.0).label("spent_s"),
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),

@@ -25,6 +25,7 @@ from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
 from stillframe.names import check_key
 from stillframe.operations import Operation
 from stillframe.planning import Forecast, Limits
+from stillframe.trace import current
 from tasks.planner import forecast
 from tasks.preflight import Prepared, check_expiry, prepare
 from tasks.publish import Publisher
@@ -189,6 +190,7 @@ def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:
         priority=priority,
         requested_by=actor.name,
         asker_id=actor.account_id,
+        trace=trace.to_json() if (trace := current()) else None,
     )
 
 

@@ -1,10 +1,12 @@
 """`python -m web`: the API on Settings.listen, one process."""
 
+import logging
 import sys
 
 import uvicorn
 
 from stillframe.settings import Settings
+from stillframe.trace import in_logs
 from web.app import create_app
 from web.server import Server
 
@@ -21,6 +23,8 @@ def main() -> int:
         return 2
     host, _, port = settings.listen.rpartition(":")
     # Those who wait for a job's end ask again: a stop need not wait for them.
+    in_logs()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s:%(trace)s %(message)s")
     app = create_app(settings)
     config = uvicorn.Config(
         app,

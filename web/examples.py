@@ -169,6 +169,10 @@ JOB: Json = {
     "no_return_at": None,
     "deaths": 0,
     "recovery": None,
+    "trace": {
+        "request_id": "5f0c2a9e-1b60-4c57-9f6c-0b1f3a4ad0c8",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    },
     "result": None,
     "error": None,
 }

@@ -24,6 +24,7 @@ from stillframe.errors import (
     SnapshotChanged,
 )
 from web.errors import RequestNotValid
+from web.tracing import REQUEST_ID, TRACE
 
 log = logging.getLogger(__name__)
 
@@ -177,4 +178,6 @@ async def _database(request: Request, error: Exception) -> ProblemResponse:
 
 async def _surprise(request: Request, error: Exception) -> ProblemResponse:
     """Nobody foresaw it. The server logs it; the asker learns nothing of our insides."""
-    return problem(errors.StillframeError(detail="the server has logged what it was"))
+    trace = request.scope.get(TRACE)
+    headers = {REQUEST_ID: trace.request_id} if trace else None
+    return problem(errors.StillframeError(detail="the server has logged what it was"), headers)

@@ -191,6 +191,13 @@ class Together(Shape):
     spared: Why | None
 
 
+class Trace(Shape):
+    """The request that something goes back to. Its `traceparent` is that of the W3C, if it had one."""
+
+    request_id: str
+    traceparent: str | None = None
+
+
 class Job(Shape):
     """One operation on one VM, from request to end. `steps` is null in lists; `waiting` while it goes on, and in the end.
 
@@ -228,6 +235,7 @@ class Job(Shape):
     no_return_at: datetime | None
     deaths: int
     recovery: Recovery | None
+    trace: Trace | None
     result: Json | None
     error: Why | None
 

@@ -20,6 +20,7 @@ from models.journal import Journal
 from models.session import make_engine
 from stillframe.settings import Settings
 from stillframe.states import JobState
+from stillframe.trace import in_logs
 from tasks.app import make_app
 from tasks.messages import JOB_MESSAGES
 from tasks.publish import Publisher
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 settings = Settings.from_env()
 app: Celery = make_app(settings.broker_url, consumer=settings.host)
+app.conf.worker_log_format = "[%(asctime)s: %(levelname)s/%(processName)s]%(trace)s %(message)s"
+in_logs()
 
 
 @cache

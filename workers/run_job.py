@@ -17,6 +17,7 @@ from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
 from stillframe.states import HELD, StepState
+from stillframe.trace import tracing
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
 from workers.evidence import evidence
@@ -62,6 +63,15 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
         return None
+    with tracing(attempt.trace):
+        logger.info(
+            "job %s: attempt %d of %s for VM %s", job_id, attempt.number, attempt.kind, attempt.vm_name
+        )
+        return _run(attempt, hands)
+
+
+def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
+    settings, job_id = hands.settings, attempt.job_id
     progress = Progress(attempt.operation.timeout_s, attempt.spent_s)
     try:
         with (

@@ -76,6 +76,8 @@ def _select(actor: Actor) -> AnySelect:
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
         *(Job.expires_at, Job.request, Job.result, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
+        Job.trace,
+        Job.trace,
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
     of = of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)

@@ -260,6 +260,7 @@ class Job(TypedDict):
     no_return_at: str | None
     deaths: int
     recovery: Recovery | None
+    trace: Trace | None
     result: dict[str, Any] | None
     error: Why | None
 
@@ -706,6 +707,13 @@ class Together(TypedDict):
     id: str
     name: str
     spared: Why | None
+
+
+class Trace(TypedDict):
+    """The request that something goes back to. Its `traceparent` is that of the W3C, if it had one."""
+
+    request_id: str
+    traceparent: str | None
 
 
 class Traits(TypedDict):

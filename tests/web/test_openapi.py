@@ -20,7 +20,7 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(scope="module")
 def document(api: Api) -> Json:
-    found: Json = httpx.get(f"{api.url}/openapi.json").json()
+    found: Json = httpx.get(f"{api.url}/openapi.json", timeout=60).json()
     return found
 
 
