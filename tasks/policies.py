@@ -8,6 +8,7 @@ from datetime import UTC
 from uuid import UUID
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models import quota
@@ -18,8 +19,8 @@ from models.policies.claim import AT_ONCE, claim_due
 from models.policies.settle import settle
 from models.policies.tables import FiringState
 from models.policies.turns import Decided, Place, Ready
-from models.session import transaction
-from stillframe.errors import StillframeError
+from models.session import transaction, violated
+from stillframe.errors import NameTaken, StillframeError
 from stillframe.names import made_up_name
 from stillframe.operations import CreateSnapshot
 from stillframe.policies.guards import turn, type_at
@@ -119,4 +120,9 @@ def _ask(session: Session, producer: Producer, one: Ready) -> Decided:
             job = producer.write_down(session, wish, actor, SCHEDULED)
     except StillframeError as refusal:
         return Decided(one.id, FiringState.REFUSED, refusal.detail)
+    except IntegrityError as error:  # one firing must not stop the line
+        if violated(error) != "uq_snapshot_live_name":
+            raise
+        taken = NameTaken(vm=one.moment.vm, name=wish.name)
+        return Decided(one.id, FiringState.REFUSED, taken.detail)
     return Decided(one.id, FiringState.ASKED, job_id=job.id)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, 
 from models.session import transaction
 from models.snapshot import Snapshot
 from models.vm import Volume
+from stillframe.names import made_up_name
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, VmState
 from tasks import policies
@@ -281,3 +282,19 @@ def test_a_storage_that_is_nearly_full_is_left_alone(world: World, engine: Engin
         FiringState.SKIPPED,
         "2.0 % are free on its storage, and the guard wants 5 %",
     )
+
+
+def test_a_name_that_is_taken_stops_nobody(world: World, engine: Engine) -> None:
+    """A person has named a snapshot as the policy would: that firing is refused, with the reason, and the others go."""
+    vm = world.vm("web1")
+    world.vm("web2")
+    fire(engine)
+    with transaction(engine) as session:
+        firing = session.scalars(select(Firing).where(Firing.vm_id == vm)).one()
+    name = made_up_name("hourly", firing.nominal_at.astimezone(UTC), firing.id)
+    world.snapshot(vm, name)
+    assert let_go(engine) == 1
+    with transaction(engine) as session:
+        row = session.get_one(Firing, firing.id)
+    assert row.state is FiringState.REFUSED
+    assert row.reason == f'VM "web1" already has a snapshot named "{name}".'
