@@ -1,4 +1,4 @@
-"""The Redis transport of a worker, which throws away what is no message.
+"""The Redis transport of a worker, which throws away what is no message, and outlives what it cannot give back.
 
 To Celery a message is either well formed or the end of the worker: whoever can write to the queue could stop a host
 with one word. The job that a spoiled message was meant for is owed another one after a while, as for any lost message.
@@ -15,8 +15,28 @@ logger = logging.getLogger(__name__)
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
+class QoS(redis.QoS):
+    """Goes without what it cannot give back."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Gives back what is in hand when the connection is closed.
+
+        A broker that dies between a message and its receipt makes Celery close the connection twice, the second time
+        without the broker's address: to kombu an AttributeError, to Celery the end of the worker.
+        """
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except NONSENSE:
+            logger.warning(
+                "%s messages in hand could not be given back: their jobs are owed others",
+                len(self._delivered),
+            )
+
+
 class Channel(redis.Channel):
     """Reads on after what cannot be read."""
+
+    QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
