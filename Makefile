@@ -42,7 +42,13 @@ demo: setup ## the stack and a tour through every operation on a real guest
 test: setup ## the tests, on real Postgres, Redis, libvirt and guests; T=path for some
 	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow and not chaos" $(T)
 
-check: lint types layers ## what CI runs: style, types, import rules, the tests with the slow ones
+var/schemathesis/ready: tests/web/schemathesis.txt
+	@mkdir -p var
+	@$(PYTHON) -m venv var/schemathesis
+	@var/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+check: lint types layers var/schemathesis/ready ## what CI runs: style, types, import rules, the tests with the slow ones
 	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not chaos" tests
 
 lint: setup ## style
