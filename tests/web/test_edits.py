@@ -31,7 +31,7 @@ def test_a_rename_keeps_live_names_unique(client: Client, world: World, name: st
     assert (refused.value.code, refused.value.evidence["vm"]) == ("snapshot.name_taken", name)
     assert client.edit_snapshot(one, {"name": "s3"})["name"] == "s3"
     (event,) = client.events(snapshot=one, type="snapshot.edited")["items"]
-    assert event["data"] == {"name": {"old": "s1", "new": "s3"}}
+    assert event["data"]["name"] == {"old": "s1", "new": "s3"}
 
 
 def test_the_name_of_another_tools_snapshot_is_its_own(
