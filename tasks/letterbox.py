@@ -21,8 +21,8 @@ class QoS(redis.QoS):
     def restore_unacked(self, client: Any = None) -> None:
         """Gives back what is in hand when the connection is closed.
 
-        A broker that dies between a message and its receipt makes Celery close the connection twice, the second time
-        without the broker's address: to kombu an AttributeError, to Celery the end of the worker.
+        When the broker dies between a message and its receipt, Celery may close a channel whose connection has let go
+        of the broker's address already: to kombu an AttributeError, to Celery the end of the worker.
         """
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
