@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models import quota
@@ -49,6 +49,18 @@ def account_id(connection: Connection, actor: Actor, text: str) -> UUID:
     """Raises AccountNotFound."""
     with Session(connection) as session:
         return find_account(session, actor, text)[0].id
+
+
+def owned(
+    connection: Connection, actor: Actor, column: Any, account: str | None, domain: str | None
+) -> list[ColumnElement[bool]]:
+    """Rows of an account, or of a domain's subtree; raises AccountNotFound or DomainNotFound."""
+    found: list[ColumnElement[bool]] = []
+    if account is not None:
+        found.append(column == account_id(connection, actor, account))
+    if domain is not None:
+        found.append(column.in_(accounts_below(domain_path(connection, actor, domain))))
+    return found
 
 
 def accounts(

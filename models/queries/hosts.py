@@ -11,9 +11,10 @@ from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.job import Job
+from models.queries.accounts import owned
 from models.queries.find import containing, host_id, run_host_id, vm_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
-from models.scope import my_hosts, my_vms
+from models.scope import OWNER, my_hosts, my_vms
 from models.snapshot import Snapshot
 from models.vm import Vm, Volume
 from stillframe.seen import Traits
@@ -56,12 +57,15 @@ def vms(
     host: str | None = None,
     q: str | None = None,
     state: VmState | None = None,
+    account: str | None = None,
+    domain: str | None = None,
     tags: Sequence[str] = (),
 ) -> Json:
     """VMs by name, with all these tags; those that are gone only when asked for."""
     statement = _vms(actor).where(Vm.gone if state is VmState.GONE else ~Vm.gone)
     if host is not None:
         statement = statement.where(Vm.host_id == host_id(connection, actor, host))
+    statement = statement.where(*owned(connection, actor, OWNER, account, domain))
     if q:
         statement = statement.where(Vm.name.ilike(containing(q)))
     if tags:

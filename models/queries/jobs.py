@@ -11,6 +11,7 @@ from models.actor import Actor
 from models.base import Json
 from models.host import Host
 from models.job import UNFINISHED, Job, JobSnapshot, Step
+from models.queries.accounts import owned
 from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.scope import mine
@@ -33,6 +34,8 @@ class Filters:
     kind: str | None = None
     host: str | None = None
     snapshot: UUID | None = None
+    account: str | None = None
+    domain: str | None = None
     q: str | None = None
 
 
@@ -49,6 +52,7 @@ def jobs(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted)
         statement = statement.where(Job.host_id == host_id(connection, actor, filters.host))
     if filters.snapshot is not None:
         statement = statement.where(is_about(filters.snapshot))
+    statement = statement.where(*owned(connection, actor, Job.account_id, filters.account, filters.domain))
     if filters.q:
         by_id = ending(_ID, filters.q)
         statement = statement.where(by_id if by_id is not None else false())

@@ -12,6 +12,7 @@ from models.account import Account, Domain
 from models.actor import Actor
 from models.base import Json
 from models.host import Host
+from models.queries.accounts import owned
 from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.queries.policies import policy_id
@@ -47,6 +48,8 @@ class Filters:
     tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+    account: str | None = None
+    domain: str | None = None
     q: str | None = None
     gone: bool = False
 
@@ -88,6 +91,9 @@ def _filtered(connection: Connection, actor: Actor, filters: Filters) -> AnySele
         statement = statement.where(Snapshot.policy_id == of)
     if filters.tags:
         statement = statement.where(Snapshot.tags.contains(list(filters.tags)))
+    statement = statement.where(
+        *owned(connection, actor, Snapshot.account_id, filters.account, filters.domain)
+    )
     if filters.q:
         statement = statement.where(_mentions(connection, actor, filters.q))
     return statement.where(*_asked_for(filters))

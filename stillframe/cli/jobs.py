@@ -18,6 +18,8 @@ def show_list(client: Producer, asked: Namespace) -> int:
         kind=asked.kind,
         host=asked.host,
         snapshot=snapshot,
+        account=asked.account,
+        domain=asked.domain,
     )
     if asked.output == "json":
         show.data(found)

@@ -77,6 +77,11 @@ def _listed(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--all", action="store_true", help="all of them, however many")
 
 
+def _owned(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--account", metavar="ACCOUNT", help="of this account")
+    verb.add_argument("--domain", metavar="PATH", help="of this domain and those below it")
+
+
 def _job_verb(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--wait", action="store_true", help="wait for the job's end and show how far it is; Ctrl-C detaches"
@@ -125,6 +130,7 @@ def _vm(verbs: "Verbs") -> None:
     listed.add_argument("--state", choices=("running", "paused", "off", "crashed", "gone"))
     listed.add_argument("-q", metavar="TEXT", help="part of the name")
     listed.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
+    _owned(listed)
     _listed(listed)
     _verb(verbs, "show", "vms.show_one", "show one VM with its volumes").add_argument("vm", metavar="VM")
     tag = _verb(verbs, "tag", "vms.tag", "change its tags, which policies choose by", changes=True)
@@ -178,6 +184,7 @@ def _job(verbs: "Verbs") -> None:
     listed.add_argument("--kind")
     listed.add_argument("--host")
     listed.add_argument("--snapshot", metavar="SNAPSHOT")
+    _owned(listed)
     _listed(listed)
     for name, text, changes in (
         ("show", "show one job with its steps", False),

@@ -51,6 +51,8 @@ def grow(
     )
     table.add_argument("--created-before", metavar="TIME")
     table.add_argument("-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end")
+    for name, text in (("account", "of this account"), ("domain", "of this domain and those below it")):
+        table.add_argument(f"--{name}", help=text)
     table.add_argument("--sort", choices=SORTS, default="-created_at")
     listed(table)
 

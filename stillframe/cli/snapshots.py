@@ -49,6 +49,8 @@ def show_list(client: Producer, asked: Namespace) -> int:
         q=asked.q,
         sort=asked.sort,
         gone=asked.gone or None,
+        account=asked.account,
+        domain=asked.domain,
     )
     if asked.output == "json":
         show.data(found)

@@ -10,7 +10,15 @@ from stillframe.client import Json, Producer
 
 def show_list(client: Producer, asked: Namespace) -> int:
     """`vm list`."""
-    found = items(client, client.vms, asked, host=asked.host, state=asked.state, q=asked.q, tag=asked.tag)
+    found = items(
+        *(client, client.vms, asked),
+        host=asked.host,
+        state=asked.state,
+        q=asked.q,
+        tag=asked.tag,
+        account=asked.account,
+        domain=asked.domain,
+    )
     if asked.output == "json":
         show.data(found)
         return 0

@@ -67,11 +67,15 @@ def list_jobs(
     kind: Filter = None,
     host: Filter = None,
     snapshot: Filter = None,
+    account: Filter = None,
+    domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
     q: Annotated[Filter, Query(description="The last 6 or more digits of an id")] = None,
 ) -> Any:
     """Jobs, newest first, without their steps."""
     of = snapshot_id(snapshot) if snapshot is not None else None
-    filters = rows.Filters(vm=vm, states=tuple(state), kind=kind, host=host, snapshot=of, q=q)
+    filters = rows.Filters(
+        vm=vm, states=tuple(state), kind=kind, host=host, snapshot=of, q=q, account=account, domain=domain
+    )
     with house.reads.connect() as connection:
         return rows.jobs(connection, actor, filters, wanted)
 

@@ -101,6 +101,8 @@ class _Narrowed:
         q: Annotated[
             Filter, Query(description="Part of a name, or the last 6 or more digits of an id")
         ] = None,
+        account: Filter = None,
+        domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
         gone: Annotated[bool, Query(description="Also snapshots of VMs that are gone")] = False,
     ) -> None:
         self._values: dict[str, Any] = {
@@ -114,6 +116,8 @@ class _Narrowed:
             "created_after": created_after,
             "created_before": created_before,
             "q": q,
+            "account": account,
+            "domain": domain,
             "gone": gone,
         }
 

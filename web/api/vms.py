@@ -62,11 +62,15 @@ def list_vms(
     host: Filter = None,
     q: Filter = None,
     state: VmState | None = None,
+    account: Filter = None,
+    domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
     tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
 ) -> Any:
     """VMs by name; `q` is a part of it. Those that are gone are left out unless asked for."""
     with house.reads.connect() as connection:
-        return rows.vms(connection, actor, wanted, host=host, q=q, state=state, tags=tag)
+        return rows.vms(
+            connection, actor, wanted, host=host, q=q, state=state, tags=tag, account=account, domain=domain
+        )
 
 
 @router.get("/{vm}", summary="Show a VM", response_model=Vm, responses=keyed(*NO_VM))
