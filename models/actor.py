@@ -13,7 +13,7 @@ class Actor:
     """An account that acts, by a key or by a policy. `name` is what people read.
 
     `domain` is the path of the account's domain. `scopes` are the rights that the key was narrowed to; None means all
-    of its role.
+    of its role. `wide`: there are many accounts in its domain, which is a hint about how to look for them.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Actor:
     role: Role
     domain: str = "/"
     scopes: frozenset[Right] | None = None
+    wide: bool = False
 
     @property
     def rights(self) -> frozenset[Right]:

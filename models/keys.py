@@ -11,10 +11,13 @@ from sqlalchemy.orm import Session
 
 from models.account import Account, ApiKey, Domain
 from models.actor import Actor
+from models.scope import accounts
 from stillframe.errors import KeyRefused, NotFound
 from stillframe.rights import Right, Role
 
 _PREFIX = "sfk_"
+#: Accounts below a domain from which on they are many.
+_WIDE = 100
 _SHOWN = len(_PREFIX) + 8
 
 
@@ -74,25 +77,17 @@ def verify_key(session: Session, key: str) -> Actor:
         .where(ApiKey.id == found.id, or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < minute))
         .values(last_used_at=func.now())
     )
+    wide = (
+        found.role is Role.DOMAIN and len(session.scalars(accounts(found.domain).limit(_WIDE)).all()) == _WIDE
+    )
     return Actor(
         name=found.name,
         account_id=found.account,
         role=found.role,
         domain=found.domain,
         scopes=None if found.scopes is None else frozenset(right for right in Right if right in found.scopes),
+        wide=wide,
     )
-
-
-def revoke_key(session: Session, key_id: UUID) -> None:
-    """From now on the key opens nothing; a second time changes nothing."""
-    revoked = session.execute(
-        update(ApiKey)
-        .where(ApiKey.id == key_id)
-        .values(revoked_at=func.coalesce(ApiKey.revoked_at, func.now()))
-        .returning(ApiKey.id)
-    ).one_or_none()
-    if revoked is None:
-        raise NotFound(what=f'key "{key_id}"')
 
 
 def _hash(key: str) -> str:

@@ -6,7 +6,7 @@ What is outside does not exist for them: it is in no list and no count, and aske
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, func, not_, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models.account import ADMIN_ACCOUNT, Account, Domain
@@ -26,6 +26,11 @@ def mine(actor: Actor, account: AccountColumn) -> ColumnElement[bool]:
     match actor.role:
         case Role.ROOT:
             return true()
+        case Role.DOMAIN if actor.domain == "/":
+            return account.is_not(None)
+        case Role.DOMAIN if actor.wide:
+            # Not as a join: Postgres walks the list in its order then, and looks each account up in a hash.
+            return not_(account.not_in(accounts(actor.domain)))
         case Role.DOMAIN:
             return account.in_(accounts(actor.domain))
         case _:

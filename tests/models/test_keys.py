@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from models.account import ADMIN_ACCOUNT, ApiKey
-from models.keys import make_key, revoke_key, verify_key
+from models.actor import ADMIN
+from models.keys import make_key, verify_key
 from models.session import transaction
+from models.tenants import revoke_key
 from stillframe.errors import KeyRefused, NotFound
 from stillframe.rights import Role
 
@@ -26,7 +28,7 @@ def test_a_key_opens_until_it_is_revoked(engine: Engine) -> None:
         assert row.last_used_at is not None
         assert key.startswith(row.prefix)
         assert key not in {str(value) for value in vars(row).values()}
-        revoke_key(session, id_)
+        revoke_key(session, ADMIN, id_)
     with transaction(engine) as session, pytest.raises(KeyRefused):
         verify_key(session, key)
 
@@ -40,4 +42,4 @@ def test_an_expired_or_unknown_key_is_refused(engine: Engine) -> None:
             with pytest.raises(KeyRefused):
                 verify_key(session, wrong)
         with pytest.raises(NotFound):
-            revoke_key(session, ADMIN_ACCOUNT)
+            revoke_key(session, ADMIN, ADMIN_ACCOUNT)
