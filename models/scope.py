@@ -13,9 +13,14 @@ from models.account import ADMIN_ACCOUNT, Account, Domain
 from models.actor import Actor
 from models.host import Host
 from models.vm import Vm
-from stillframe.rights import Role
+from stillframe.rights import Role, is_within
 
-AccountColumn = InstrumentedAttribute[UUID] | InstrumentedAttribute[UUID | None] | ColumnElement[Any]
+AccountColumn = (
+    InstrumentedAttribute[Role]
+    | InstrumentedAttribute[UUID]
+    | InstrumentedAttribute[UUID | None]
+    | ColumnElement[Any]
+)
 
 
 def mine(actor: Actor, account: AccountColumn) -> ColumnElement[bool]:
@@ -42,6 +47,11 @@ def my_vms(actor: Actor) -> ColumnElement[bool]:
     owned = mine(actor, Vm.account_id)
     nobodys = Vm.account_id.is_(None)
     return or_(owned, nobodys) if sees(actor, ADMIN_ACCOUNT, "/") else owned
+
+
+def no_wider(actor: Actor, role: AccountColumn) -> ColumnElement[bool]:
+    """Rows that act for whoever made them, as far as those see no further than the actor: others would lend their view."""
+    return role.in_([one for one in Role if is_within(one, actor.role) or one is Role.USER])
 
 
 def my_domains(actor: Actor) -> ColumnElement[bool]:

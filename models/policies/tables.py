@@ -10,8 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.actor import Actor
 from models.base import Base, Json, words
 from models.ids import new_id
-from models.scope import mine
-from stillframe.rights import Role, is_within
+from models.scope import mine, no_wider
+from stillframe.rights import Role
 
 
 class FiringState(StrEnum):
@@ -73,8 +73,7 @@ class Policy(Base):
 
 def my_policies(actor: Actor) -> ColumnElement[bool]:
     """Policies that the actor sees: of the accounts it sees, those that reach no further than it does."""
-    within = [role for role in Role if is_within(role, actor.role) or role is Role.USER]
-    return and_(mine(actor, Policy.account_id), Policy.role.in_(within))
+    return and_(mine(actor, Policy.account_id), no_wider(actor, Policy.role))
 
 
 class PolicySchedule(Base):

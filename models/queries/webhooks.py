@@ -10,7 +10,7 @@ from models.actor import Actor
 from models.base import Json
 from models.event import Event
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import mine
+from models.scope import mine, no_wider
 from models.vm import Vm
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import WebhookNotFound
@@ -43,7 +43,10 @@ def webhook(connection: Connection, actor: Actor, id_: UUID) -> Json:
 def check_webhook(connection: Connection, actor: Actor, id_: UUID) -> UUID:
     """Its id; raises WebhookNotFound if the actor sees none of that id."""
     of = select(Webhook.id).where(
-        Webhook.id == id_, Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id)
+        Webhook.id == id_,
+        Webhook.deleted_at.is_(None),
+        mine(actor, Webhook.account_id),
+        no_wider(actor, Webhook.role),
     )
     if connection.scalar(of) is None:
         raise WebhookNotFound(webhook=str(id_))
@@ -77,7 +80,9 @@ def _select(actor: Actor) -> AnySelect:
         .join(Account, Account.id == Webhook.account_id)
         .outerjoin(Vm, Vm.id == Webhook.vm_id)
     )
-    return found.where(Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id))
+    return found.where(
+        Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id), no_wider(actor, Webhook.role)
+    )
 
 
 def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:

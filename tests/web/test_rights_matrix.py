@@ -19,6 +19,7 @@ from models.moves import Told, tell
 from models.policies.keep import add_policy
 from models.session import transaction
 from models.snapshot import VolumeSnapshot
+from models.webhooks.keep import add_webhook
 from stillframe.events import EventType
 from stillframe.policies.as_json import policy_from_json
 from stillframe.rights import RIGHTS, Right, Role
@@ -116,6 +117,18 @@ TABLE: dict[str, tuple[str, Body]] = {
     "GET /v1/policies/{policy}/preview": ("look", nothing),
     "GET /v1/events": ("look", nothing),
     "GET /v1/events/stream": ("look", nothing),
+    "GET /v1/webhooks": ("look", nothing),
+    "POST /v1/webhooks": ("webhook", lambda there: {"url": "https://example.com/", "vm": there["vm"]}),
+    "GET /v1/webhooks/{webhook}": ("look", nothing),
+    "PATCH /v1/webhooks/{webhook}": ("webhook", lambda _: {"types": ["job."]}),
+    "DELETE /v1/webhooks/{webhook}": ("webhook", nothing),
+    "POST /v1/webhooks/{webhook}/pause": ("webhook", nothing),
+    "POST /v1/webhooks/{webhook}/resume": ("webhook", nothing),
+    "POST /v1/webhooks/{webhook}/ping": ("webhook", nothing),
+    "POST /v1/webhooks/{webhook}/secret": ("webhook", nothing),
+    "GET /v1/webhooks/{webhook}/deliveries": ("look", nothing),
+    "POST /v1/webhooks/{webhook}/deliveries:replay": ("webhook", nothing),
+    "POST /v1/webhooks/{webhook}/deliveries/{delivery}:replay": ("webhook", nothing),
 }
 #: Without a key.
 OPEN = {"GET /healthz", "GET /readyz", "GET /problems", "GET /problems/{code}"}
@@ -182,10 +195,12 @@ def furnished(api: Api, name: str, path: str) -> Tenant:
         policy = add_policy(
             session, policy_from_json(wish(f"p-{unique}", selector={"ids": [str(vm)]})), actor
         )
+        webhook = add_webhook(session, actor, 0, {"url": f"https://example.com/{unique}", "enabled": False})
         session.add(Comment(id=new_id(), snapshot_id=snapshot, author=unique, text=f"said of {unique}"))
         tell(session, Told(EventType.VM_SEEN, "host", message=f"m-{unique}"), vm=vm, snapshot=snapshot)
     job = world.job(vm, snapshot=world.snapshot(vm, f"j-{unique}", state=SnapshotState.CREATING))
     ids = {"vm_id": vm, "snapshot": snapshot, "volume": volume.id, "job": job, "policy": policy, "key": key}
+    ids |= {"webhook": webhook, "delivery": uuid4()}
     world.host("drained-now-and-then")
     of_host = {"name": "drained-now-and-then", "rescan": str(uuid4())}
     named = {"vm": unique, "account": name, "domain": path, "unique": unique}
@@ -249,8 +264,8 @@ def test_what_is_not_ones_own_is_as_if_it_were_not(house: House, route: str) -> 
                     assert neutral(text, there) == neutral(
                         ask(http, method, path, missing, body(there))[2], missing
                     ), where
-                elif "rescan" in names:
-                    assert (status, code) == (404, "rescan.not_found"), where
+                elif names & {"rescan", "delivery"}:
+                    assert (status, code.rpartition(".")[2]) == (404, "not_found"), where
                 else:
                     assert status < 500, where
                     assert status != 404, where
