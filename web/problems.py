@@ -154,13 +154,13 @@ async def _from_framework(request: Request, error: HTTPException) -> ProblemResp
 
 def _allow(request: Request) -> str:
     """Every method of the path: the framework knows only those of the first route that has it."""
-    methods = {
-        method
+    fit = [
+        route
         for route in request.app.state.routes
         if route.matches({**request.scope, "path_params": {}})[0] is not Match.NONE
-        for method in route.methods
-    }
-    return ", ".join(sorted(methods))
+    ]
+    meant = max(fit, key=lambda route: len(route.path)).path  # `/vms/{vm}` fits `/vms/web1:assign` too
+    return ", ".join(sorted({method for route in fit if route.path == meant for method in route.methods}))
 
 
 async def _database(request: Request, error: Exception) -> ProblemResponse:

@@ -34,3 +34,5 @@ def test_a_wrong_method_is_told_all_that_are_right(http: httpx.Client) -> None:
     answer = http.request("OPTIONS", "/v1/policies/nightly")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "DELETE, GET, PUT"
+    answer = http.request("OPTIONS", "/v1/vms/web1:assign")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
