@@ -6,7 +6,7 @@ What is outside does not exist for them: it is in no list and no count, and aske
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Select, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models.account import ADMIN_ACCOUNT, Account, Domain
@@ -35,7 +35,7 @@ def mine(actor: Actor, account: AccountColumn) -> ColumnElement[bool]:
             return account.is_not(None)
         case Role.DOMAIN if actor.wide:
             # Not as a join: Postgres walks the list in its order then, and looks each account up in a hash.
-            return not_(account.not_in(accounts(actor.domain)))
+            return account.in_(accounts(actor.domain)).is_(True)
         case Role.DOMAIN:
             return account.in_(accounts(actor.domain))
         case _:
