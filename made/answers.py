@@ -18,10 +18,11 @@ Item = TypeVar("Item")
 
 
 class Page(TypedDict, Generic[Item]):
-    """A part of a list. `next_cursor` is null on the last page."""
+    """A part of a list. `next_cursor` is null on the last page; `total` is there if `count` was asked for."""
 
     items: list[Item]
     next_cursor: str | None
+    total: Total | None
 '''
 
 

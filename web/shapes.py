@@ -23,11 +23,19 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class Total(Shape):
+    """How many a list has. At most a thousand are counted: `more` says that there are more."""
+
+    count: int
+    more: bool
+
+
 class Page(Shape, Generic[Item]):
-    """A part of a list. `next_cursor` is null on the last page."""
+    """A part of a list. `next_cursor` is null on the last page; `total` is there if `count` was asked for."""
 
     items: list[Item]
     next_cursor: str | None
+    total: Total | None = None
 
 
 class Problem(Shape):

@@ -277,9 +277,10 @@ def wanted(
     cursor: Annotated[
         str | None, Query(max_length=1000, description="`next_cursor` of the page before")
     ] = None,
+    count: Annotated[bool, Query(description="Also say how many there are, up to a thousand")] = False,
 ) -> Wanted:
     """The part of a list that is asked for."""
-    return Wanted(limit=limit, cursor=cursor)
+    return Wanted(limit=limit, cursor=cursor, count=count)
 
 
 def as_text(when: datetime | timedelta | None) -> str | None:

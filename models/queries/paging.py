@@ -9,12 +9,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, tuple_
+from sqlalchemy import select as sa_select
 
 from models.base import Json
 from stillframe.errors import CursorInvalid
 
 Key = tuple[Any, Any]
+#: A list that has more is said to have more.
+MOST_COUNTED = 1000
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
@@ -62,6 +65,8 @@ class Wanted:
 
     limit: int = 50
     cursor: str | None = None
+    #: Whether to say how many there are in all.
+    count: bool = False
 
 
 def page(
@@ -71,7 +76,8 @@ def page(
     wanted: Wanted,
     shape: Callable[[Connection, Sequence[AnyRow]], list[Json]],
 ) -> Json:
-    """`{items, next_cursor}`. The rows must carry the order's column as `sort_value` and its id as `id`."""
+    """`{items, next_cursor, total}`. The rows must carry the order's column as `sort_value` and its id as `id`."""
+    total = _total(connection, select) if wanted.count else None
     if wanted.cursor is not None:
         select = select.where(order.after(wanted.cursor))
     select = (
@@ -83,7 +89,15 @@ def page(
     return {
         "items": shape(connection, kept) if kept else [],
         "next_cursor": order.cursor(last[0].sort_value, last[0].id) if more else None,
+        "total": total,
     }
+
+
+def _total(connection: Connection, select: AnySelect) -> Json:
+    """How many the whole list has: counted no further than MOST_COUNTED, so that it costs the same on any list."""
+    few = select.with_only_columns(literal(1)).limit(MOST_COUNTED + 1).subquery()
+    found = connection.execute(sa_select(func.count()).select_from(few)).scalar_one()
+    return {"count": min(found, MOST_COUNTED), "more": found > MOST_COUNTED}
 
 
 def instant(text: Any) -> datetime:

@@ -116,7 +116,11 @@ def _mentions(connection: Connection, actor: Actor, text: str) -> ColumnElement[
     """The VMs are looked up first, so that each part of the OR can use its own index."""
     pattern = containing(text)
     named = list(connection.scalars(select(Vm.id).where(Vm.name.ilike(pattern), my_vms(actor)).limit(1000)))
-    parts: list[ColumnElement[bool]] = [Snapshot.name.ilike(pattern), Snapshot.display_name.ilike(pattern)]
+    parts: list[ColumnElement[bool]] = [
+        Snapshot.name.ilike(pattern),
+        Snapshot.display_name.ilike(pattern),
+        Snapshot.tags.contains([text]),
+    ]
     if named:
         parts.append(Snapshot.vm_id.in_(named))
     if (by_id := ending(_ID, text)) is not None:

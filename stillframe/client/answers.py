@@ -11,10 +11,11 @@ Item = TypeVar("Item")
 
 
 class Page(TypedDict, Generic[Item]):
-    """A part of a list. `next_cursor` is null on the last page."""
+    """A part of a list. `next_cursor` is null on the last page; `total` is there if `count` was asked for."""
 
     items: list[Item]
     next_cursor: str | None
+    total: Total | None
 
 
 Consistency = Literal["stopped", "memory", "application", "filesystem", "crash"]
@@ -707,6 +708,13 @@ class Together(TypedDict):
     id: str
     name: str
     spared: Why | None
+
+
+class Total(TypedDict):
+    """How many a list has. At most a thousand are counted: `more` says that there are more."""
+
+    count: int
+    more: bool
 
 
 class Trace(TypedDict):

@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from models.queries import paging
 from models.session import transaction
 from models.snapshot import Snapshot
 from stillframe.client import Client
@@ -147,3 +148,31 @@ def test_hosts_say_what_they_have(client: Client, world: World, name: str) -> No
 
     assert (host["vms"], host["jobs_queued"], host["jobs_running"], host["alive"]) == (1, 1, 0, True)
     assert host in client.hosts(limit=500)["items"]
+
+
+def test_a_list_says_how_many_it_has_when_asked(
+    http: httpx.Client, world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole list on any page of it, with the filters; up to the most that is counted, and then that there are more."""
+    vm = world.vm(name)
+    for number in range(7):
+        world.snapshot(vm, f"s{number}", state=SnapshotState.ERROR if number == 0 else SnapshotState.READY)
+
+    def total(**filters: Any) -> Any:
+        return http.get("/v1/snapshots", params={"vm": name, "limit": 2, **filters}).json()["total"]
+
+    assert total() is None
+    assert total(count=True) == {"count": 7, "more": False}
+    cursor = http.get("/v1/snapshots", params={"vm": name, "limit": 2}).json()["next_cursor"]
+    assert total(count=True, cursor=cursor, state="ready") == {"count": 6, "more": False}
+    monkeypatch.setattr(paging, "MOST_COUNTED", 5)
+    assert total(count=True) == {"count": 5, "more": True}
+
+
+def test_a_tag_is_found_as_text(api: Api, client: Client, world: World, name: str) -> None:
+    """A search finds what has the word as a tag, as well as what has it in its name."""
+    vm = world.vm(name)
+    tagged, _ = world.snapshot(vm, "a"), world.snapshot(vm, "b")
+    edit(api, tagged, tags=[f"tag-{name}"])
+    found = client.snapshots(q=f"tag-{name}")["items"]
+    assert [one["id"] for one in found] == [str(tagged)]

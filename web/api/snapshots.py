@@ -99,7 +99,7 @@ class _Narrowed:
         created_after: Instant | None = None,
         created_before: Instant | None = None,
         q: Annotated[
-            Filter, Query(description="Part of a name, or the last 6 or more digits of an id")
+            Filter, Query(description="Part of a name, a tag, or the last 6 or more digits of an id")
         ] = None,
         account: Filter = None,
         domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
