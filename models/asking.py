@@ -50,19 +50,21 @@ def find_vm(session: Session, actor: Actor, wanted: str) -> Vm:
 
 
 def vms_about(session: Session, actor: Actor, operation: Operation) -> list[UUID]:
-    """The VMs that an operation is about, as far as there are any; raises VmNotFound, VmNameAmbiguous or VmGone."""
+    """The VMs that an operation is about, as far as the actor sees any; raises VmNotFound, VmNameAmbiguous or VmGone."""
     asked = operation.to_json()
     if wanted := asked.get("vm"):
         return [find_vm(session, actor, wanted).id]
     if volume := _uuid(asked.get("volume_snapshot_id") or ""):
-        return list(session.scalars(select(VolumeSnapshot.vm_id).where(VolumeSnapshot.id == volume)))
-    return vms_of(session, [*filter(None, [asked.get("snapshot_id")]), *asked.get("snapshot_ids", ())])
+        of = select(VolumeSnapshot.vm_id).where(VolumeSnapshot.id == volume)
+        return list(session.scalars(of.where(mine(actor, VolumeSnapshot.account_id))))
+    return vms_of(session, actor, [*filter(None, [asked.get("snapshot_id")]), *asked.get("snapshot_ids", ())])
 
 
-def vms_of(session: Session, snapshots: Collection[str]) -> list[UUID]:
-    """The VMs of snapshots, as far as there are any."""
+def vms_of(session: Session, actor: Actor, snapshots: Collection[str]) -> list[UUID]:
+    """The VMs of snapshots, as far as the actor sees any: the quotas of others are neither told nor locked."""
     ids = [id_ for one in snapshots if (id_ := _uuid(one))]
-    return list(session.scalars(select(Snapshot.vm_id).where(Snapshot.id.in_(ids)).distinct()))
+    of = select(Snapshot.vm_id).where(Snapshot.id.in_(ids), mine(actor, Snapshot.account_id))
+    return list(session.scalars(of.distinct()))
 
 
 def lock_snapshot(session: Session, actor: Actor, wanted: str) -> tuple[Snapshot, Vm]:

@@ -49,7 +49,9 @@ def find_account(session: Session, actor: Actor, text: str) -> tuple[Account, Do
     id_ = as_id(text)
     named = Account.name == text if id_ is None else or_(Account.id == id_, Account.name == text)
     of = select(Account, Domain).join(Domain, Domain.id == Account.domain_id)
-    found = session.execute(of.where(named, mine(actor, Account.id))).first() if _can_be(text) else None
+    # An id means the account that has it, also if somebody gave another account that id as its name.
+    one = of.where(named, mine(actor, Account.id)).order_by((Account.id == id_).desc()).limit(1)
+    found = session.execute(one).first() if _can_be(text) else None
     if found is None:
         raise AccountNotFound(account=text)
     return found[0], found[1]

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from models import quota
-from models.actor import Actor
+from models.actor import ADMIN, Actor
 from models.asking import vms_of
 from models.expired import ACTOR, asked, expired, refused, take
 from models.job import SCHEDULED
@@ -25,7 +25,7 @@ def ask_for_deletions(engine: Engine, producer: Producer) -> int:
 
 def _ask(engine: Engine, producer: Producer, id_: UUID) -> bool:
     with transaction(engine) as session:
-        quota.take_turn(session, vms_of(session, [str(id_)]))
+        quota.take_turn(session, vms_of(session, ADMIN, [str(id_)]))
         snapshot = take(session, id_)
         if snapshot is None:
             return False

@@ -114,7 +114,7 @@ class Producer:
                     *(session, checked, actor, INTERACTIVE), key=next(keys), fingerprint=fingerprint
                 )
 
-            quota.take_turn(session, vms_of(session, snapshots))
+            quota.take_turn(session, vms_of(session, actor, snapshots))
             submitted = [_submitted(job) for job in ask_all(session, actor, snapshots, limits, ask)]
         for one in submitted:
             self.publisher.next_of_vm(one.vm_id)

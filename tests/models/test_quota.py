@@ -7,17 +7,25 @@ from uuid import UUID
 
 import pytest
 from celery import Celery
+from sqlalchemy import update
 
 from models.account import Account
 from models.actor import ADMIN, Actor
 from models.giving import assign_vm
 from models.journal import Journal
 from models.session import transaction
-from models.snapshot import Snapshot
-from models.tenants import add_account, add_domain, add_key, limit_account, limit_domain
+from models.snapshot import Snapshot, VolumeSnapshot
+from models.tenants import add_account, add_domain, add_key, find_account, limit_account, limit_domain
 from models.vm import Vm
-from stillframe.errors import BeyondOwn, QuotaExceeded, VmHasJobs, VmNotFound
-from stillframe.operations import CreateSnapshot
+from stillframe.errors import BeyondOwn, NotFound, QuotaExceeded, VmHasJobs, VmNotFound
+from stillframe.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    DeleteVolume,
+    ExtractVolume,
+    PruneSnapshots,
+    RevertSnapshot,
+)
 from stillframe.rights import Right, Role
 from stillframe.states import SnapshotState
 from tasks.producer import Producer
@@ -179,3 +187,35 @@ def test_nobody_gives_more_than_they_have(world: World) -> None:
         ):
             with pytest.raises(BeyondOwn):
                 refused()
+
+
+def test_the_quotas_of_others_are_not_told(world: World, producer: Producer) -> None:
+    """Who asks about what is not theirs hears that there is none, however full its owner is."""
+    vm = world.vm(account=world.account("acme", "/a"))
+    snapshot = str(world.snapshot(vm))
+    extracted = str(world.row(world.job(vm, "extract_volume")).volume_snapshot_id)
+    with transaction(world.engine) as session:
+        session.execute(update(VolumeSnapshot).values(account_id=world.account("acme", "/a")))
+    limit(world, "acme", max_jobs=0, max_bytes=0)
+    mallory = Actor("mallory", world.account("mallory", "/b"), Role.USER, "/b")
+
+    for operation in (
+        DeleteSnapshot(snapshot_id=snapshot),
+        RevertSnapshot(snapshot_id=snapshot),
+        ExtractVolume(snapshot_id=snapshot, target="vda"),
+        PruneSnapshots(snapshot_ids=(snapshot,)),
+        DeleteVolume(volume_snapshot_id=extracted),
+    ):
+        with pytest.raises(NotFound):
+            producer.submit(operation, mallory)
+
+
+def test_an_id_means_the_account_that_has_it(world: World) -> None:
+    """An account that somebody named with another's id is not taken for it."""
+    meant = world.account("acme", "/a")
+    world.account(str(meant), "/b")
+    with transaction(world.engine) as session:
+        session.execute(
+            update(Account).where(Account.id == meant).values(name="acme")
+        )  # now the last on disk
+        assert find_account(session, ADMIN, str(meant))[0].id == meant
