@@ -13,6 +13,8 @@ _OWN: tuple[Network, ...] = (
     IPv4Network("168.63.129.16/32"),
     IPv4Network("192.0.0.0/24"),
     IPv6Network("64:ff9b:1::/48"),
+    IPv6Network("3fff::/20"),
+    IPv6Network("fec0::/10"),
 )
 
 

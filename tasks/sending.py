@@ -99,18 +99,23 @@ class Sender:
         may = [one for one in found if is_allowed(one, self.allowed) or (secure and is_public(one))]
         if not may:
             plain = not secure and any(is_public(one) for one in found)
-            why = "it is not encrypted; use https" if plain else f"{', '.join(found[:3])} is not public"
-            raise AddressRefused(f"{host}: {why}")
+            # Where it leads is not told: names of this network would be looked up for whoever makes webhooks.
+            raise AddressRefused(f"{host} is not {'encrypted; use https' if plain else 'public'}")
         return may
 
     def _connect(self, addresses: Sequence[str], port: int) -> socket.socket:
+        """To the first that answers; all of them together have the time of one try."""
+        until = time.monotonic() + self.whole_s
         for address in addresses[:-1]:
             with suppress(OSError):
-                return self._to(address, port)
-        return self._to(addresses[-1], port)
+                return self._to(address, port, until)
+        return self._to(addresses[-1], port, until)
 
-    def _to(self, address: str, port: int) -> socket.socket:
-        sock = socket.create_connection((address, port), timeout=min(CONNECT_S, self.whole_s))
+    def _to(self, address: str, port: int, until: float) -> socket.socket:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock = socket.create_connection((address, port), timeout=min(CONNECT_S, left))
         sock.settimeout(self.whole_s)
         return sock
 

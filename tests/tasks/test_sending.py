@@ -68,6 +68,8 @@ def test_what_is_sent_arrives(other: Receiver) -> None:
         "0177.0.0.1",
         "[::1]",
         "[::ffff:127.0.0.1]",
+        "[fec0::1]",
+        "[3fff::1]",
         "0",
     ],
 )
@@ -118,6 +120,27 @@ def test_of_several_addresses_only_those_that_may_are_tried(monkeypatch: pytest.
     )
     Sender().post("https://mixed.example/", {}, b"")
     assert reached == ["93.184.216.34"]
+
+
+def test_many_addresses_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads to hundreds of addresses where nobody answers is given up when the time is over."""
+    resolving(monkeypatch, [f"93.184.{high}.{low}" for high in range(4) for low in range(200)])
+
+    def silent(_to: Any, timeout: float) -> None:
+        time.sleep(min(timeout, 0.3))
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", silent)
+    began = time.monotonic()
+    assert Sender(whole_s=1.0).post("https://many.example/", {}, b"").error == "it did not answer within 1 s"
+    assert time.monotonic() - began < 2.0
+
+
+def test_where_a_name_leads_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may make webhooks learns no addresses of the network that they are sent from."""
+    resolving(monkeypatch, ["10.20.30.40"])
+    answer = Sender().post("https://payroll.corp.example/", {}, b"")
+    assert answer.error == "address refused: payroll.corp.example is not public"
 
 
 def test_what_is_not_encrypted_stays_in_allowed_networks(monkeypatch: pytest.MonkeyPatch) -> None:
