@@ -55,12 +55,16 @@ class Went:
 
 
 def take(session: Session, most: int, busy_s: float) -> list[Endpoint]:
-    """Endpoints that have something due, for this sender alone for `busy_s` seconds or until `give_back`."""
+    """Endpoints that have something due, for this sender alone for `busy_s` seconds or until `give_back`.
+
+    Those come first that were longest in nobody's hands: slow ones with much to get keep no others waiting.
+    """
     due = WebhookDelivery.webhook_id == Webhook.id, *_DUE
     rows = session.scalars(
         select(Webhook)
         .where(ACTIVE, _past(Webhook.resting_until), _past(Webhook.busy_until))
         .where(select(WebhookDelivery.id).where(*due).exists())
+        .order_by(Webhook.busy_until.nulls_first())
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
@@ -78,8 +82,8 @@ def take(session: Session, most: int, busy_s: float) -> list[Endpoint]:
 
 
 def give_back(session: Session, webhook: UUID) -> None:
-    """Others may send to it."""
-    session.execute(update(Webhook).where(Webhook.id == webhook).values(busy_until=None))
+    """Others may send to it, and it goes to the end of the line."""
+    session.execute(update(Webhook).where(Webhook.id == webhook).values(busy_until=func.clock_timestamp()))
 
 
 def due(session: Session, webhook: UUID, most: int) -> list[Delivery]:

@@ -61,7 +61,7 @@ class Webhook(Base):
     failing_since: Mapped[datetime | None]
     #: An endpoint that fails is left in peace until then.
     resting_until: Mapped[datetime | None]
-    #: Somebody sends to it, until then at the latest.
+    #: Somebody sends to it until then at the latest, or has done so.
     busy_until: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]
     suspended_reason: Mapped[str | None]
