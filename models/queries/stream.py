@@ -12,6 +12,9 @@ from models.queries.events import items, shown
 
 Conditions = Sequence[ColumnElement[bool]]
 
+#: Places that one look goes on: who wants little of much reads it in parts, between which others have their turn.
+FAR = 20_000
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -60,17 +63,18 @@ def following(connection: Connection, mark: Mark, conditions: Conditions, most: 
     newest = connection.scalar(select(EventPlace.place).order_by(EventPlace.place.desc()).limit(1)) or 0
     if newest <= mark.place:
         return Batch([], mark, more=False)
+    upto = min(newest, mark.place + FAR)
     found = connection.execute(
         shown()
         .add_columns(EventPlace.place)
         .join(EventPlace, EventPlace.event_id == Event.id)
-        .where(EventPlace.place > mark.place, EventPlace.place <= newest, *conditions)
+        .where(EventPlace.place > mark.place, EventPlace.place <= upto, *conditions)
         .order_by(EventPlace.place)
         .limit(most)
     ).all()
     if len(found) == most:
         return Batch(items(connection, found), Mark(found[-1].place, found[-1].id), more=True)
-    return Batch(items(connection, found), _mark(connection, newest), more=False)
+    return Batch(items(connection, found), _mark(connection, upto), more=upto < newest)
 
 
 def _mark(connection: Connection, place: int) -> Mark:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from models.event import Event, EventFresh, EventPlace
 from models.moves import Told, tell
 from models.places import newest_place, place_of
+from models.queries import stream
 from models.queries.stream import following, mark_after
 from models.session import transaction
 from stillframe.events import EventType
@@ -92,6 +93,26 @@ def test_readers_get_every_event_once_and_in_one_order(engine: Engine, placing: 
     assert set(seen[0]) == every
     assert len(seen[0]) == len(every)
     assert seen[0] == seen[1] == seen[2] == [id_ for _, id_ in places(engine)]
+
+
+def test_who_wants_little_of_much_reads_it_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look goes over so many events at most, wanted or not; parts that hold nothing wanted are gone on behind."""
+    monkeypatch.setattr(stream, "FAR", 10)
+    with transaction(engine) as session:
+        for number in range(35):
+            tell(session, Told(EventType.HOST_DRAINED, "wanted" if number in {3, 34} else "tests"))
+    place(engine)
+
+    batches = []
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        mark, more = mark_after(connection, 0), True
+        while more:
+            batches.append(following(connection, mark, [Event.actor == "wanted"], 200))
+            mark, more = batches[-1].mark, batches[-1].more
+    assert [len(batch.events) for batch in batches] == [1, 0, 0, 1]
+    assert [(batch.mark.place, batch.mark.event_id) for batch in batches] == [
+        (n, n) for n in (10, 20, 30, 35)
+    ]
 
 
 def _write(engine: Engine, seed: int) -> None:
