@@ -5,11 +5,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 
 from lab.lab import Lab
+from models.session import DatabaseAway
 from stillframe.states import OVER
 from tests.journeys.site import Site, until
 from tests.storm.crowd import Crowd
@@ -18,6 +20,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
 CLIENTS = 50
 AWAY_S = 2.0
+#: Snapshots that the account may have: the crowd asks for more.
+QUOTA = 60
 #: How far two clocks of one machine, Postgres' and ours, may be apart. Seconds.
 ASIDE_S = 0.005
 
@@ -25,7 +29,7 @@ ASIDE_S = 0.005
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_storm(site: Site) -> None:
-    """400 submissions: one job a key, VMs each in the order asked, one job of a VM at a time."""
+    """400 submissions: one job a key, a quota to the last place, VMs each in the order asked, one job of a VM at a time."""
     judge(site, weathered(site, 400))
 
 
@@ -52,13 +56,19 @@ def _redis_away(lab: Lab) -> None:
 
 def weathered(site: Site, requests: int, strike: Callable[[Lab], None] | None = None) -> Crowd:
     """The storm, a strike in its middle, and the end of all that was asked for."""
+    most: list[int] = []
     crowd = Crowd(site.url, site.key, CLIENTS, requests, dice=int.from_bytes(os.urandom(4)))
+    site.client.limit_account("admin", max_snapshots=QUOTA)
     storm = threading.Thread(target=crowd.storm)
     storm.start()
+    counting = threading.Thread(target=lambda: most.append(_most_at_once(site, storm)))
+    counting.start()
     if strike:
         until(lambda: len(crowd.requests) > requests // 3, 600, "a third of the storm")
         strike(site.lab)
     storm.join()
+    counting.join()
+    assert most == [QUOTA]
     over = "', '".join(sorted(OVER))
     until(
         lambda: not site.sql(f"SELECT 1 FROM job WHERE state NOT IN ('{over}') LIMIT 1"),
@@ -67,6 +77,17 @@ def weathered(site: Site, requests: int, strike: Callable[[Lab], None] | None = 
         every_s=0.5,
     )
     return crowd
+
+
+def _most_at_once(site: Site, storm: threading.Thread) -> int:
+    """The most snapshots that counted for the quota at any moment that was looked at."""
+    most = 0
+    while storm.is_alive():
+        with suppress(DatabaseAway):
+            (row,) = site.sql("SELECT count(*) AS n FROM snapshot WHERE state NOT IN ('deleted', 'error')")
+            most = max(most, row.n)
+        time.sleep(0.05)
+    return most
 
 
 def judge(site: Site, crowd: Crowd) -> None:
@@ -83,7 +104,8 @@ def judge(site: Site, crowd: Crowd) -> None:
         job.idempotency_key: {job.id} for job in jobs
     }
     refusals = Counter(code for request in asked.values() for code in request.refusals)
-    assert set(refusals) <= {"snapshot.not_ready", "snapshot.busy", "snapshot.not_found"}, refusals
+    assert set(refusals) <= {"quota.exceeded", "snapshot.not_ready"}, refusals
+    assert refusals["quota.exceeded"]
     assert Counter(job.state for job in jobs).keys() <= {"succeeded", "failed"}
 
     for vm in {job.vm_id for job in jobs}:
