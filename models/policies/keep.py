@@ -155,9 +155,10 @@ def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
 
 
 def _write(session: Session, row: Policy, wish: Wish, actor: Actor) -> None:
+    columns = columns_of(session, wish.selector, actor)  # first: a query would write down what is half set
     row.name, row.spec = wish.name, policy_to_json(wish)
     row.enabled, row.paused_until = wish.enabled, wish.paused_until
-    for name, value in columns_of(session, wish.selector, actor).items():
+    for name, value in columns.items():
         setattr(row, name, value)
 
 

@@ -16,6 +16,7 @@ from tasks.app import make_app
 from tasks.policies import claim, let_go
 from tasks.producer import Producer
 from tests.web.conftest import Api
+from tests.web.test_problems import problem
 from tests.world import World
 from web import policy_examples as examples
 from web import policy_shapes as shapes
@@ -205,3 +206,25 @@ def test_an_example_is_what_it_is_an_example_of(shape: Any, example: dict[str, A
     assert set(example) <= set(shape.model_fields)
     if issubclass(shape, Shape):
         assert set(example) == set(shape.model_fields)
+
+
+def _daily(name: str, vm: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "selector": {"names": [vm]},
+        "schedules": [{"every": "1d"}],
+        "retention": {"last": 3},
+    }
+
+
+def test_a_policy_is_not_renamed_to_one_that_is_there(http: httpx.Client, world: World, name: str) -> None:
+    """Also one that looks for an account when it is written down: 409, and it stays as it was."""
+    world.vm(name)
+    first, second = (_daily(f"{name}-{number}", name) for number in (1, 2))
+    id_ = http.post("/v1/policies", json=first).json()["id"]
+    http.post("/v1/policies", json=second).raise_for_status()
+    selector = {"names": [name], "account": "admin"}
+    refused = problem(http.put(f"/v1/policies/{id_}", json=second | {"selector": selector}))
+
+    assert (refused["status"], refused["code"]) == (409, "policy.name_taken")
+    assert http.get(f"/v1/policies/{id_}").json()["name"] == first["name"]
