@@ -54,8 +54,9 @@ class Order:
             name, value, id_ = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
             if name != self.name or "\0" in str(value):
                 raise CursorInvalid
+            str(value).encode()  # half a character of UTF-16 is none that Postgres knows
             return self.parse(value), self.parse_id(id_)
-        except (NotBase64, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (NotBase64, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise CursorInvalid from error
 
 

@@ -57,6 +57,13 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
         ("GET", "/v1/snapshots?created_after=0001-01-01T00:00:00%2B14:00", 422, "request.invalid"),
         ("GET", "/v1/snapshots?created_before=9999-12-31T23:59:59-14:00", 422, "request.invalid"),
         ("GET", "/v1/snapshots?cursor=%00", 422, "request.cursor_invalid"),
+        ("GET", "/v1/events?cursor=WyItaWQiLCBJbmZpbml0eSwgIjUiXQ", 422, "request.cursor_invalid"),
+        (
+            "GET",
+            "/v1/snapshots?sort=name&cursor=WyJuYW1lIiwgIlx1ZDgwMCIsICIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDUiXQ",
+            422,
+            "request.cursor_invalid",
+        ),
         ("GET", "/v1/snapshots?cursor=WzFd", 422, "request.cursor_invalid"),
         ("GET", "/v1/snapshots?cursor=" + "W1tb" * 200, 422, "request.cursor_invalid"),
         ("GET", "/v1/jobs/not-an-id", 404, "job.not_found"),
