@@ -14,7 +14,7 @@ class Right(StrEnum):
     DELETE = "delete"
     EXTRACT = "extract"
     DEPLOY = "deploy"
-    #: Make, change and run policies: what they do, they do for whoever made them.
+    #: Make, change and run policies. To make or change one takes the rights of what it does, too.
     POLICY = "policy"
     #: Change words, tags and holds.
     EDIT = "edit"

@@ -26,6 +26,7 @@ from stillframe.policies.as_json import policy_to_json, schedule_from_json, sche
 from stillframe.policies.pace import check_pace
 from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.policy import check_policy
+from stillframe.rights import Right
 
 
 def add_policy(
@@ -33,7 +34,7 @@ def add_policy(
 ) -> UUID:
     """A new policy, which means only VMs that its maker sees; it fires from the first instant after now on.
 
-    Raises Invalid, NotFound or PolicyTooFast.
+    Raises Invalid, NotFound, Forbidden or PolicyTooFast.
 
     Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
     """
@@ -155,11 +156,18 @@ def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
 
 
 def _write(session: Session, row: Policy, wish: Wish, actor: Actor) -> None:
+    for right in needed(wish):
+        actor.check(right)
     columns = columns_of(session, wish.selector, actor)  # first: a query would write down what is half set
     row.name, row.spec = wish.name, policy_to_json(wish)
     row.enabled, row.paused_until = wish.enabled, wish.paused_until
     for name, value in columns.items():
         setattr(row, name, value)
+
+
+def needed(wish: Wish) -> tuple[Right, ...]:
+    """The rights of what it does by itself: who has them not gets them by no policy."""
+    return (Right.CREATE, Right.DELETE, *([Right.EXTRACT] if wish.extract else []))
 
 
 def _flush(session: Session, row: Policy) -> None:

@@ -13,7 +13,7 @@ from models.job import Job
 from models.keys import make_key, verify_key
 from models.session import transaction
 from models.snapshot import Snapshot
-from stillframe.rights import Role
+from stillframe.rights import Right, Role
 from tests.web.conftest import Api, Cli
 from tests.web.test_problems import problem
 from tests.world import World
@@ -83,3 +83,43 @@ def test_a_key_is_made_by_command(api: Api) -> None:
         with transaction(api.engine) as session:
             assert verify_key(session, models(*words).stdout.strip()).role is role
     assert models("key", "write_only").returncode == 2
+
+
+def scoped(api: Api, *rights: Right) -> httpx.Client:
+    """Asks with a key that was narrowed to some rights."""
+    with transaction(api.engine) as session:
+        key, _ = make_key(session, ADMIN_ACCOUNT, Role.USER, "narrow", scopes=rights)
+    return httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+
+def test_what_is_to_expire_is_to_be_deleted(api: Api, world: World, name: str) -> None:
+    """Who may change words and may not delete neither lets a snapshot expire; that it stays may be said by anyone who edits."""
+    path = f"/v1/snapshots/{world.snapshot(world.vm(name), 's1')}"
+    with scoped(api, Right.EDIT) as http:
+        shown = problem(http.patch(path, json={"expires_at": "1s", "description": "d"}))
+        assert (shown["status"], shown["code"]) == (403, "right.missing")
+        assert http.patch(path, json={"description": "kept", "expires_at": None}).status_code == 200
+    with scoped(api, Right.EDIT, Right.DELETE) as http:
+        assert http.patch(path, json={"expires_at": "1h"}).status_code == 200
+
+
+def test_a_policy_does_what_its_maker_may(api: Api, world: World, name: str) -> None:
+    """A key narrowed to policies makes none that creates, deletes and extracts in its place, and changes none so."""
+    world.vm(name)
+    wish = {
+        "name": name,
+        "selector": {"names": [name]},
+        "schedules": [{"every": "1h"}],
+        "retention": {"last": 2},
+    }
+    extracting = wish | {"extract": {"targets": ["vda"], "retention": {"last": 1}}}
+    with scoped(api, Right.POLICY, Right.CREATE) as http:
+        assert problem(http.post("/v1/policies", json=wish))["code"] == "right.missing"
+    with scoped(api, Right.POLICY, Right.CREATE, Right.DELETE) as http:
+        assert problem(http.post("/v1/policies", json=extracting))["code"] == "right.missing"
+        made = http.post("/v1/policies", json=wish)
+        assert made.status_code == 201, made.text
+        changed = http.put(f"/v1/policies/{made.json()['id']}", json=extracting)
+        assert problem(changed)["code"] == "right.missing"
+    with scoped(api, Right.POLICY, Right.CREATE, Right.DELETE, Right.EXTRACT) as http:
+        assert http.put(f"/v1/policies/{made.json()['id']}", json=extracting).status_code == 200

@@ -194,11 +194,15 @@ def edit_snapshot(
     if_match: IfMatch = None,
 ) -> Any:
     """Changes its words, its name, or when it expires (null: never). With If-Match only if nobody else has since the
-    ETag was read: else 412. Its manifest on the host keeps the words of its creation.
+    ETag was read: else 412. Its manifest on the host keeps the words of its creation. To let it expire takes the right
+    `delete` too.
     """
+    changes = wish.given()
+    if changes.get("expires_at") is not None:
+        actor.check(Right.DELETE)
     seen = tuple(tag.strip() for tag in if_match.split(",")) if if_match and if_match.strip() != "*" else ()
     _check_known(house, actor, snapshot_id(snapshot))
-    words.edit(house.engine, snapshot_id(snapshot), wish.given(), actor.name, seen)
+    words.edit(house.engine, snapshot_id(snapshot), changes, actor.name, seen)
     return show_snapshot(house=house, actor=actor, response=response, snapshot=snapshot)
 
 
