@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.about import snapshots_of
@@ -84,9 +84,8 @@ def _claimed_by_others(
 
 
 def _kept(session: Session, policy: UUID, job: AnyRow, names: Mapping[UUID, str]) -> Refusals:
-    row = session.execute(select(Policy.name, Policy.deleted_at).where(Policy.id == policy)).one()
-    if row.deleted_at is not None:
-        why = "it was deleted, and prunes nothing any more"
+    row = session.get_one(Policy, policy, populate_existing=True)
+    if why := _stands_still(session, row):
         return {id_: KeptByPolicy(snapshot=name, policy=row.name, why=why) for id_, name in names.items()}
     return {
         verdict.id: KeptByPolicy(snapshot=names[verdict.id], policy=row.name, why="; ".join(verdict.reasons))
@@ -94,6 +93,18 @@ def _kept(session: Session, policy: UUID, job: AnyRow, names: Mapping[UUID, str]
         for verdict in judged.verdicts
         if verdict.keep and verdict.id in names
     }
+
+
+def _stands_still(session: Session, policy: Policy) -> str | None:
+    """Why it prunes nothing at this moment, if it does not."""
+    if policy.deleted_at is not None:
+        return "it was deleted, and prunes nothing any more"
+    if policy.suspended_at is not None:
+        return "it has suspended itself, and prunes nothing until it is resumed"
+    now = session.scalars(select(func.now())).one()
+    if not policy.enabled or (policy.paused_until is not None and policy.paused_until > now):
+        return "it is paused, and prunes nothing"
+    return None
 
 
 def _spared(session: Session, job: AnyRow, rows: Sequence[Snapshot], refusals: Refusals) -> list[Snapshot]:

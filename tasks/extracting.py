@@ -9,9 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models import quota
 from models.asking import targets_of
 from models.job import SCHEDULED
 from models.policies import extracts, images
+from models.policies.prune import in_hand
 from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction, violated
@@ -48,7 +50,8 @@ def prune_volumes(engine: Engine, producer: Producer) -> int:
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
             found = images.due(session)
-            asked += sum(_look_through(session, producer, one) for one in found)
+            quota.take_turn(session, {one.vm_id for one in found})
+            asked += sum(_looked_through(session, producer, one) for one in found)
         if not found:
             break
     return asked
@@ -60,14 +63,25 @@ def _extract_some(session: Session, producer: Producer) -> tuple[int, int]:
         return 0, 0
     on_host: Counter[UUID] = Counter()
     found = extracts.due(session)
+    quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
-        if one.deleted or one.policy.extract is None:
-            extracts.over(session, one)
-        elif at := _not_now(session, one, one.on_host + on_host[one.host_id]):
-            extracts.later(session, one, at)
-        else:
-            on_host[one.host_id] += _ask(session, producer, one)
+        try:
+            on_host[one.host_id] += _look_at(session, producer, one, one.on_host + on_host[one.host_id])
+        except StillframeError as error:  # what one policy says must not stop the others
+            extracts.refused(session, one, error.detail, one.now + _AFTER_REFUSAL)
     return len(found), on_host.total()
+
+
+def _look_at(session: Session, producer: Producer, one: extracts.Due, on_host: int) -> int:
+    if one.deleted or one.policy.extract is None:
+        extracts.over(session, one)
+    elif in_hand(session, [one.snapshot_id]):
+        extracts.later(session, one, one.now + _SOON)
+    elif at := _not_now(session, one, on_host):
+        extracts.later(session, one, at)
+    else:
+        return _ask(session, producer, one)
+    return 0
 
 
 def _not_now(session: Session, one: extracts.Due, on_host: int) -> datetime | None:
@@ -116,8 +130,17 @@ def _wish(one: extracts.Due, target: str) -> ExtractVolume:
     )
 
 
+def _looked_through(session: Session, producer: Producer, one: images.Due) -> int:
+    """How many were asked to be deleted; what one policy says must not stop the others."""
+    try:
+        return _look_through(session, producer, one)
+    except StillframeError as error:
+        logger.warning("volumes of policy %s cannot be looked through: %s", one.name, error)
+        images.look_at(session, one, one.now + _AFTER_REFUSAL)
+        return 0
+
+
 def _look_through(session: Session, producer: Producer, one: images.Due) -> int:
-    """How many were asked to be deleted."""
     if not one.stands:
         images.look_at(session, one, None)
         return 0

@@ -1,6 +1,7 @@
 """What policies do not keep is asked to be deleted: of one VM together, behind what people wait for, a few at a time."""
 
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,8 +26,8 @@ from tasks.producer import Producer
 
 logger = logging.getLogger(__name__)
 
-#: Transactions of one tick, each of one bunch of VMs.
-_ROUNDS = 20
+#: Seconds after which a look begins with no further bunch of VMs: other ticks want their turn.
+LONGEST_S = 5.0
 _SOON = timedelta(seconds=10)
 _LATER = timedelta(minutes=1)
 #: A VM that is on no host is looked for again.
@@ -60,7 +61,8 @@ class _Crowd:
 def prune(engine: Engine, producer: Producer) -> int:
     """Looks through what is due; returns for how many VMs it asked. What it asks for is owed its message afterwards."""
     asked, away = 0, Counter[UUID]()
-    for _ in range(_ROUNDS):
+    end = time.monotonic() + LONGEST_S
+    while time.monotonic() < end:
         with transaction(engine) as session:
             looked, now = _prune_some(session, producer, _Crowd(away=away))
         asked += now
@@ -76,12 +78,19 @@ def _prune_some(session: Session, producer: Producer, crowd: _Crowd) -> tuple[in
     found = rows.due(session)
     quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
-        later = _stands_still(one) or crowd.later(session, one)
-        if later or not one.stands:
-            rows.look_at(session, one.policy_id, one.vm_id, later)
-        elif _look_through(session, producer, one):
-            crowd.took(one)
+        try:
+            _look_at(session, producer, one, crowd)
+        except StillframeError as error:  # what one policy says must not stop the others
+            rows.refused(session, one, error.detail)
     return len(found), len(crowd.vms)
+
+
+def _look_at(session: Session, producer: Producer, one: Due, crowd: _Crowd) -> None:
+    later = _stands_still(one) or crowd.later(session, one)
+    if later or not one.stands:
+        rows.look_at(session, one.policy_id, one.vm_id, later)
+    elif _look_through(session, producer, one):
+        crowd.took(one)
 
 
 def _stands_still(one: Due) -> datetime | None:
@@ -103,6 +112,8 @@ def _look_through(session: Session, producer: Producer, one: Due) -> bool:
     later = judged.look_at if judged else None
     if condemned:
         later = rows.not_before(session, one)
+        if later is None and rows.in_hand(session, condemned):
+            later = one.now + _SOON
     if later or not condemned:
         rows.look_at(session, one.policy_id, one.vm_id, later)
         return False

@@ -20,7 +20,7 @@ from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.session import violated
-from stillframe.errors import PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
+from stillframe.errors import Invalid, PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json
 from stillframe.policies.pace import check_pace
@@ -63,6 +63,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> Non
     now = _now(session)
     check_policy(wish, now)
     row = lock_policy(session, policy, actor)
+    was = row.paused_until
     _write(session, row, wish, actor)
     row.updated_at = now
     _flush(session, row)
@@ -75,7 +76,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> Non
     for spec in wanted:
         session.add(PolicySchedule(policy_id=policy, spec=spec, mark=now))
     session.flush()
-    _wind_up(session, row, now)
+    _wind_up(session, row, now, was)
     look_again(session, policy)
     _tell(session, EventType.POLICY_EDITED, row, actor)
 
@@ -83,9 +84,13 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> Non
 def pause_policy(session: Session, policy: UUID, actor: Actor, until: datetime | None = None) -> None:
     """Nothing fires any more, or not before `until`. What waits for its turn is skipped."""
     row = lock_policy(session, policy, actor)
+    now = _now(session)
+    if until is not None and until <= now:
+        raise Invalid(detail=f"`until` is over: {until.isoformat()}")
+    was = row.paused_until
     row.enabled, row.paused_until = until is not None and row.enabled, until
+    _wind_up(session, row, now, was)
     _stop_waiting(session, policy, "the policy was paused")
-    _wind_up(session, row, _now(session))
     _tell(session, EventType.POLICY_PAUSED, row, actor, until=until and until.isoformat())
 
 
@@ -105,8 +110,8 @@ def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     """It stops itself, and says why; a person resumes it."""
     row = lock_policy(session, policy)
     row.suspended_at, row.suspended_reason = _now(session), reason
-    _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
     _wind_up(session, row, row.suspended_at)
+    _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
@@ -141,15 +146,19 @@ def delete_policy(session: Session, policy: UUID, actor: Actor) -> None:
     """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
     row = lock_policy(session, policy, actor)
     row.deleted_at = _now(session)
-    _stop_waiting(session, policy, "the policy was deleted")
     _wind_up(session, row, row.deleted_at)
+    _stop_waiting(session, policy, "the policy was deleted")
     _tell(session, EventType.POLICY_DELETED, row, actor)
 
 
 def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
-    """A policy that the actor sees and that is not deleted, locked; raises PolicyNotFound."""
+    """A policy that the actor sees and that is not deleted, locked; raises PolicyNotFound.
+
+    Before any schedule, firing or VM of it, whoever asks; firings that refer to it are not held up.
+    """
     of = select(Policy).where(Policy.id == policy, Policy.deleted_at.is_(None), my_policies(actor))
-    row = session.scalars(of.with_for_update(), execution_options={"populate_existing": True}).one_or_none()
+    locked = of.with_for_update(key_share=True)
+    row = session.scalars(locked, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise PolicyNotFound(policy=policy)
     return row
@@ -181,10 +190,16 @@ def _flush(session: Session, row: Policy) -> None:
         raise
 
 
-def _wind_up(session: Session, row: Policy, now: datetime) -> None:
-    """Sets when each schedule fires next: never, or after the later of its mark and the pause's end."""
+def _wind_up(session: Session, row: Policy, now: datetime, was: datetime | None = None) -> None:
+    """Sets when each schedule fires next: never, or after the later of its mark and the pause's end.
+
+    `was` is the end of a pause that this one, or none, takes the place of: what it put off is put off no more. Whoever
+    claims a schedule has committed once this has its lock: only then it is known what waits.
+    """
     stands = not row.enabled or row.suspended_at is not None or row.deleted_at is not None
     for schedule in _schedules(session, row.id):
+        if was is not None and schedule.mark == was:
+            schedule.mark = min(was, now)
         if row.paused_until:
             schedule.mark = max(schedule.mark, row.paused_until)
         after = max(schedule.mark, now) if schedule.next_at is None else schedule.mark
@@ -198,7 +213,7 @@ def _schedules(session: Session, policy: UUID) -> list[PolicySchedule]:
             select(PolicySchedule)
             .where(PolicySchedule.policy_id == policy, PolicySchedule.retired_at.is_(None))
             .order_by(PolicySchedule.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     )
 

@@ -1,5 +1,6 @@
 """When the snapshots that a policy has of a VM are to be looked through, and how looking went before."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from models.base import quoted
 from models.job import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.tables import PolicyVm
+from models.snapshot import Snapshot
 from stillframe.events import EventType, Level
 from stillframe.operations import PruneSnapshots
 from stillframe.policies.as_json import policy_from_json
@@ -108,6 +110,15 @@ def refused(session: Session, one: Due, why: str) -> None:
         data = {"policy_id": str(one.policy_id), "name": one.name, "reason": why}
         told = Told(EventType.POLICY_PRUNE_REFUSED, f"policy:{one.name}", Level.WARNING, why, data)
         tell(session, told, vm=one.vm_id, host=one.host_id)
+
+
+def in_hand(session: Session, snapshots: Collection[UUID]) -> bool:
+    """Whether somebody is at one of these at this moment; if not, they are locked.
+
+    The tick holds rows of many VMs and so waits for none: who releases a snapshot, or deletes several, would wait for it.
+    """
+    of = select(Snapshot.id).where(Snapshot.id.in_(snapshots)).order_by(Snapshot.id)
+    return len(session.scalars(of.with_for_update(key_share=True, skip_locked=True)).all()) < len(snapshots)
 
 
 def not_before(session: Session, one: Due) -> datetime | None:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,12 @@ _ENDED = f"""
 def settle(session: Session, limit: int = 500) -> int:
     """Takes note of jobs that have ended; a policy whose firings fail one after the other suspends itself."""
     rows = session.execute(text(_ENDED), {"limit": limit}).all()
+    # Policies before what they know of VMs, as those do who edit them; and both in one order, whoever settles.
+    policies = select(Policy.id).where(Policy.id.in_({row.policy_id for row in rows})).order_by(Policy.id)
+    session.execute(policies.with_for_update(key_share=True))
+    vms = tuple_(PolicyVm.policy_id, PolicyVm.vm_id).in_({(row.policy_id, row.vm_id) for row in rows})
+    known = select(PolicyVm.vm_id).where(vms).order_by(PolicyVm.policy_id, PolicyVm.vm_id)
+    session.execute(known.with_for_update(key_share=True))
     for row in rows:
         _note_vm(session, row)
         if row.state == "succeeded":

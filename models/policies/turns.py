@@ -39,7 +39,7 @@ AT_ONCE = 500
 _OVERDUE = """
     UPDATE firing SET state = 'missed', decided_at = now(),
         reason = coalesce('its turn did not come in time: ' || reason, 'its turn did not come in time: nobody looked')
-    WHERE state = 'waiting' AND give_up_at < now()
+    WHERE id IN (SELECT id FROM firing WHERE state = 'waiting' AND give_up_at < now() FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 #: Beyond those of a host or a storage that has no room, which were told so: looking at them again would keep others waiting.
@@ -86,6 +86,7 @@ _READY = f"""
          AND coalesce(room.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_storage')::integer)
     ORDER BY firing.due_at, firing.id
     LIMIT :limit
+    FOR NO KEY UPDATE OF firing SKIP LOCKED
 """  # noqa: S608
 
 _DECIDE = """
@@ -159,7 +160,10 @@ def give_up_overdue(session: Session) -> int:
 
 
 def ready(session: Session, behind: Place, limit: int = AT_ONCE) -> list[Ready]:
-    """The next waiting firings of the line whose time has come, the longest due first; their VMs are in the session."""
+    """The next waiting firings of the line whose time has come, the longest due first; their VMs are in the session.
+
+    Locked: who pauses their policy meanwhile waits until their jobs are there. Those that somebody pauses now are passed over.
+    """
     found = session.execute(text(_READY), {"due_at": behind.due_at, "id": behind.id, "limit": limit}).all()
     if found:  # read at once what each request would ask for on its own
         session.scalars(select(Vm).where(Vm.id.in_({row.vm_id for row in found}))).all()

@@ -20,9 +20,10 @@ from models.policies.keep import (
     edit_policy,
     pause_policy,
     resume_policy,
+    suspend_policy,
 )
 from models.policies.prune import look_again
-from models.policies.tables import PolicyVm
+from models.policies.tables import Policy, PolicyVm
 from models.queries.policies import preview
 from models.session import transaction
 from models.snapshot import Snapshot
@@ -310,3 +311,47 @@ def _retention(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.3:
         rules["max_count"] = chance.randint(5, 9)
     return rules | ({"min_keep": 3} if chance.random() < 0.3 else {})
+
+
+def test_one_policy_that_cannot_be_read_stops_no_other(world: World, engine: Engine) -> None:
+    """Its timezone is gone from the host: that is told, and the others prune."""
+    gone, other = add(engine, name="gone"), add(engine, name="other")
+    vms = {policy: world.vm(name) for policy, name in ((gone, "a"), (other, "b"))}
+    for policy, vm in vms.items():
+        keep(world, vm, policy, 3, 2, 1)
+    with transaction(engine) as session:
+        row = session.get_one(Policy, gone)
+        row.spec = row.spec | {"schedules": [{**row.spec["schedules"][0], "timezone": "US/Gone"}]}
+    assert prune(engine) == 1
+    assert {job.vm_id for job, _ in asked(engine)} == {vms[other]}
+    assert world.events().count("policy.prune_refused") == 1
+
+
+@pytest.mark.parametrize("how", ["paused", "paused until", "suspended"])
+def test_a_pause_spares_what_waits_to_be_deleted(world: World, engine: Engine, how: str) -> None:
+    """Who pauses a policy to keep what it has keeps also what it had asked to be deleted, if that has not begun."""
+    policy, vm = add(engine), world.vm()
+    keep(world, vm, policy, 3, 2, 1)
+    assert prune(engine) == 1
+    ((job, _),) = asked(engine)
+    with transaction(engine) as session:
+        if how == "suspended":
+            suspend_policy(session, policy, "why")
+        else:
+            until = datetime.now(UTC) + timedelta(hours=1) if how == "paused until" else None
+            pause_policy(session, policy, ADMIN, until)
+    assert Journal(engine).claim(job.id, **CLAIM) is None
+    assert "prunes nothing" in world.row(job.id).error["detail"]
+
+
+def test_what_somebody_has_in_hand_is_not_waited_for(world: World, engine: Engine) -> None:
+    """A tick holds rows of many VMs: who has one of the snapshots might wait for another."""
+    policy, vm = add(engine), world.vm()
+    first, *_ = keep(world, vm, policy, 3, 2, 1)
+    with transaction(engine) as session:
+        session.scalars(select(Snapshot).where(Snapshot.id == first).with_for_update()).one()
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(prune, engine).result(20) == 0
+    at = due_at(engine, vm)
+    assert at is not None
+    assert at <= datetime.now(UTC) + timedelta(seconds=30)
