@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 from uuid import UUID
@@ -16,11 +17,12 @@ from models.actor import of_policy
 from models.job import SCHEDULED
 from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
+from models.policies.keep import suspend_policy
 from models.policies.settle import settle
 from models.policies.tables import FiringState
 from models.policies.turns import Decided, Place, Ready
 from models.session import transaction, violated
-from stillframe.errors import NameTaken, StillframeError
+from stillframe.errors import NameTaken, PolicyNotFound, StillframeError
 from stillframe.names import made_up_name
 from stillframe.operations import CreateSnapshot
 from stillframe.policies.guards import turn, type_at
@@ -40,10 +42,18 @@ def claim(engine: Engine) -> int:
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
             done = claim_due(session)
+        for policy, why in done.unreadable.items():
+            _suspend(engine, policy, why)
         written += done.firings
         if done.schedules < AT_ONCE:
             break
     return written
+
+
+def _suspend(engine: Engine, policy: UUID, why: str) -> None:
+    """In a transaction of its own: a policy is locked before its schedules."""
+    with suppress(PolicyNotFound), transaction(engine) as session:
+        suspend_policy(session, policy, why)
 
 
 def settle_ended(engine: Engine) -> int:
@@ -85,7 +95,11 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
             on_host=one.moment.on_host + on_host[one.host_id],
             on_storage=max((jobs + on_storage[name] for name, jobs in one.storages.items()), default=0),
         )
-        found = turn(one.policy, one.overlap, one.timezone, moment, one.now)
+        try:
+            found = turn(one.policy, one.overlap, one.timezone, moment, one.now)
+        except StillframeError as error:  # what one policy says must not stop the others
+            decided.append(Decided(one.id, FiringState.REFUSED, error.detail))
+            continue
         if found.kind == "wait":
             waiting[one.id] = found.reason
         elif found.kind == "skip":

@@ -4,8 +4,8 @@ The rows of the schedules are locked while they are decided about, and passed ov
 beat would do again, the uniqueness of (schedule, VM, nominal instant) drops.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.ids import new_id
 from models.policies.resolve import vms_in
+from stillframe.errors import Invalid
 from stillframe.policies.as_json import schedule_from_json
 from stillframe.policies.firing import Decided, decide, jitter_of
 from stillframe.policies.schedule import Schedule
@@ -49,6 +50,7 @@ _MARK = """
     FROM unnest(:id, :mark, :next_at) AS decided (id, mark, next_at)
     WHERE policy_schedule.id = decided.id
 """
+_PUT_OFF = "UPDATE policy_schedule SET next_at = now() + interval '5 min' WHERE id = :id"
 _MARK_TYPES: dict[str, Any] = {
     "id": ARRAY(Uuid()),
     **dict.fromkeys(("mark", "next_at"), ARRAY(DateTime(timezone=True))),
@@ -61,6 +63,8 @@ class Claimed:
 
     schedules: int
     firings: int
+    #: By policy, why a schedule of it cannot be read here. It is put off, and with it nobody else's.
+    unreadable: Mapping[UUID, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,29 @@ class _Due:
 
 def claim_due(session: Session, limit: int = AT_ONCE) -> Claimed:
     """Decides about due schedules, the most overdue first; nothing is to do when `schedules` is below the limit."""
-    due = [_decided(row) for row in session.execute(text(_DUE), {"limit": limit})]
+    found = session.execute(text(_DUE), {"limit": limit}).all()
+    due, unreadable = _read(session, found)
     if not due:
-        return Claimed(0, 0)
+        return Claimed(len(found), 0, unreadable)
     vms = vms_in(session, {one.policy for one in due if one.decided.fires})
     rows = [row for one in due for row in _rows(one, vms.get(one.policy, []))]
     written = _write(session, _FIRE, _FIRE_TYPES, rows) if rows else 0
     marks = [{"id": one.id, "mark": one.decided.mark, "next_at": one.decided.next_at} for one in due]
     _write(session, _MARK, _MARK_TYPES, marks)
-    return Claimed(len(due), written)
+    return Claimed(len(found), written, unreadable)
+
+
+def _read(session: Session, found: Iterable[Row[Any]]) -> tuple[list[_Due], dict[UUID, str]]:
+    """What is decided; and by policy why one cannot be, as when this host knows no timezone of that name (any more)."""
+    due: list[_Due] = []
+    unreadable: dict[UUID, str] = {}
+    for row in found:
+        try:
+            due.append(_decided(row))
+        except Invalid as error:
+            unreadable[row.policy_id] = error.detail
+            session.execute(text(_PUT_OFF), {"id": row.id})
+    return due, unreadable
 
 
 def _decided(row: Row[Any]) -> _Due:

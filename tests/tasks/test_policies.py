@@ -298,3 +298,34 @@ def test_a_name_that_is_taken_stops_nobody(world: World, engine: Engine) -> None
         row = session.get_one(Firing, firing.id)
     assert row.state is FiringState.REFUSED
     assert row.reason == f'VM "web1" already has a snapshot named "{name}".'
+
+
+def test_a_timezone_that_is_gone_stops_one_policy(world: World, engine: Engine) -> None:
+    """As after an update of the host's timezones: that policy suspends itself and says why; the others fire and go."""
+    vm = world.vm("web1")
+    gone = fire(engine, name="gone", schedules=[{"cron": "0 * * * *"}])
+    with transaction(engine) as session:
+        of = update(PolicySchedule).where(PolicySchedule.policy_id == gone)
+        session.execute(of.values(spec=PolicySchedule.spec.op("||")({"timezone": "US/Gone"})))
+    fire(engine, name="other", guards={"max_per_host": 9})
+    assert let_go(engine) == 1
+    with transaction(engine) as session:
+        row = session.get_one(Policy, gone)
+        mine = session.scalars(select(Firing).where(Firing.policy_id == gone, Firing.vm_id == vm)).all()
+    assert row.suspended_at is not None
+    assert "US/Gone" in (row.suspended_reason or "")
+    assert FiringState.WAITING not in {one.state for one in mine}
+
+
+def test_what_waits_of_a_timezone_that_is_gone_is_refused(world: World, engine: Engine) -> None:
+    """It was written down before: it holds up nobody who stands behind it."""
+    world.vm("web1")
+    gone = fire(engine, name="gone", guards={"max_per_host": 9})
+    fire(engine, name="other", guards={"max_per_host": 9})
+    with transaction(engine) as session:
+        of = update(PolicySchedule).where(PolicySchedule.policy_id == gone)
+        session.execute(of.values(spec=PolicySchedule.spec.op("||")({"timezone": "US/Gone"})))
+    assert let_go(engine) > 0
+    with transaction(engine) as session:
+        mine = set(session.scalars(select(Firing.state).where(Firing.policy_id == gone)))
+    assert mine == {FiringState.REFUSED}
