@@ -7,7 +7,7 @@ from typing import Literal
 from stillframe.errors import Invalid
 from stillframe.names import TARGET, check_name
 from stillframe.operations import Quiesce
-from stillframe.policies.retention import Retention, check_retention
+from stillframe.policies.retention import PERIODS, Retention, check_retention
 from stillframe.policies.schedule import Schedule, check_schedule
 from stillframe.policies.windows import Window, check_window
 
@@ -129,7 +129,8 @@ def _check_guards(policy: Policy) -> None:
             raise Invalid(detail=f"guard `{name}` is {getattr(guards, name)}; it may be {least} to {most}")
     if not 1 <= policy.max_failures <= 1000:
         raise Invalid(detail=f"`max_failures` is {policy.max_failures}; it may be 1 to 1000")
-    kept = policy.retention.last if not policy.retention.max_count else policy.retention.max_count
+    retention = policy.retention
+    kept = retention.max_count or max(retention.last, *(getattr(retention, period) for period in PERIODS))
     if kept >= guards.max_depth:
         raise Invalid(
             detail=f"the policy keeps {kept} snapshots of a VM, and its guard `max_depth` stops it at {guards.max_depth} "

@@ -59,6 +59,7 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
         ({"schedules": [{"cron": "@daily", "end_at": "2020-01-01T00:00:00Z"}]}, 422, "never fires"),
         ({"retention": {"max_count": 0}}, 422, "max_count"),
         ({"retention": {"last": 9, "max_count": 3}}, 422, "contradicts itself"),
+        ({"retention": {"hourly": 24, "daily": 7}}, 422, "stop for good"),
         ({"selector": {}}, 422, "selector is empty"),
         ({"selector": {"names": ["no-such-*"]}}, 409, "matches no VM"),
         ({"selector": {"host": "hv-none"}}, 404, "hv-none"),
