@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from models.about import deletions_of
 from models.base import Json
 from models.event import Comment
 from models.ids import new_id
@@ -18,7 +19,14 @@ from models.once import Once, made_before, remember
 from models.session import violated
 from models.snapshot import Snapshot
 from models.vm import Vm
-from stillframe.errors import ForeignCannot, Invalid, NameTaken, SnapshotChanged, SnapshotNotFound
+from stillframe.errors import (
+    DeletionAsked,
+    ForeignCannot,
+    Invalid,
+    NameTaken,
+    SnapshotChanged,
+    SnapshotNotFound,
+)
 from stillframe.events import EventType
 from stillframe.names import check_name
 from stillframe.states import SnapshotOrigin, SnapshotState
@@ -51,6 +59,8 @@ def edit(engine: Engine, id_: UUID, changes: Json, actor: str, seen: tuple[str, 
         different = {name: value for name, value in wanted.items() if row[name] != value}
         if not different:
             return
+        if "expires_at" in different and (job := deletions_of(connection, [id_]).get(id_)):
+            raise DeletionAsked(snapshot=row["name"], job=job)
         if "name" in different:
             _check_name(row, different["name"])
         _update(connection, row, different)

@@ -48,6 +48,18 @@ def test_the_name_of_another_tools_snapshot_is_its_own(
     assert client.edit_snapshot(str(id_), {"description": "theirs"})["description"] == "theirs"
 
 
+def test_an_expiry_is_not_taken_back_behind_a_deletion(client: Client, world: World, name: str) -> None:
+    """Once its deletion is asked for it would go all the same: who wants it to stay is told to cancel that."""
+    id_ = str(world.snapshot(world.vm(name)))
+    client.edit_snapshot(id_, {"expires_at": "7d"})
+    job = client.delete_snapshot(id_)
+    with pytest.raises(ProblemError) as refused:
+        client.edit_snapshot(id_, {"expires_at": None})
+    assert refused.value.code == "snapshot.deletion_asked"
+    client.cancel_job(job["id"])
+    assert client.edit_snapshot(id_, {"expires_at": None})["expires_at"] is None
+
+
 def test_when_it_expires_can_be_changed_and_taken_back(
     client: Client, http: httpx.Client, world: World, name: str
 ) -> None:

@@ -181,6 +181,7 @@ def show_snapshot(*, house: HouseOf, actor: Reader, response: Response, snapshot
             NameTaken(vm="web1", name="before-patch"),
             ForeignCannot(snapshot="virsh1", why="its name is the one that its tool knows it by"),
             SnapshotChanged(snapshot="s1"),
+            DeletionAsked(snapshot="s1", job="01a206ea-d014-728d-927d-34762cc45e44"),
         ),
     },
 )
