@@ -1,6 +1,7 @@
 """Who asks for something: shown with every job and event, and what decides what they see and may do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from models.account import ADMIN_ACCOUNT
@@ -14,6 +15,7 @@ class Actor:
 
     `domain` is the path of the account's domain. `scopes` are the rights that the key was narrowed to; None means all
     of its role. `wide`: there are many accounts in its domain, which is a hint about how to look for them.
+    `until` is when the key expires.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Actor:
     domain: str = "/"
     scopes: frozenset[Right] | None = None
     wide: bool = False
+    until: datetime | None = None
 
     @property
     def rights(self) -> frozenset[Right]:

@@ -58,7 +58,14 @@ def verify_key(session: Session, key: str) -> Actor:
     """
     found = session.execute(
         select(
-            *(ApiKey.id, ApiKey.role, ApiKey.scopes, Account.id.label("account"), Account.name),
+            *(
+                ApiKey.id,
+                ApiKey.role,
+                ApiKey.scopes,
+                ApiKey.expires_at,
+                Account.id.label("account"),
+                Account.name,
+            ),
             Domain.path.label("domain"),
         )
         .join(Account, Account.id == ApiKey.account_id)
@@ -86,6 +93,7 @@ def verify_key(session: Session, key: str) -> Actor:
         role=found.role,
         domain=found.domain,
         scopes=None if found.scopes is None else frozenset(right for right in Right if right in found.scopes),
+        until=found.expires_at,
         wide=wide,
     )
 

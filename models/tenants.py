@@ -125,6 +125,8 @@ def add_key(
         raise BeyondOwn(what=f"A key of the role {role}")
     if beyond := sorted(rights - actor.rights):
         raise BeyondOwn(what=f"A key with the rights {', '.join(beyond)}")
+    if actor.until is not None and (expires_at is None or expires_at > actor.until):
+        raise BeyondOwn(what=f"A key that lives longer than until {actor.until.isoformat()}")
     key, id_ = make_key(session, row.id, role, name, expires_at=expires_at, scopes=scopes)
     said = {"key_id": str(id_), "role": role.value, "scopes": sorted(scopes) if scopes is not None else None}
     _tell(session, actor, EventType.KEY_CREATED, f"{name} of account {row.name}", said, account=row.id)

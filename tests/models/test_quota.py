@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -180,7 +181,12 @@ def test_nobody_gives_more_than_they_have(world: World) -> None:
         limit_domain(session, acme, "/a/dev", {"max_snapshots": 3})
         narrow = replace(acme, scopes=frozenset({Right.ACCOUNT, Right.CREATE}))
         add_key(session, narrow, "dev", Role.USER, "k", scopes=[Right.CREATE])
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        brief = replace(acme, until=soon)
+        add_key(session, brief, "dev", Role.USER, "k", expires_at=soon)
         for refused in (
+            lambda: add_key(session, brief, "dev", Role.USER, "k"),
+            lambda: add_key(session, brief, "dev", Role.USER, "k", expires_at=soon + timedelta(seconds=1)),
             lambda: add_key(session, acme, "dev", Role.ROOT, "k"),
             lambda: add_key(session, narrow, "dev", Role.USER, "k"),
             lambda: limit_domain(session, acme, "/a", {"max_snapshots": None}),
