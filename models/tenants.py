@@ -23,6 +23,7 @@ from stillframe.errors import (
     DomainNameTaken,
     DomainNotFound,
     KeyNotFound,
+    RightsNotOfRole,
 )
 from stillframe.events import EventType
 from stillframe.names import check_name
@@ -118,11 +119,15 @@ def add_key(
     scopes: Collection[Right] | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[str, UUID]:
-    """A new key of an account, shown this once; raises AccountNotFound, or BeyondOwn for more than one may oneself."""
+    """A new key of an account, shown this once; raises AccountNotFound, RightsNotOfRole, or BeyondOwn for more than one has."""
     row, _ = find_account(session, actor, account)
-    rights = RIGHTS[role] if scopes is None else RIGHTS[role] & frozenset(scopes)
     if not is_within(role, actor.role):
         raise BeyondOwn(what=f"A key of the role {role}")
+    rights = RIGHTS[role] if scopes is None else frozenset(scopes)
+    if foreign := rights - RIGHTS[role]:
+        raise RightsNotOfRole(
+            role=role, rights=_listed(foreign), has=_listed(RIGHTS[role]) or "none, it looks"
+        )
     if beyond := sorted(rights - actor.rights):
         raise BeyondOwn(what=f"A key with the rights {', '.join(beyond)}")
     if actor.until is not None and (expires_at is None or expires_at > actor.until):
@@ -155,6 +160,10 @@ def _tell(
     session: Session, actor: Actor, type_: EventType, message: str, data: Json, *, account: UUID
 ) -> None:
     tell(session, Told(type_, actor.name, message=message, data=data), account=account)
+
+
+def _listed(rights: Collection[Right]) -> str:
+    return ", ".join(right for right in Right if right in rights)
 
 
 def _can_be(text: str) -> bool:

@@ -309,6 +309,13 @@ class VmHasJobs(Refused):
     remedy = "Wait for its jobs, or cancel them, and ask again."
 
 
+class RightsNotOfRole(Invalid):
+    """A key of the role {role} cannot have the rights {rights}. It can have: {has}."""
+
+    code = "key.rights_not_of_role"
+    remedy = "Leave those out, or give it a role that has them; the role is how far it sees."
+
+
 # --- requests that cannot be ------------------------------------------------------------------------
 
 

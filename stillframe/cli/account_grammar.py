@@ -3,13 +3,13 @@
 import argparse
 from collections.abc import Callable, Iterable
 
+from stillframe.rights import RIGHTS as OF_ROLE
+from stillframe.rights import Right, Role
+
 Verb = Callable[..., argparse.ArgumentParser]
 Listed = Callable[[argparse.ArgumentParser], None]
-ROLES = ("root", "domain", "user", "read_only")
-RIGHTS = (
-    "create", "revert", "delete", "extract", "deploy", "policy", "edit", "comment", "webhook", "account", "recover",
-    "host",
-)  # fmt: skip
+ROLES = tuple(role.value for role in Role)
+RIGHTS = tuple(right.value for right in Right)
 #: Each with whether a domain has it too.
 LIMITS = {"snapshots-a-vm": False, "snapshots": True, "bytes": True, "jobs": False}
 
@@ -49,6 +49,8 @@ def grow_domain(verb: Verb, listed: Listed) -> None:
 def grow_key(verb: Verb, listed: Listed) -> None:
     """The verbs of keys."""
     create = verb("create", "accounts.create_key", "make a key; it is shown this once", changes=True)
+    create.formatter_class = argparse.RawDescriptionHelpFormatter
+    create.epilog = "\n".join(("What each role may do, wherever it sees:", *map(_of_role, Role)))
     create.add_argument("account", metavar="ACCOUNT", help="name or id")
     create.add_argument("--name", required=True, metavar="TEXT", help="who or what uses it")
     create.add_argument("--role", choices=ROLES, default="user", help="(user)")
@@ -64,6 +66,13 @@ def grow_key(verb: Verb, listed: Listed) -> None:
         verb(name, f"accounts.{name}_key", text, changes=changes).add_argument(
             "key", metavar="KEY", help="id"
         )
+
+
+def _of_role(role: Role) -> str:
+    lacking = [right.value for right in Right if right not in OF_ROLE[role]]
+    if len(lacking) == len(Right):
+        return f"  {role:<10} nothing: it looks"
+    return f"  {role:<10} " + ("all of these rights" if not lacking else f"all but {', '.join(lacking)}")
 
 
 def _limits(verb: argparse.ArgumentParser, names: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from stillframe.cli import show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
 from stillframe.client import Producer
+from stillframe.client.answers import Key
 
 _WORDS = {
     "max_snapshots_a_vm": "Snapshots a VM",
@@ -88,7 +89,7 @@ def list_keys(client: Producer, asked: Namespace) -> int:
     rows = [
         (
             *(one["prefix"], one["account"], one["name"], one["role"]),
-            "all" if one["scopes"] is None else ",".join(one["rights"]) or "none",
+            _rights(one),
             "yes" if one["opens"] else "no",
             *(show.time(one["last_used_at"]), show.time(one["expires_at"]), one["id"]),
         )
@@ -96,6 +97,12 @@ def list_keys(client: Producer, asked: Namespace) -> int:
     ]
     heads = ("KEY", "ACCOUNT", "NAME", "ROLE", "RIGHTS", "OPENS", "LAST USED", "EXPIRES", "ID")
     return _table(asked, found, heads, rows, "No keys.")
+
+
+def _rights(key: Key) -> str:
+    if not key["rights"]:
+        return "looking only"
+    return "all of its role" if key["scopes"] is None else ",".join(key["rights"])
 
 
 def show_key(client: Producer, asked: Namespace) -> int:
@@ -107,7 +114,11 @@ def show_key(client: Producer, asked: Namespace) -> int:
     show.fields(
         (
             *(("Key", one["prefix"] + "..."), ("Id", one["id"]), ("Account", one["account"])),
-            *(("Name", one["name"]), ("Role", one["role"]), ("Rights", ", ".join(one["rights"]))),
+            *(
+                ("Name", one["name"]),
+                ("Role", one["role"]),
+                ("Rights", ", ".join(one["rights"]) or "looking only"),
+            ),
             *(("Made", show.time(one["created_at"])), ("Last used", show.time(one["last_used_at"]))),
             *(("Expires", show.time(one["expires_at"])), ("Revoked", show.time(one["revoked_at"]))),
         )

@@ -9,9 +9,9 @@ from models.account import ADMIN_ACCOUNT, ApiKey
 from models.actor import ADMIN
 from models.keys import make_key, verify_key
 from models.session import transaction
-from models.tenants import revoke_key
-from stillframe.errors import KeyRefused, NotFound
-from stillframe.rights import Role
+from models.tenants import add_key, revoke_key
+from stillframe.errors import KeyRefused, NotFound, RightsNotOfRole
+from stillframe.rights import Right, Role
 
 pytestmark = pytest.mark.postgres
 
@@ -43,3 +43,16 @@ def test_an_expired_or_unknown_key_is_refused(engine: Engine) -> None:
                 verify_key(session, wrong)
         with pytest.raises(NotFound):
             revoke_key(session, ADMIN, ADMIN_ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("role", "right", "has"), [(Role.USER, Right.HOST, "delete"), (Role.READ_ONLY, Right.CREATE, "it looks")]
+)
+def test_a_right_that_a_role_has_not_is_refused(engine: Engine, role: Role, right: Right, has: str) -> None:
+    """No key is made that can do less than it says; the refusal names the rights that the role has."""
+    with transaction(engine) as session:
+        with pytest.raises(RightsNotOfRole) as refused:
+            add_key(session, ADMIN, "admin", role, "odd", scopes=[Right.HOST, right])
+        assert right in refused.value.detail
+        assert has in refused.value.detail
+        assert session.scalars(select(ApiKey)).all() == []

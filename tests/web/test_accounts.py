@@ -65,6 +65,7 @@ def test_what_is_refused(http: httpx.Client, name: str) -> None:
         ("/v1/accounts", {"name": "a", "domain": "/nowhere"}, 404, "domain.not_found"),
         ("/v1/keys", {"account": "nobody", "name": "k"}, 404, "account.not_found"),
         ("/v1/keys", {"account": "admin", "name": "k", "scopes": ["fly"]}, 422, "request.invalid"),
+        ("/v1/keys", {"account": "admin", "name": "k", "scopes": ["host"]}, 422, "key.rights_not_of_role"),
         ("/v1/keys/01a206ee/revoke", None, 404, "key.not_found"),
         ("/v1/vms/nothing:assign", {"account": "admin"}, 404, "vm.not_found"),
     ):
@@ -72,3 +73,19 @@ def test_what_is_refused(http: httpx.Client, name: str) -> None:
         assert (shown["status"], shown["code"]) == (status, code), path
     assert http.get("/v1/domains//").json()["path"] == "/"
     assert http.get(f"/v1/domains/{tenant}").json()["parent"] == "/"
+
+
+def test_what_keys_may_do_is_shown(cli: Cli, name: str) -> None:
+    """One that only looks says so in the list and by itself, and the help says what each role may do."""
+    tenant = f"k{name[3:]}"
+    assert cli("account", "create", tenant).code == 0
+    assert cli("key", "create", tenant, "--name", "reader", "--role", "read_only").code == 0
+    listed = cli("key", "list", "--account", tenant).out
+    assert "read_only  looking only  yes" in listed
+    id_ = listed.split()[-1]
+    assert "looking only" in cli("key", "show", id_).out
+    said = cli("key", "create", tenant, "--name", "odd", "--role", "user", "--right", "host")
+    assert said.code == 2
+    assert "cannot have the rights host" in said.err
+    helped = " ".join(cli("key", "create", "--help").out.split())
+    assert "user all but account, recover, host read_only nothing: it looks" in helped

@@ -20,6 +20,7 @@ from stillframe.errors import (
     KeyNotFound,
     NameInvalid,
     QuotaExceeded,
+    RightsNotOfRole,
     VmHasJobs,
     VmNameAmbiguous,
     VmNotFound,
@@ -49,6 +50,7 @@ router = APIRouter(prefix="/v1", tags=["accounts"])
 NO_ACCOUNT = AccountNotFound(account="acme")
 NO_DOMAIN = DomainNotFound(domain="/acme")
 NO_KEY = KeyNotFound(key="01a206ee")
+NOT_OF_ROLE = RightsNotOfRole(role="user", rights="host", has="create, revert, delete")
 BEYOND = BeyondOwn(what="A key of the role root")
 Admin = Annotated[Actor, needs(Right.ACCOUNT)]
 AccountPath = Annotated[str, Path(description="An account's name or id", examples=["acme"])]
@@ -177,7 +179,7 @@ def list_keys(
     summary="Make a key",
     response_model=NewKey,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, NO_ACCOUNT, BEYOND),
+    responses=keyed(*CHANGE, *BODY, NO_ACCOUNT, BEYOND, NOT_OF_ROLE),
 )
 def create_key(*, house: HouseOf, actor: Admin, response: Response, wish: WishKey) -> Any:
     """A key of an account, never with more rights than the one that asks. `key` is shown this once and kept nowhere."""
