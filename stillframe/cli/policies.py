@@ -1,37 +1,30 @@
 """`stillframe policy ...`."""
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from stillframe.cli import show
+from stillframe.cli import policy_wishes, show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
 from stillframe.client.answers import Judged, Page, Run
-
-Wish = dict[str, Any]
 
 REFUSED = 5
 
 
 def create(client: Producer, asked: Namespace) -> int:
     """`policy create`."""
-    wish = _wish(asked, {})
-    if not asked.file:
-        wish["name"] = asked.name
-    return _told(asked, client.create_policy(wish, allow_empty=asked.allow_empty), "is made")
+    made = client.create_policy(policy_wishes.new(asked), allow_empty=asked.allow_empty)
+    return _told(asked, made, "is made")
 
 
 def edit(client: Producer, asked: Namespace) -> int:
     """`policy edit`: what is not given stays."""
+    policy_wishes.check_asked(asked)
     present = client.policy(asked.policy)
-    changed = _wish(asked, {name: value for name, value in present.items() if name in _FIELDS})
-    if asked.rename:
-        changed["name"] = asked.rename
+    changed = policy_wishes.changed(asked, dict(present))
     return _told(asked, client.edit_policy(present["id"], changed), "is changed")
 
 
@@ -171,88 +164,6 @@ def delete(client: Producer, asked: Namespace) -> int:
             f"Policy {asked.policy} is deleted. Its snapshots stay; `stillframe snapshot delete` deletes them."
         )
     return 0
-
-
-_FIELDS = (
-    *("name", "selector", "schedules", "retention", "mode", "quiesce", "guards", "blackouts", "extract"),
-    *("tags", "enabled", "paused_until", "max_failures", "start_within_s"),
-)
-
-
-def _wish(asked: Namespace, wish: Wish) -> Wish:
-    """What the options change of a wish; all of it may come from a file."""
-    if asked.file:
-        return _read(asked.file)
-    selector = {"names": asked.vm, "tags": asked.vm_tag, "host": asked.host}
-    given = {name: value for name, value in selector.items() if value}
-    if given:
-        wish["selector"] = given
-    if schedules := _schedules(asked):
-        wish["schedules"] = schedules
-    if asked.keep:
-        wish["retention"] = _retention(asked.keep)
-    _extraction(asked, wish)
-    for name in ("mode", "quiesce"):
-        if value := getattr(asked, name):
-            wish[name] = value
-    for name in ("selector", "schedules", "retention"):
-        if name not in wish:
-            raise Usage(detail=_LACKS[name])
-    return wish
-
-
-def _extraction(asked: Namespace, wish: Wish) -> None:
-    if asked.extract == []:
-        wish["extract"] = None
-    elif asked.extract or asked.keep_extracted:
-        made = dict(wish.get("extract") or {})
-        if asked.extract:
-            made["targets"] = asked.extract
-        if asked.keep_extracted:
-            made["retention"] = _retention(asked.keep_extracted)
-        if set(made) != {"targets", "retention"}:
-            raise Usage(
-                detail="to extract, write which volumes and what is kept: --extract vda --keep-extracted last=2"
-            )
-        wish["extract"] = made
-
-
-_LACKS = {
-    "selector": "a policy needs VMs: --vm 'web-*', --vm-tag production or --host hv1 (or --file)",
-    "schedules": "a policy needs a schedule: --cron '30 2 * * *' or --every 6h (or --file)",
-    "retention": "a policy needs to know what it keeps: --keep last=3,daily=7, or --keep all (or --file)",
-}
-
-
-def _schedules(asked: Namespace) -> list[Wish]:
-    common: Wish = {"timezone": asked.timezone} | ({"jitter_s": asked.jitter} if asked.jitter else {})
-    crons = [{"cron": cron} | common for cron in asked.cron or ()]
-    return crons + [{"every": every} | common for every in asked.every or ()]
-
-
-def _retention(text: str) -> Wish:
-    if text == "all":
-        return {}
-    found: Wish = {}
-    for part in text.split(","):
-        name, sign, value = part.strip().partition("=")
-        if not sign or not value:
-            raise Usage(detail=f"--keep {text!r}: write it as last=3,daily=7,within=2d, or all")
-        found[name] = int(value) if value.isdigit() else value
-    if not any(found.values()):
-        raise Usage(detail=f"--keep {text!r} would keep nothing; to keep everything write --keep all")
-    return found
-
-
-def _read(path: str) -> Wish:
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise Usage(detail=f"--file {path}: {error}") from None
-    if not isinstance(found, dict):
-        raise Usage(detail=f"--file {path}: it has to hold one JSON object")
-    return found
 
 
 def _told(asked: Namespace, policy: Json, what: str) -> int:

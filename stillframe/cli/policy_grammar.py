@@ -7,6 +7,12 @@ Verb = Callable[..., argparse.ArgumentParser]
 MODES = ("auto", "hot", "cold", "memory")
 RUN_STATES = ("waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused")
 A_POLICY = "name or id"
+EDIT = """\
+change a policy; what is not given stays
+
+--cron and --every take the place of all schedules. Timezone, jitter, misfire, overlap, start and end stay:
+of several schedules, those of the one at the same place (of the last one, if there are more now).
+--timezone and --jitter alone change all schedules that are there."""
 
 
 def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -16,6 +22,8 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")
     _wish(create)
     edit = verb("edit", "policies.edit", "change a policy; what is not given stays", changes=True)
+    edit.description = EDIT
+    edit.formatter_class = argparse.RawDescriptionHelpFormatter
     edit.add_argument("policy", metavar="POLICY", help=A_POLICY)
     edit.add_argument("--rename", metavar="NAME")
     _wish(edit)
@@ -56,8 +64,8 @@ def _wish(verb: argparse.ArgumentParser) -> None:
         "--cron", action="append", metavar="'M H D M W'", help="five fields, or @daily; several"
     )
     verb.add_argument("--every", action="append", metavar="SPAN", help="30m, 6h, 7d; several")
-    verb.add_argument("--timezone", default="UTC", metavar="ZONE", help="such as Asia/Seoul (UTC)")
-    verb.add_argument("--jitter", type=float, metavar="SECONDS", help="spread its VMs over so long")
+    verb.add_argument("--timezone", metavar="ZONE", help="of all its schedules, such as Asia/Seoul (UTC)")
+    verb.add_argument("--jitter", metavar="SPAN", help="spread its VMs over so long: 90s, 30m, or seconds")
     verb.add_argument("--keep", metavar="RULES", help="last=3,daily=7,weekly=4,within=2d,max_age=90d, or all")
     verb.add_argument(
         "--extract", action="append", metavar="VOLUME", help="made an image after each snapshot, such as vda"

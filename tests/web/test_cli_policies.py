@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stillframe.cli.policy_wishes import FIELDS
 from stillframe.client import Producer
 from tests.web.conftest import Cli
 from tests.world import World
@@ -33,6 +34,37 @@ def test_a_policy_from_words(cli: Cli, world: World, name: str) -> None:
     assert "every 6h" in cli("policy", "show", name).out
     assert cli("policy", "delete", name, "--yes").code == 0
     assert cli("policy", "show", name).code == 5
+
+
+def test_what_is_not_given_stays(cli: Cli, client: Producer, world: World, name: str) -> None:
+    """Another time leaves the rest of its schedule; a timezone or a jitter alone changes what is there."""
+    world.vm(name)
+    words = ("--vm", name, "--cron", "30 2 * * *", "--timezone", "Asia/Seoul", "--jitter", "30m")
+    cli("policy", "create", name, *words, "--keep", "last=3")
+    present = client.policy(name)
+    (before,) = present["schedules"]
+    more = {"misfire": "run_all", "overlap": "queue", "end_at": "2090-01-01T00:00:00Z"}
+    wish = {field: present[field] for field in FIELDS}  # type: ignore[literal-required]
+    client.edit_policy(name, wish | {"schedules": [dict(before) | more]})
+
+    assert cli("policy", "edit", name, "--cron", "0 4 * * *").code == 0
+    assert client.policy(name)["schedules"] == [dict(before) | more | {"cron": "0 4 * * *"}]
+    assert cli("policy", "edit", name, "--timezone", "Europe/Berlin", "--jitter", "0").code == 0
+    changed = {"cron": "0 4 * * *", "timezone": "Europe/Berlin", "jitter_s": 0}
+    assert client.policy(name)["schedules"] == [dict(before) | more | changed]
+    assert cli("policy", "edit", name, "--cron", "@daily", "--every", "6h", "--jitter", "90s").code == 0
+    cron, every = client.policy(name)["schedules"]
+    assert (cron["timezone"], every["timezone"], every["misfire"]) == ("Europe/Berlin",) * 2 + ("run_all",)
+    assert (cron["jitter_s"], every["jitter_s"]) == (90, 90)
+
+
+def test_an_edit_that_changes_nothing_is_a_usage_error(cli: Cli, world: World, name: str) -> None:
+    """It says what can be said, instead of that something is changed."""
+    world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=3")
+    said = cli("policy", "edit", name)
+    assert said.code == 2
+    assert "say what to change" in said.err
 
 
 def test_a_policy_from_a_file(cli: Cli, world: World, name: str, tmp_path: Path) -> None:
