@@ -18,7 +18,7 @@ of several schedules, those of the one at the same place (of the last one, if th
 def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     """`verb` makes a verb of this noun; `listed` gives one the options of lists."""
     create = verb("create", "policies.create", "make a policy", changes=True)
-    create.add_argument("name", metavar="NAME", nargs="?", help="not with --file")
+    create.add_argument("name", metavar="NAME", nargs="?", help="with --file, instead of the one in it")
     create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")
     _wish(create)
     edit = verb("edit", "policies.edit", "change a policy; what is not given stays", changes=True)

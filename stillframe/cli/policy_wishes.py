@@ -5,11 +5,13 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from stillframe.cli.usage import Usage
 from stillframe.policies.durations import duration
+from stillframe.policies.retention import Retention
 
 Wish = dict[str, Any]
 
@@ -17,6 +19,7 @@ FIELDS = (
     *("name", "selector", "schedules", "retention", "mode", "quiesce", "guards", "blackouts", "extract"),
     *("tags", "enabled", "paused_until", "max_failures", "start_within_s"),
 )
+RULES = tuple(one.name for one in fields(Retention))
 #: What the API says of a policy and nobody asks for.
 _ANSWERED = {
     *("id", "suspended", "failures", "next_fire_at", "account", "created_by", "created_at", "updated_at"),
@@ -109,6 +112,8 @@ def _retention(text: str, option: str) -> Wish:
         name, sign, value = part.strip().partition("=")
         if not sign or not value:
             raise Usage(detail=f"{option} {text!r}: write it as last=3,daily=7,within=2d, or all")
+        if name not in RULES:
+            raise Usage(detail=f"{option} {text!r}: there is no rule {name!r}; there are {', '.join(RULES)}")
         found[name] = int(value) if value.isdigit() else value
     if not any(found.values()):
         raise Usage(detail=f"{option} {text!r} would keep nothing; to keep everything write {option} all")

@@ -67,17 +67,26 @@ def test_an_edit_that_changes_nothing_is_a_usage_error(cli: Cli, world: World, n
     assert "say what to change" in said.err
 
 
-def test_a_policy_from_a_file(cli: Cli, world: World, name: str, tmp_path: Path) -> None:
-    """What `show -o json` says of the wish can be sent again under another name."""
+def test_a_policy_from_a_file(cli: Cli, client: Producer, world: World, name: str, tmp_path: Path) -> None:
+    """What `show -o json` says makes a policy of another name, and puts one back as it was."""
     world.vm(name)
-    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "all")
-    shown = json.loads(cli("policy", "show", name, "-o", "json").out)
-    wish = {field: shown[field] for field in ("selector", "schedules", "retention", "guards")}
+    words = ("--vm", name, "--every", "6h", "--keep", "last=3", "--jitter", "5m", "--mode", "hot")
+    cli("policy", "create", name, *words)
+    before = client.policy(name)
     file = tmp_path / "policy.json"
-    file.write_text(json.dumps(wish | {"name": f"{name}-2"}))
-    assert cli("policy", "create", "--file", str(file)).code == 0
-    again = json.loads(cli("policy", "show", f"{name}-2", "-o", "json").out)
-    assert again["schedules"] == shown["schedules"]
+    file.write_text(cli("policy", "show", name, "-o", "json").out)
+    made = cli("policy", "create", f"{name}-2", "--file", str(file))
+    assert made.code == 0, made.err
+    for field in set(FIELDS) - {"name"}:
+        assert client.policy(f"{name}-2")[field] == before[field]  # type: ignore[literal-required]
+    cli("policy", "edit", name, "--every", "7d", "--mode", "cold", "--rename", f"{name}-3")
+    assert cli("policy", "edit", f"{name}-3", "--file", str(file)).code == 0
+    assert {field: client.policy(name)[field] for field in FIELDS} == {  # type: ignore[literal-required]
+        field: before[field]  # type: ignore[literal-required]
+        for field in FIELDS
+    }
+    file.write_text(json.dumps({"colour": "red", "name": f"{name}-4"}))
+    assert "colour" in cli("policy", "create", "--file", str(file)).err
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_a_policy_from_a_file(cli: Cli, world: World, name: str, tmp_path: Path)
         (("--vm", "*", "--keep", "all"), "needs a schedule"),
         (("--vm", "*", "--every", "6h"), "needs to know what it keeps"),
         (("--vm", "*", "--every", "6h", "--keep", "last"), "last=3,daily=7"),
-        (("--vm", "*", "--every", "6h", "--keep", "dayly=3"), "dayly"),
+        (("--vm", "*", "--every", "6h", "--keep", "dayly=3"), "last, hourly, daily,"),
         (("--vm", "*", "--every", "6h", "--keep", "last=0"), "would keep nothing"),
         (("--vm", "*", "--cron", "0 0 30 2 *", "--keep", "last=3"), "0 0 30 2 *"),
         (("--vm", "*", "--every", "6h", "--timezone", "Mars/Olympus", "--keep", "last=3"), "no timezone"),
