@@ -163,7 +163,7 @@ class Policy(Shape):
 
 
 class MadePolicy(Policy):
-    """A policy as it was made or changed; `warnings` say what will not go as its schedules say."""
+    """A policy as it was made or changed; `warnings` say what will not go as one may think."""
 
     model_config = ConfigDict(json_schema_extra=shown(examples.MADE_POLICY))
 

@@ -15,6 +15,7 @@ from models.actor import ADMIN, Actor
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
+from models.policies.meant import left_out, meant
 from models.policies.pace import took
 from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
@@ -58,12 +59,15 @@ def add_policy(
     return row.id
 
 
-def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> None:
-    """Another wish for the same policy. A schedule that stays as it was keeps its place in time; others begin now."""
+def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> list[str]:
+    """Another wish for the same policy. A schedule that stays as it was keeps its place in time; others begin now.
+
+    Returns sentences on the VMs that were meant before and are not any more.
+    """
     now = _now(session)
     check_policy(wish, now)
     row = lock_policy(session, policy, actor)
-    was = row.paused_until
+    was, before = row.paused_until, meant(session, policy)
     _write(session, row, wish, actor)
     row.updated_at = now
     _flush(session, row)
@@ -79,6 +83,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> Non
     _wind_up(session, row, now, was)
     look_again(session, policy)
     _tell(session, EventType.POLICY_EDITED, row, actor)
+    return left_out(before, meant(session, policy))
 
 
 def pause_policy(session: Session, policy: UUID, actor: Actor, until: datetime | None = None) -> None:

@@ -195,13 +195,14 @@ def _when(schedules: Sequence[Json]) -> str:
 
 
 def _selector(selector: Json) -> str:
-    parts = [
-        *selector["names"],
-        *(f"tag {tag}" for tag in selector["tags"]),
-        *(f"id {id_[-8:]}" for id_ in selector["ids"]),
-    ]
-    parts += [f"{name} {selector[name]}" for name in ("host", "account", "domain") if selector[name]]
-    return ", ".join(parts)
+    """Of one kind any has to match, and all kinds have to."""
+    kinds = (
+        selector["names"],
+        [f"tag {tag}" for tag in selector["tags"]],
+        [f"id {id_[-8:]}" for id_ in selector["ids"]],
+        *([f"{name} {selector[name]}"] for name in ("host", "account", "domain") if selector[name]),
+    )
+    return ", and ".join(" or ".join(kind) for kind in kinds if kind)
 
 
 def _keeps(retention: Json) -> str:

@@ -12,7 +12,10 @@ change a policy; what is not given stays
 
 --cron and --every take the place of all schedules. Timezone, jitter, misfire, overlap, start and end stay:
 of several schedules, those of the one at the same place (of the last one, if there are more now).
---timezone and --jitter alone change all schedules that are there."""
+--timezone and --jitter alone change all schedules that are there.
+--vm, --vm-tag and --host take the place of the whole selector: what is not given of them is gone.
+A file takes the place of all of it; other options go on top."""
+SELECTOR = "Which VMs: of several of one kind (--vm, --vm-tag, --host) any has to match, and all kinds given have to."
 
 
 def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -20,9 +23,10 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     create = verb("create", "policies.create", "make a policy", changes=True)
     create.add_argument("name", metavar="NAME", nargs="?", help="with --file, instead of the one in it")
     create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")
+    create.epilog = SELECTOR
     _wish(create)
     edit = verb("edit", "policies.edit", "change a policy; what is not given stays", changes=True)
-    edit.description = EDIT
+    edit.description, edit.epilog = EDIT, SELECTOR
     edit.formatter_class = argparse.RawDescriptionHelpFormatter
     edit.add_argument("policy", metavar="POLICY", help=A_POLICY)
     edit.add_argument("--rename", metavar="NAME")
@@ -57,9 +61,13 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
 
 
 def _wish(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--vm", action="append", metavar="PATTERN", help="VMs by name, with * and ?; several")
-    verb.add_argument("--vm-tag", action="append", metavar="TAG", help="VMs by tag; several")
-    verb.add_argument("--host", help="VMs of a host")
+    verb.add_argument(
+        "--vm", action="append", metavar="PATTERN", help="VMs by name, with * and ?; several: any of them"
+    )
+    verb.add_argument(
+        "--vm-tag", action="append", metavar="TAG", help="VMs that have this tag; several: any of them"
+    )
+    verb.add_argument("--host", help="only VMs of this host")
     verb.add_argument(
         "--cron", action="append", metavar="'M H D M W'", help="five fields, or @daily; several"
     )

@@ -329,7 +329,7 @@ class LimitsOfDomain(TypedDict):
 
 
 class MadePolicy(TypedDict):
-    """A policy as it was made or changed; `warnings` say what will not go as its schedules say."""
+    """A policy as it was made or changed; `warnings` say what will not go as one may think."""
 
     id: str
     name: str

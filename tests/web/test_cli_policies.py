@@ -58,6 +58,29 @@ def test_what_is_not_given_stays(cli: Cli, client: Producer, world: World, name:
     assert (cron["jitter_s"], every["jitter_s"]) == (90, 90)
 
 
+def test_who_is_meant_no_more_is_said(cli: Cli, client: Producer, world: World, name: str) -> None:
+    """Another kind in the selector takes the place of all of it: the VMs that are left out are named."""
+    for number in range(7):
+        world.vm(f"{name}-{number}")
+    client.tag_vm(f"{name}-6", add=[name])
+    cli("policy", "create", name, "--vm", f"{name}-*", "--every", "6h", "--keep", "last=3")
+    said = cli("policy", "edit", name, "--vm-tag", name)
+    left = ", ".join(f"{name}-{number}" for number in range(5))
+    means = f"now means 1 VM ({name}-6)"
+    assert f"Beware: it no longer means 6 VMs ({left} and 1 more), and {means}." in said.err
+    assert "Beware" not in cli("policy", "edit", name, "--vm", f"{name}-?").err
+    assert "now means no VM" in cli("policy", "edit", name, "--vm", f"{name}-none").err
+
+
+def test_how_a_selector_combines_is_shown(cli: Cli, world: World, name: str) -> None:
+    """Any of one kind, and all kinds."""
+    world.vm(name, host=f"h-{name}")
+    words = ("--vm", name, "--vm", "b*", "--vm-tag", "x", "--vm-tag", "y", "--host", f"h-{name}")
+    made = cli("policy", "create", name, *words, "--every", "6h", "--keep", "last=3", "--allow-empty")
+    assert made.code == 0, made.err
+    assert f"{name} or b*, and tag x or tag y, and host h-{name}" in cli("policy", "list", "-q", name).out
+
+
 def test_an_edit_that_changes_nothing_is_a_usage_error(cli: Cli, world: World, name: str) -> None:
     """It says what can be said, instead of that something is changed."""
     world.vm(name)

@@ -101,12 +101,15 @@ def show_policy(*, house: HouseOf, actor: Reader, policy: PolicyPath) -> Any:
 def edit_policy(
     *, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath, wish: WishPolicy
 ) -> Any:
-    """Puts another wish in its place. A schedule that stays as it was keeps its place in time; others begin now."""
+    """Puts another wish in its place. A schedule that stays as it was keeps its place in time; others begin now.
+
+    `warnings` say which VMs it means no more.
+    """
     changed = policy_from_json(wish.model_dump(mode="json"))
     id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.edit_policy(session, id_, changed, actor)
-    return _made(house, actor, id_)
+        left_out = keep.edit_policy(session, id_, changed, actor)
+    return _made(house, actor, id_, left_out)
 
 
 @router.delete("/{policy}", summary="Delete a policy", status_code=204, responses=keyed(*CHANGE, UNKNOWN))
@@ -212,10 +215,10 @@ def _id(house: House, actor: Actor, policy: str) -> Any:
         return rows.policy_id(connection, actor, policy)
 
 
-def _made(house: House, actor: Actor, policy: UUID) -> Json:
+def _made(house: House, actor: Actor, policy: UUID, warnings: Sequence[str] = ()) -> Json:
     with house.reads.connect() as connection:
         return rows.policy(connection, actor, str(policy)) | {
-            "warnings": rows.warnings_of(connection, policy)
+            "warnings": [*warnings, *rows.warnings_of(connection, policy)]
         }
 
 
