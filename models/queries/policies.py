@@ -22,8 +22,10 @@ from models.scope import my_vms
 from models.vm import Vm
 from stillframe.errors import PolicyNameAmbiguous, PolicyNotFound
 from stillframe.policies.as_json import policy_from_json, schedule_from_json
+from stillframe.policies.dead_ends import dead_ends
 from stillframe.policies.firing import jitter_of
 from stillframe.policies.pace import warnings
+from stillframe.rules import ALIVE
 
 BY_NAME = Order("name", Policy.name.expression, Policy.id.expression, descending=False)
 NEWEST_FIRST = Order(
@@ -108,10 +110,12 @@ def preview(connection: Connection, policy: UUID, count: int) -> Json:
 
 
 def warnings_of(connection: Connection, policy: UUID) -> list[str]:
-    """What will not go as its schedules say, by what its VMs' last snapshots took."""
+    """What comes to a standstill or to nothing, and what is too slow by what its VMs' last snapshots took."""
     row = connection.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
     wish, vms = policy_from_json(row.spec), vms_in(connection, [policy]).get(policy, [])
-    return warnings(wish, took(connection, vms, wish.mode), row.now)
+    alive = select(Vm.name).where(Vm.id.in_(vms), Vm.state.in_(ALIVE)).order_by(Vm.name)
+    ends = dead_ends(wish, connection.scalars(alive).all())
+    return [*ends, *warnings(wish, took(connection, vms, wish.mode), row.now)]
 
 
 def _coming(connection: Connection, policy: UUID, count: int) -> list[Json]:

@@ -7,6 +7,7 @@ import pytest
 
 from stillframe.cli.policy_wishes import FIELDS
 from stillframe.client import Producer
+from stillframe.states import VmState
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -79,6 +80,20 @@ def test_how_a_selector_combines_is_shown(cli: Cli, world: World, name: str) -> 
     made = cli("policy", "create", name, *words, "--every", "6h", "--keep", "last=3", "--allow-empty")
     assert made.code == 0, made.err
     assert f"{name} or b*, and tag x or tag y, and host h-{name}" in cli("policy", "list", "-q", name).out
+
+
+def test_what_comes_to_a_standstill_is_warned_of(cli: Cli, world: World, name: str) -> None:
+    """Keeping everything under a guard on depth, and cold snapshots of a VM that runs; not of one that is off."""
+    world.vm(name, VmState.RUNNING)
+    world.vm(f"{name}-off", VmState.OFF)
+    words = ("policy", "create", name, "--vm", name, "--every", "6h", "--mode", "cold", "--keep", "all")
+    said = cli(*words).err
+    assert "Beware: it keeps everything, and its guard `max_depth` stops it at 16 layers" in said
+    assert f"Beware: it takes cold snapshots, and {name} is not off now" in said
+    assert "keeps everything" not in cli("policy", "edit", name, "--keep", "max_age=30d").err
+    said = cli("policy", "edit", name, "--vm", f"{name}-off", "--keep", "last=3").err
+    assert "keeps everything" not in said
+    assert "cold" not in said
 
 
 def test_an_edit_that_changes_nothing_is_a_usage_error(cli: Cli, world: World, name: str) -> None:

@@ -1,0 +1,34 @@
+"""What a policy asks for that comes to a standstill, or to nothing, in sentences."""
+
+from collections.abc import Sequence
+
+from stillframe.policies.policy import Policy
+
+#: Of several VMs so many are named.
+_NAMED = 3
+
+
+def dead_ends(policy: Policy, alive: Sequence[str]) -> list[str]:
+    """`alive` are the names of its VMs that run or are paused at this moment."""
+    return [*_never_prunes(policy), *_never_cold(policy, alive)]
+
+
+def _never_prunes(policy: Policy) -> list[str]:
+    if not policy.retention.keeps_all:
+        return []
+    most = policy.guards.max_depth
+    return [
+        f"it keeps everything, and its guard `max_depth` stops it at {most} layers: after about {most} snapshots of a VM "
+        "it stops there for good, unless somebody deletes some; say what to keep, such as last=3,daily=7"
+    ]
+
+
+def _never_cold(policy: Policy, alive: Sequence[str]) -> list[str]:
+    if policy.mode != "cold" or not alive:
+        return []
+    named = ", ".join(alive[:_NAMED])
+    more = f" and {len(alive) - _NAMED} more" if len(alive) > _NAMED else ""
+    return [
+        f"it takes cold snapshots, and {named}{more} {'is' if len(alive) == 1 else 'are'} not off now: a VM is skipped "
+        "unless it is off when its turn comes; mode auto takes what fits"
+    ]
