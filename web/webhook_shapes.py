@@ -31,6 +31,8 @@ WEBHOOK: Json = {
     "suspended": None,
     "failures": 0,
     "failing_since": None,
+    "resting_until": None,
+    "last_answer": {"at": "2026-11-23T05:41:02.311Z", "status": 204, "error": None, "took_ms": 12},
     "waiting": 0,
     "dead": 0,
     "account": "admin",
@@ -106,9 +108,18 @@ class Suspension(Shape):
     reason: str
 
 
+class LastAnswer(Shape):
+    """How the last try went: a status, or an error where there was none."""
+
+    at: datetime
+    status: int | None
+    error: str | None
+    took_ms: int
+
+
 class Webhook(Shape):
-    """A URL to which events are posted. `failing` means that it did not take the last one; `waiting` and `dead` count
-    deliveries.
+    """A URL to which events are posted. `failing` means that it did not take the last one: until `resting_until` it is
+    left in peace. `waiting` and `dead` count deliveries.
     """
 
     model_config = ConfigDict(json_schema_extra=shown(WEBHOOK))
@@ -123,6 +134,8 @@ class Webhook(Shape):
     suspended: Suspension | None
     failures: int
     failing_since: datetime | None
+    resting_until: datetime | None
+    last_answer: LastAnswer | None
     waiting: int
     dead: int
     account: str

@@ -95,6 +95,7 @@ def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
             "suspended": {"at": row.suspended_at, "reason": row.suspended_reason}
             if row.suspended_at
             else None,
+            "last_answer": _last(row),
             "waiting": counted.get((row.id, DeliveryState.WAITING), 0),
             "dead": counted.get((row.id, DeliveryState.DEAD), 0),
         }
@@ -108,6 +109,12 @@ def _state(row: AnyRow) -> str:
     if not row.enabled:
         return "paused"
     return "failing" if row.failures else "active"
+
+
+def _last(row: AnyRow) -> Json | None:
+    if row.tried_at is None:
+        return None
+    return {"at": row.tried_at, "status": row.status, "error": row.error, "took_ms": row.took_ms}
 
 
 def _counts(connection: Connection, webhooks: Sequence[UUID]) -> dict[tuple[UUID, DeliveryState], int]:

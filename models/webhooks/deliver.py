@@ -6,7 +6,7 @@ from random import random
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
@@ -59,11 +59,11 @@ def take(session: Session, most: int, busy_s: float) -> list[Endpoint]:
 
     Those come first that were longest in nobody's hands: slow ones with much to get keep no others waiting.
     """
-    due = WebhookDelivery.webhook_id == Webhook.id, *_DUE
+    of = select(WebhookDelivery.id).where(WebhookDelivery.webhook_id == Webhook.id, *_DUE)
     rows = session.scalars(
         select(Webhook)
-        .where(ACTIVE, _past(Webhook.resting_until), _past(Webhook.busy_until))
-        .where(select(WebhookDelivery.id).where(*due).exists())
+        .where(ACTIVE, _past(Webhook.busy_until))
+        .where(or_(and_(_past(Webhook.resting_until), of.exists()), of.where(_PING).exists()))
         .order_by(Webhook.busy_until.nulls_first())
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -87,14 +87,20 @@ def give_back(session: Session, webhook: UUID) -> None:
 
 
 def due(session: Session, webhook: UUID, most: int) -> list[Delivery]:
-    """The next deliveries of an endpoint, in the order of their events; none if it was paused meanwhile or has to rest."""
-    found = session.execute(
+    """The next deliveries of an endpoint, in the order of their events; none if it was paused meanwhile or has to rest.
+
+    A ping goes before all others, and when it is tried first also while the endpoint rests: somebody waits for it.
+    """
+    of = (
         select(WebhookDelivery.id, WebhookDelivery.place, WebhookDelivery.event_id)
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .where(WebhookDelivery.webhook_id == webhook, ACTIVE, _past(Webhook.resting_until), *_DUE)
-        .order_by(WebhookDelivery.place)
-        .limit(most)
-    ).all()
+        .where(WebhookDelivery.webhook_id == webhook, ACTIVE, *_DUE)
+    )
+    found = session.execute(of.where(_PING)).all() or (
+        session.execute(
+            of.where(_past(Webhook.resting_until)).order_by(WebhookDelivery.place).limit(most)
+        ).all()
+    )
     rows = session.execute(shown().where(Event.id.in_([row.event_id for row in found]))).all()
     events = {event["id"]: event for event in items(session.connection(), rows)}
     return [Delivery(row.id, row.place, events[row.event_id]) for row in found]
@@ -109,8 +115,9 @@ def record(session: Session, webhook: UUID, delivery: UUID, went: Went) -> bool:
     hook = session.get_one(Webhook, webhook, with_for_update=True)
     if row is None:  # deleted meanwhile, with its webhook
         return False
-    row.tried_at, row.attempts = func.now(), row.attempts + 1
-    row.status, row.error, row.took_ms = went.status, went.error, went.took_ms
+    row.attempts += 1
+    for one in (row, hook):
+        one.tried_at, one.status, one.error, one.took_ms = func.now(), went.status, went.error, went.took_ms
     if went.good:
         row.state, row.finished_at = DeliveryState.DELIVERED, func.now()
         if hook.failures:
@@ -159,6 +166,7 @@ def _past(column: Any) -> Any:
 
 
 _DUE = (WebhookDelivery.state == DeliveryState.WAITING, WebhookDelivery.due_at <= func.now())
+_PING = and_(WebhookDelivery.event_id == Webhook.pinged_event, WebhookDelivery.attempts == 0)
 
 
 def _lately(session: Session, when: datetime | None, within_s: float = BOTH_SIGN_S) -> bool | None:

@@ -87,11 +87,15 @@ def rotate_secret(session: Session, webhook: UUID, actor: str) -> int:
 
 
 def ping(session: Session, webhook: UUID, actor: str) -> int:
-    """An event that goes to this webhook whatever it asks for; returns its id. Raises WebhookNotActive."""
+    """An event that goes to this webhook at once, whatever it asks for, also while it rests; returns its id.
+
+    Raises WebhookNotActive.
+    """
     row = lock_webhook(session, webhook)
     if not row.enabled or row.suspended_at is not None:
         raise WebhookNotActive(webhook=webhook, state="suspended" if row.suspended_at else "paused")
-    return _tell(session, EventType.WEBHOOK_PINGED, row, actor)
+    row.pinged_event = _tell(session, EventType.WEBHOOK_PINGED, row, actor)
+    return row.pinged_event
 
 
 def replay(session: Session, webhook: UUID, delivery: UUID) -> None:

@@ -61,6 +61,13 @@ class Webhook(Base):
     failing_since: Mapped[datetime | None]
     #: An endpoint that fails is left in peace until then.
     resting_until: Mapped[datetime | None]
+    #: The event of the last ping, whose first try waits for no rest.
+    pinged_event: Mapped[int | None]
+    #: How the last try of all went.
+    tried_at: Mapped[datetime | None]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    error: Mapped[str | None]
+    took_ms: Mapped[int | None]
     #: Somebody sends to it until then at the latest, or has done so.
     busy_until: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]

@@ -12,8 +12,8 @@ from stillframe.client import Producer
 from stillframe.client.answers import Page, Webhook, WebhookDelivery
 
 OK, FAILED, STILL_GOING, REFUSED = 0, 1, 4, 5
-#: Seconds for which a ping is waited for: a little longer than a try may take.
-PING_S = 20.0
+#: Seconds for which a ping is waited for: a try that is under way and its own may take 10 each.
+PING_S = 30.0
 
 
 def create(client: Producer, asked: Namespace) -> int:
@@ -77,6 +77,8 @@ def show_one(client: Producer, asked: Namespace) -> int:
                 if one["failures"]
                 else None,
             ),
+            ("Resting", f"until {show.time(one['resting_until'])}" if one["failures"] else None),
+            ("Last answer", show.plain(_last(one))),
             ("Types", _types(one)),
             ("Level", f"{one['level']} or worse" if one["level"] != "info" else None),
             ("VM", one["vm"]["name"] if one["vm"] else None),
@@ -104,6 +106,7 @@ def ping(client: Producer, asked: Namespace) -> int:
         show.note(
             "It is not tried yet. Does `python -m tasks.webhooks` run? `webhook deliveries` shows it later."
         )
+        show.note(f"Before this: {_last(client.webhook(id_)) or 'nothing was ever tried'}.")
     else:
         print(
             f"{'It was taken' if tried[0]['state'] == 'delivered' else 'It was not taken'}: {_went(tried[0])}."
@@ -207,6 +210,12 @@ def _told(asked: Namespace, webhook: Webhook, what: str) -> int:
 
 def _types(one: Webhook) -> str:
     return ", ".join(one["types"]) or "all but steps"
+
+
+def _last(one: Webhook) -> str:
+    if (last := one["last_answer"]) is None:
+        return ""
+    return f"{last['error'] or last['status']}, after {last['took_ms']} ms, at {show.time(last['at'])}"
 
 
 def _went(one: WebhookDelivery) -> str:

@@ -312,6 +312,15 @@ class Key(TypedDict):
     last_used_at: str | None
 
 
+class LastAnswer(TypedDict):
+    """How the last try went: a status, or an error where there was none."""
+
+    at: str
+    status: int | None
+    error: str | None
+    took_ms: int
+
+
 class Limits(TypedDict):
     """What an account may have. `max_jobs` are those that are not over and do not wait for a person."""
 
@@ -387,6 +396,8 @@ class NewWebhook(TypedDict):
     suspended: Suspension | None
     failures: int
     failing_since: str | None
+    resting_until: str | None
+    last_answer: LastAnswer | None
     waiting: int
     dead: int
     account: str
@@ -838,8 +849,8 @@ class WayOut(TypedDict):
 
 
 class Webhook(TypedDict):
-    """A URL to which events are posted. `failing` means that it did not take the last one; `waiting` and `dead` count
-    deliveries.
+    """A URL to which events are posted. `failing` means that it did not take the last one: until `resting_until` it is
+    left in peace. `waiting` and `dead` count deliveries.
     """
 
     id: str
@@ -852,6 +863,8 @@ class Webhook(TypedDict):
     suspended: Suspension | None
     failures: int
     failing_since: str | None
+    resting_until: str | None
+    last_answer: LastAnswer | None
     waiting: int
     dead: int
     account: str

@@ -301,6 +301,33 @@ def test_a_ping_arrives_whatever_is_asked_for(engine: Engine, other: Receiver) -
     assert types(other.got) == ["webhook.pinged"]
 
 
+def test_a_ping_waits_for_no_rest_and_goes_first(engine: Engine, other: Receiver) -> None:
+    """Its first try; one that fails lengthens the rest, and one that is taken ends it."""
+    webhook = hook(engine, other.url)
+    other.answer = 500
+    say(engine, EventType.VM_GONE)
+    say(engine, EventType.VM_CHANGED)
+    send_due(engine, POST)
+    assert types(other.got) == ["vm.gone"]
+
+    def ping() -> None:
+        with transaction(engine) as session:
+            keep.ping(session, webhook, "kim")
+        send_due(engine, POST)
+
+    ping()
+    assert types(other.got) == ["vm.gone", "webhook.pinged"]
+    assert row(engine, webhook).failures == 2
+    send_due(engine, POST)
+    assert len(other.got) == 2  # it rests again
+
+    other.answer = 204
+    ping()
+    assert types(other.got)[2:] == ["webhook.pinged", "vm.changed"]
+    now = row(engine, webhook)
+    assert (now.failures, now.resting_until, now.status) == (0, None, 204)
+
+
 def test_for_a_day_after_a_change_both_secrets_sign(engine: Engine, other: Receiver) -> None:
     """The receiver has time to change over; then only the new one signs."""
     webhook = hook(engine, other.url)

@@ -68,7 +68,7 @@ def test_wrong_wishes_are_told(cli: Cli) -> None:
 
 
 def test_a_ping_waits_for_its_end(api: Api, cli: Cli, webhook: str, other: Receiver) -> None:
-    """It says what came back; one that was not taken is a failure."""
+    """It says what came back, also while the endpoint rests; one that was not taken is a failure."""
     over = threading.Event()
     sender = threading.Thread(target=run, args=(api.engine, POST, over))
     sender.start()
@@ -78,6 +78,13 @@ def test_a_ping_waits_for_its_end(api: Api, cli: Cli, webhook: str, other: Recei
         other.answer = 500
         said = cli("webhook", "ping", webhook)
         assert (said.code, said.out.startswith("It was not taken: 500")) == (1, True), said.out
+        shown = cli("webhook", "show", webhook).out
+        assert "Last answer  500, after " in shown
+        assert "Resting      until 2" in shown
+        other.answer = 204
+        said = cli("webhook", "ping", webhook)
+        assert (said.code, said.out.startswith("It was taken: 204")) == (0, True), said.out
+        assert "Resting" not in cli("webhook", "show", webhook).out
     finally:
         over.set()
         sender.join()
