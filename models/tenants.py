@@ -1,7 +1,7 @@
 """Domains, accounts and keys, made and changed: nobody gives more than they have."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -117,7 +117,7 @@ def add_key(
     name: str,
     *,
     scopes: Collection[Right] | None = None,
-    expires_at: datetime | None = None,
+    expires_at: datetime | timedelta | None = None,
 ) -> tuple[str, UUID]:
     """A new key of an account, shown this once; raises AccountNotFound, RightsNotOfRole, or BeyondOwn for more than one has."""
     row, _ = find_account(session, actor, account)
@@ -130,6 +130,8 @@ def add_key(
         )
     if beyond := sorted(rights - actor.rights):
         raise BeyondOwn(what=f"A key with the rights {', '.join(beyond)}")
+    if isinstance(expires_at, timedelta):
+        expires_at += session.scalars(select(func.now())).one()
     if actor.until is not None and (expires_at is None or expires_at > actor.until):
         raise BeyondOwn(what=f"A key that lives longer than until {actor.until.isoformat()}")
     key, id_ = make_key(session, row.id, role, name, expires_at=expires_at, scopes=scopes)

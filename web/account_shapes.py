@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from stillframe.rights import Right, Role
 from web.examples import shown
 from web.shapes import Shape
-from web.wishes import Instant, Wish, Words
+from web.wishes import When, Wish, Words
 
 Json = dict[str, Any]
 Name = Annotated[Words, Field(min_length=1, max_length=255)]
@@ -158,7 +158,7 @@ class WishKey(Wish):
     role: Role = Role.USER
     name: Name
     scopes: Annotated[list[Right], Field(max_length=32)] | None = None
-    expires_at: Instant | None = None
+    expires_at: When | None = None
 
 
 class WishLimitsOfDomain(Wish):

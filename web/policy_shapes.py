@@ -1,21 +1,45 @@
 """Policies over HTTP: what may be sent, and what is answered. What the words mean is checked where it is decided."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models.policies.tables import FiringState
+from stillframe.errors import Invalid
 from stillframe.operations import Quiesce
+from stillframe.policies.durations import duration
 from web import policy_examples as examples
 from web.examples import shown
 from web.shapes import Ref, Shape
-from web.wishes import Instant, Tags, Wish, Words
+from web.wishes import SPAN, Instant, Tags, When, Wish, Words
+
+
+def _span(value: Any) -> Any:
+    """One sentence for what is neither, not one for each that it could have been."""
+    if isinstance(value, str) and not re.fullmatch(SPAN, value):
+        raise ValueError("it is no length of time; write 15m, 6h, 7d or 2w")
+    try:
+        duration(value, "it")
+    except Invalid as error:
+        raise ValueError(error.context["detail"]) from error
+    return value
+
 
 #: 15m, 6h, 7d, 2w, or seconds.
 Span = Annotated[
-    Annotated[str, Field(pattern=r"^\d{1,9}[smhdw]$")] | Annotated[float, Field(gt=0, le=100 * 366 * 86400)],
+    str | float,
+    BeforeValidator(_span),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": SPAN},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 100 * 366 * 86400},
+            ]
+        }
+    ),
     Field(description="A length of time: 15m, 6h, 7d, 2w, or seconds"),
 ]
 Mode = Literal["auto", "hot", "cold", "memory"]
@@ -123,7 +147,7 @@ class WishPause(Wish):
 
     model_config = ConfigDict(json_schema_extra=shown(examples.WISH_PAUSE))
 
-    until: Instant | None = None
+    until: When | None = None
 
 
 class Suspended(Shape):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-_NUMBER = re.compile(r"[\s\d.eE+-]*")
+_NUMBER = re.compile(r"\s*[+-]?[\d.]*([eE][+-]?\d*)?\s*")
 
 
 @cache

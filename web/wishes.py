@@ -13,6 +13,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -37,6 +39,8 @@ from web import examples
 from web.typed import check_type, instant, kinds
 
 MAX_WAIT_S = 60.0
+#: How a length of time is written.
+SPAN = "^[0-9]{1,9}[smhdw]$"
 _WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
 
 
@@ -55,13 +59,23 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("it is out of range") from error
 
 
-def _span(value: Any) -> timedelta:
-    if not isinstance(value, str):
-        raise ValueError("it is no length of time; write 12h, 7d or 2w")
+def _span(value: str) -> timedelta:
     try:
         return duration(value, "it")
     except Invalid as error:
         raise ValueError(error.context["detail"]) from error
+
+
+def _when(value: Any) -> datetime | timedelta:
+    """One sentence for what is neither, not one for each that it could have been."""
+    try:
+        if isinstance(value, str) and re.fullmatch(SPAN, value):
+            return _span(value)
+        return _INSTANT.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(
+            "it is neither a time as ISO 8601, such as 2030-01-31T12:00:00Z, nor so long from now, such as 7d"
+        ) from error
 
 
 def _seconds(value: str) -> str:
@@ -77,12 +91,15 @@ def _unquoted(key: str) -> str:
 
 Words = Annotated[str, AfterValidator(_text)]
 Instant = Annotated[datetime, BeforeValidator(instant), AfterValidator(_utc)]
-Span = Annotated[
-    timedelta,
-    BeforeValidator(_span),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}[smhdw]$", "examples": ["7d"]}),
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+When = Annotated[
+    datetime | timedelta,
+    BeforeValidator(_when),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": SPAN}]}
+    ),
+    Field(description="ISO 8601, or so long from now: 12h, 7d, 2w"),
 ]
-When = Annotated[Instant | Span, Field(description="ISO 8601, or so long from now: 12h, 7d, 2w")]
 Tag = Annotated[Words, Field(min_length=1, max_length=64)]
 Tags = Annotated[list[Tag], Field(max_length=32)]
 Description = Annotated[Words, Field(max_length=4096)]

@@ -86,10 +86,13 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> lis
     return left_out(before, meant(session, policy))
 
 
-def pause_policy(session: Session, policy: UUID, actor: Actor, until: datetime | None = None) -> None:
-    """Nothing fires any more, or not before `until`. What waits for its turn is skipped."""
+def pause_policy(
+    session: Session, policy: UUID, actor: Actor, until: datetime | timedelta | None = None
+) -> None:
+    """Nothing fires any more, or not before `until`, or for so long. What waits for its turn is skipped."""
     row = lock_policy(session, policy, actor)
     now = _now(session)
+    until = now + until if isinstance(until, timedelta) else until
     if until is not None and until <= now:
         raise Invalid(detail=f"`until` is over: {until.isoformat()}")
     was = row.paused_until

@@ -55,7 +55,7 @@ def grow_key(verb: Verb, listed: Listed) -> None:
     create.add_argument("--name", required=True, metavar="TEXT", help="who or what uses it")
     create.add_argument("--role", choices=ROLES, default="user", help="(user)")
     create.add_argument("--right", action="append", choices=RIGHTS, help="only these of its role's; several")
-    create.add_argument("--expires", metavar="TIME", help="ISO 8601, such as 2027-01-31")
+    create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601, such as 2027-01-31")
     table = verb("list", "accounts.list_keys", "list keys, newest first")
     table.add_argument("--account", metavar="ACCOUNT")
     listed(table)

@@ -47,7 +47,9 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
         one = verb(name, f"policies.{command}", text, changes=changes)
         one.add_argument("policy", metavar="POLICY", help=A_POLICY)
         if name == "pause":
-            one.add_argument("--until", metavar="TIME", help="ISO 8601, such as 2026-12-01T08:00+09:00")
+            one.add_argument(
+                "--until", metavar="TIME", help="7d, or ISO 8601, such as 2026-12-01T08:00+09:00"
+            )
         elif name == "runs":
             one.add_argument(
                 "--state", action="append", choices=RUN_STATES, help="may be given several times"

@@ -1,6 +1,7 @@
 """`stillframe policy ...` against a running API."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,39 @@ def test_what_comes_to_a_standstill_is_warned_of(cli: Cli, world: World, name: s
     said = cli("policy", "edit", name, "--vm", f"{name}-off", "--keep", "last=3").err
     assert "keeps everything" not in said
     assert "cold" not in said
+
+
+def test_times_are_written_as_lengths_and_as_days(
+    cli: Cli, client: Producer, world: World, name: str
+) -> None:
+    """So long from now, or a day: of a pause, and of a key's end."""
+    world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=3")
+    week = datetime.now(UTC) + timedelta(days=7)
+    assert cli("policy", "pause", name, "--until", "7d").code == 0
+    assert abs(instant(client.policy(name)["paused_until"]) - week) < timedelta(minutes=1)
+    assert cli("policy", "pause", name, "--until", "2090-01-31").code == 0
+    assert instant(client.policy(name)["paused_until"]) == datetime(2090, 1, 31, tzinfo=UTC)
+    for expires, at in (("7d", week), ("2090-01-31", datetime(2090, 1, 31, tzinfo=UTC))):
+        made = cli("key", "create", "admin", "--name", name, "--expires", expires, "-o", "json")
+        assert made.code == 0, made.err
+        assert abs(instant(json.loads(made.out)["expires_at"]) - at) < timedelta(minutes=1)
+
+
+def instant(text: str | None) -> datetime:
+    assert text
+    return datetime.fromisoformat(text)
+
+
+def test_what_is_no_time_is_answered_in_one_sentence(cli: Cli, world: World, name: str) -> None:
+    """Not in one for each that it could have been, nor in the words of the code."""
+    world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=3")
+    for words in (("pause", name, "--until", "soon"), ("edit", name, "--every", "often")):
+        said = cli("policy", *words)
+        assert said.code == 2
+        assert "such as 7d" in said.err or "write 15m, 6h, 7d or 2w" in said.err
+        assert not any(word in said.err for word in ("[", "function", "constrained", "Value error"))
 
 
 def test_an_edit_that_changes_nothing_is_a_usage_error(cli: Cli, world: World, name: str) -> None:
