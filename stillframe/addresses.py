@@ -36,6 +36,15 @@ def is_public(text: str) -> bool:
     return anybodys and not is_allowed(text, _OWN)
 
 
+def why_not(addresses: Sequence[str], allowed: Sequence[Network], *, secure: bool) -> str | None:
+    """What keeps a host from being sent to that has these addresses; None if nothing does for one of them."""
+    if any(is_allowed(one, allowed) or (secure and is_public(one)) for one in addresses):
+        return None
+    plain = not secure and any(map(is_public, addresses))
+    # Where a name leads is not told: names of this network would be looked up for whoever makes webhooks.
+    return "is not encrypted; use https" if plain else "is not public"
+
+
 def _meant(text: str) -> Address:
     """The address behind one that only wraps it."""
     address = ip_address(text.partition("%")[0])

@@ -866,7 +866,10 @@ class UrlInvalid(Invalid):
     """No webhook can go to this URL: {why}."""
 
     code = "webhook.url_invalid"
-    remedy = "Give an absolute https:// URL without a user or a fragment."
+    remedy = (
+        "Give an absolute https:// URL of a public host, without a user or a fragment; an administrator may allow "
+        "others by STILLFRAME_WEBHOOK_ALLOW."
+    )
 
 
 class EventTypeUnknown(Invalid):

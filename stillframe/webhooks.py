@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from stillframe.addresses import Network, why_not
 from stillframe.errors import EventTypeUnknown, UrlInvalid
 from stillframe.events import EventType
 
@@ -93,14 +95,17 @@ def rest_s(failures: int) -> float:
     return float(min(LONGEST_REST_S, 2.0 ** min(failures, 16)))
 
 
-def check_url(url: str) -> str:
-    """The URL, if something can be sent there; raises UrlInvalid with the reason. Where it leads is checked when it is used."""
-    if why := _why_not(url):
+def check_url(url: str, allowed: Sequence[Network] = ()) -> str:
+    """The URL, if something can be sent there; raises UrlInvalid with the reason.
+
+    An address in it is checked here, where a name leads when it is used. `allowed` are the networks beside public ones.
+    """
+    if why := _why_not(url, allowed):
         raise UrlInvalid(why=why)
     return url
 
 
-def _why_not(url: str) -> str | None:
+def _why_not(url: str, allowed: Sequence[Network]) -> str | None:
     if len(url) > LONGEST_URL:
         return f"it has {len(url)} characters, and {LONGEST_URL} are allowed"
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -111,10 +116,21 @@ def _why_not(url: str) -> str | None:
     except ValueError as error:
         return str(error)
     if parts.scheme not in ("https", "http"):
-        return "it does not begin with https://"
+        return "it begins with neither https:// nor, for a network that is allowed, http://"
     if not parts.hostname or port == 0:
         return "it names no host"
-    return _surplus(parts)
+    return _surplus(parts) or _leads(parts, allowed)
+
+
+def _leads(parts: SplitResult, allowed: Sequence[Network]) -> str | None:
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        # Without a network that is allowed no name can be sent to without encryption.
+        return None if secure or allowed else f"address refused: {host} is not encrypted; use https"
+    why = why_not([host], allowed, secure=secure)
+    return f"address refused: {host} {why}" if why else None
 
 
 def _surplus(parts: SplitResult) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
-from stillframe.addresses import Network, is_allowed, is_public
+from stillframe.addresses import Network, why_not
 
 #: Seconds for all of it: name, connection, TLS, sending, and the answer's first line and headers.
 WHOLE_S = 10.0
@@ -96,12 +96,9 @@ class Sender:
         found = list(
             dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         )
-        may = [one for one in found if is_allowed(one, self.allowed) or (secure and is_public(one))]
-        if not may:
-            plain = not secure and any(is_public(one) for one in found)
-            # Where it leads is not told: names of this network would be looked up for whoever makes webhooks.
-            raise AddressRefused(f"{host} is not {'encrypted; use https' if plain else 'public'}")
-        return may
+        if why := why_not(found, self.allowed, secure=secure):
+            raise AddressRefused(f"{host} {why}")
+        return [one for one in found if why_not([one], self.allowed, secure=secure) is None]
 
     def _connect(self, addresses: Sequence[str], port: int) -> socket.socket:
         """To the first that answers; all of them together have the time of one try."""

@@ -89,6 +89,11 @@ def test_a_setting_allows_networks() -> None:
     [
         ("ftp://example.com/", "https"),
         ("example.com", "https"),
+        ("ftp://example.com/", "neither https:// nor"),
+        ("http://169.254.169.254/x", "address refused: 169.254.169.254 is not public"),
+        ("https://[::ffff:10.1.2.3]/x", "address refused: ::ffff:10.1.2.3 is not public"),
+        ("http://1.1.1.1/", "address refused: 1.1.1.1 is not encrypted; use https"),
+        ("http://example.com/", "address refused: example.com is not encrypted; use https"),
         ("https://", "no host"),
         ("https://a:b@example.com/", "password"),
         ("https://example.com/#x", "fragment"),
@@ -104,6 +109,15 @@ def test_what_is_no_url_is_refused_with_the_reason(url: str, why: str) -> None:
     """At once, in a sentence."""
     with pytest.raises(UrlInvalid, match=why):
         check_url(url)
+
+
+def test_a_network_that_is_allowed_may_be_named() -> None:
+    """By its addresses, also without encryption; a name may lead there, which is seen when it is used."""
+    allowed = networks("10.0.0.0/8")
+    for url in ("http://10.1.2.3/x", "https://10.1.2.3/x", "http://inside.example/", "https://1.1.1.1/"):
+        assert check_url(url, allowed) == url
+    with pytest.raises(UrlInvalid, match="not public"):
+        check_url("https://192.168.0.1/", allowed)
 
 
 def test_types_are_those_that_events_have() -> None:

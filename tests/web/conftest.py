@@ -83,7 +83,13 @@ def api(lab: Lab) -> Iterator[Api]:
         engine = make_engine(url)
         with transaction(engine) as session:
             key, _ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "tests")
-        app = create_app(Settings(database_url=url, broker_url=lab.broker_url, webhook_key="k" * 32))
+        settings = Settings(
+            database_url=url,
+            broker_url=lab.broker_url,
+            webhook_key="k" * 32,
+            webhook_allow="127.0.0.0/8",
+        )
+        app = create_app(settings)
         config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
         server = Server(app, config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)

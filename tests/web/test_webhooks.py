@@ -68,6 +68,8 @@ def test_a_webhook_is_made_shown_and_listed(http: httpx.Client, world: World, na
     [
         ({"url": "http//x"}, 422, "webhook.url_invalid"),
         ({"url": "https://u:p@example.com"}, 422, "webhook.url_invalid"),
+        ({"url": "http://169.254.169.254/x"}, 422, "webhook.url_invalid"),
+        ({"url": "https://10.1.2.3/x"}, 422, "webhook.url_invalid"),
         ({"types": ["job"]}, 422, "webhook.type_unknown"),
         ({"vm": "no-such-vm"}, 404, "vm.not_found"),
         ({"level": "loud"}, 422, "request.invalid"),

@@ -14,6 +14,7 @@ from models.queries.paging import Wanted
 from models.session import transaction
 from models.webhooks import keep
 from models.webhooks.tables import DeliveryState
+from stillframe.addresses import networks
 from stillframe.errors import (
     DeliveryNotFound,
     EventTypeUnknown,
@@ -227,7 +228,7 @@ def _columns(house: House, actor: Actor, wish: Json) -> Json:
     """The wish in the words of the row; raises what is wrong with it."""
     columns = dict(wish)
     if "url" in columns:
-        columns["url"] = check_url(columns["url"])
+        columns["url"] = check_url(columns["url"], networks(house.settings.webhook_allow))
     if "types" in columns:
         columns["types"] = check_types(columns["types"])
     if "vm" in columns:
