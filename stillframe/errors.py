@@ -382,7 +382,10 @@ class PolicyMatchesNothing(Refused):
     """The selector matches no VM at this moment."""
 
     code = "policy.matches_nothing"
-    remedy = "Check names and tags with `stillframe vm list`; to mean VMs that are still to come, ask with `allow_empty`."
+    remedy = (
+        "Check names and tags with `stillframe vm list`; to mean VMs that are still to come, ask with `allow_empty` "
+        "(`--allow-empty`)."
+    )
 
 
 class PolicyTooFast(Refused):

@@ -190,7 +190,7 @@ def test_a_policy_for_nobody_is_refused_with_the_way_out(cli: Cli, name: str) ->
     said = cli(*words)
     assert said.code != 0
     assert "matches no VM" in said.err
-    assert "allow_empty" in said.err
+    assert "--allow-empty" in said.err
     assert cli(*words, "--allow-empty").code == 0
 
 
