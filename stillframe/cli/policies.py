@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillframe.cli import policy_wishes, show
+from stillframe.cli import policy_details, policy_wishes, show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
@@ -63,7 +63,10 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("VMs", _selector(one["selector"])),
             ("Takes", f"{one['mode']}, quiesce {one['quiesce']}"),
             ("Keeps", _keeps(one["retention"])),
-            ("Not", ", ".join(f"{window['begin']} to {window['end']}" for window in one["blackouts"])),
+            ("Spread", policy_details.jitter(one["schedules"])),
+            ("Missed", policy_details.misfire(one["schedules"])),
+            ("Guards", policy_details.guards(one["guards"])),
+            ("Not", policy_details.blackouts(one["blackouts"])),
             ("Extracts", _extracts(one["extract"])),
             ("Failures", f"{one['failures']} in a row; at {one['max_failures']} it suspends itself"),
             ("Account", one["account"]),
