@@ -47,6 +47,9 @@ def problem(error: Json, output: str) -> None:
 
 def _evidence(evidence: Json) -> Iterator[str]:
     """What a remedy points at. Of a long value the beginning: all of it comes with -o json."""
+    if isinstance(refusals := evidence.get("refusals"), list):
+        yield from (f"{one['snapshot']}: {one['detail']} {one['remedy']}" for one in refusals)
+        return
     for name, value in evidence.items():
         if name == "fields" and isinstance(value, list):
             yield from (f"{field['where']}: {field['why']}" for field in value)

@@ -23,6 +23,19 @@ def http(api: Api) -> Iterator[httpx.Client]:
         yield client
 
 
+def test_the_command_line_tells_each_reason(cli: Cli, world: World, name: str) -> None:
+    """A line a snapshot, with what to do about it."""
+    vm = world.vm(name)
+    ids = [str(world.snapshot(vm, one)) for one in ("a", "b")]
+    assert cli("snapshot", "hold", ids[0], "--reason", "audit").code == 0
+    said = cli("snapshot", "delete", *ids, "--yes")
+    assert said.code == 5
+    (line,) = [one for one in said.err.splitlines() if one.startswith("  ")]
+    assert line.startswith(f"  {ids[0]}: ")
+    assert "snapshot release" in line
+    assert "{" not in said.err
+
+
 def jobs_of(world: World, *vms: UUID) -> list[str]:
     """The kinds of all jobs of these VMs."""
     with transaction(world.engine) as session:
