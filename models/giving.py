@@ -48,8 +48,12 @@ def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> UUID:
     row.account_id = to.id
     session.flush()
     _take_along(session, id_, to.id, home.path)
-    for type_, whose in ((EventType.VM_GIVEN_AWAY, before), (EventType.VM_ASSIGNED, to.id)):
-        told = Told(type_, actor.name, message=row.name)
+    # Who had it is not told who has it now: they may not see that account.
+    for type_, whose, data in (
+        (EventType.VM_GIVEN_AWAY, before, {}),
+        (EventType.VM_ASSIGNED, to.id, {"to_account": to.name}),
+    ):
+        told = Told(type_, actor.name, message=row.name, data=data)
         tell(session, told, vm=id_, host=row.host_id, account=whose)
     return id_
 

@@ -78,8 +78,22 @@ def _of_role(role: Role) -> str:
 def _limits(verb: argparse.ArgumentParser, names: Iterable[str]) -> None:
     for name in names:
         verb.add_argument(
-            f"--{name}", type=_limit, metavar="N", help="a number, or none", default=argparse.SUPPRESS
+            f"--{name}",
+            type=_size if name == "bytes" else _limit,
+            metavar="N",
+            help="a number, or none" + ("; such as 500GiB too" if name == "bytes" else ""),
+            default=argparse.SUPPRESS,
         )
+
+
+def _size(text: str) -> int | None:
+    for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1):
+        if text.endswith(unit):
+            amount = float(text.removesuffix(unit))
+            if not 0 <= amount < 2**40:
+                raise argparse.ArgumentTypeError("must be 0 or more")
+            return int(amount * 1024**power)
+    return _limit(text)
 
 
 def _limit(text: str) -> int | None:

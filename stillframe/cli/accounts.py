@@ -148,8 +148,18 @@ def _given(asked: Namespace) -> dict[str, int | None]:
 
 
 def _short(limits: Mapping[str, Any]) -> str:
-    set_ = [f"{name[4:].replace('_', ' ')} {value}" for name, value in limits.items() if value is not None]
+    set_ = [
+        f"{name[4:].replace('_', ' ')} {_amount(name, value)}"
+        for name, value in limits.items()
+        if value is not None
+    ]
     return ", ".join(set_) or "none"
+
+
+def _amount(name: str, value: Any) -> Any:
+    if value is None:
+        return "none"
+    return show.size(value) if name == "max_bytes" else value
 
 
 def _told(asked: Namespace, one: Any, words: str) -> int:
@@ -167,7 +177,11 @@ def _shown(asked: Namespace, one: Any, pairs: tuple[tuple[str, str], ...]) -> in
     show.fields(pairs)
     print()
     rows = [
-        (_WORDS[name], one["used"][_USED[name]] if name in _USED else "-", "none" if limit is None else limit)
+        (
+            _WORDS[name],
+            _amount(name, one["used"][_USED[name]] if name in _USED else "-"),
+            _amount(name, limit),
+        )
         for name, limit in one["limits"].items()
     ]
     show.table(("WHAT", "USED", "LIMIT"), rows, "")

@@ -90,7 +90,14 @@ def _of_volume(event: Json) -> str:
 
 
 def _of_vm(event: Json) -> str:
-    return ", ".join(_change(name, value) for name, value in event["data"].items() if name != "name")
+    if account := event["data"].get("to_account"):
+        return f"to account {account}"
+    said = ((name, value) for name, value in event["data"].items() if name not in {"name", "trace"})
+    return ", ".join(_change(name, value) for name, value in said)
+
+
+def _of_webhook(event: Json) -> str:
+    return str(event["data"].get("url", ""))
 
 
 def _change(name: str, value: Any) -> str:
@@ -107,4 +114,5 @@ _ABOUT = {
     "snapshot": lambda event: event["snapshot_name"] or "",
     "volume": _of_volume,
     "vm": _of_vm,
+    "webhook": _of_webhook,
 }

@@ -30,8 +30,13 @@ def test_a_tenant_from_nothing(api: Api, cli: Cli, world: World, name: str) -> N
     assert made.code == 0
     assert key.startswith("sfk_")
     assert cli("vm", "assign", name, "--account", tenant).code == 0
-    limited = cli("account", "limit", tenant, "--snapshots", "1", "--jobs", "none")
-    assert "snapshots 1" in limited.err
+    limited = cli("account", "limit", tenant, "--snapshots", "1", "--jobs", "none", "--bytes", "1.5GiB")
+    assert "snapshots 1, bytes 1.5 GiB" in limited.err
+    assert ["Bytes", "0", "B", "1.5", "GiB"] in [
+        line.split() for line in cli("account", "show", tenant).out.splitlines()
+    ]
+    assert cli("account", "limit", tenant, "--bytes", "-1GiB").code == 2
+    assert cli("account", "limit", tenant, "--bytes", "manyGiB").code == 2
 
     with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}) as theirs:
         assert [one["id"] for one in theirs.get("/v1/vms").json()["items"]] == [str(vm)]
@@ -89,3 +94,18 @@ def test_what_keys_may_do_is_shown(cli: Cli, name: str) -> None:
     assert "cannot have the rights host" in said.err
     helped = " ".join(cli("key", "create", "--help").out.split())
     assert "user all but account, recover, host read_only nothing: it looks" in helped
+
+
+def test_events_name_what_they_are_about(cli: Cli, world: World, name: str) -> None:
+    """To whom a VM was given, and which webhook was made; nothing of how requests are traced."""
+    tenant = f"e{name[3:]}"
+    world.vm(name)
+    assert cli("account", "create", tenant).code == 0
+    assert cli("vm", "assign", name, "--account", tenant).code == 0
+    url = f"https://{tenant}.example.com/"
+    made = json.loads(cli("webhook", "create", url, "-o", "json").out)
+    said = cli("event", "list", "--vm", name).out
+    assert f"to account {tenant}" in said
+    assert "trace" not in said
+    assert url in cli("event", "list", "--type", "webhook.created").out
+    assert cli("webhook", "delete", made["id"], "--yes").code == 0
