@@ -22,7 +22,9 @@ def show_list(client: Producer, asked: Namespace) -> int:
         )
         for one in found
     ]
-    show.table(heads, rows, "No host has registered yet: one does when its worker starts.")
+    show.table(
+        heads, rows, "No hosts. Keys of a tenant see none; others see each once its worker has started."
+    )
     return 0
 
 

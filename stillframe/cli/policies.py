@@ -92,9 +92,8 @@ def run(client: Producer, asked: Namespace) -> int:
     if asked.output == "json":
         show.data(found)
         return 0
-    print(
-        f"Policy {asked.policy} fires for {len(found)} VM{'s' if len(found) != 1 else ''} as they have their turn."
-    )
+    vms = "1 VM when it has its turn" if len(found) == 1 else f"{len(found)} VMs as they have their turn"
+    print(f"Policy {asked.policy} fires for {vms}.")
     show.note(f"`stillframe policy runs {asked.policy}` shows what becomes of it.")
     return 0
 

@@ -198,7 +198,7 @@ def test_runs_and_preview_are_shown(cli: Cli, world: World, name: str) -> None:
     """Fired now, its run is listed; the preview tells the next ones."""
     world.vm(name)
     cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=1")
-    assert "fires for 1 VM as" in cli("policy", "run", name).out
+    assert "fires for 1 VM when it has its turn" in cli("policy", "run", name).out
     assert "waiting" in cli("policy", "runs", name).out
     assert cli("policy", "runs", name, "--state", "failed").err.strip() == "It has not fired yet."
     said = cli("policy", "preview", name, "--runs", "2")
