@@ -26,7 +26,7 @@ _DUE = """
     SELECT schedule.id, schedule.policy_id, schedule.spec, schedule.mark, now() AS now,
         (policy.spec ->> 'start_within_s')::float AS start_within_s
     FROM policy_schedule AS schedule JOIN policy ON policy.id = schedule.policy_id
-    WHERE schedule.next_at <= now()
+    WHERE schedule.next_at <= now() AND (cast(:policy AS uuid) IS NULL OR schedule.policy_id = :policy)
     ORDER BY schedule.next_at
     LIMIT :limit
     FOR UPDATE OF schedule SKIP LOCKED
@@ -77,9 +77,12 @@ class _Due:
     decided: Decided
 
 
-def claim_due(session: Session, limit: int = AT_ONCE) -> Claimed:
-    """Decides about due schedules, the most overdue first; nothing is to do when `schedules` is below the limit."""
-    found = session.execute(text(_DUE), {"limit": limit}).all()
+def claim_due(session: Session, limit: int = AT_ONCE, policy: UUID | None = None) -> Claimed:
+    """Decides about due schedules, the most overdue first; nothing is to do when `schedules` is below the limit.
+
+    Those of one policy only, by whoever is about to change it: what was due before the change is decided as it stood.
+    """
+    found = session.execute(text(_DUE), {"limit": limit, "policy": policy}).all()
     due, unreadable = _read(session, found)
     if not due:
         return Claimed(len(found), 0, unreadable)

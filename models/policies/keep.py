@@ -15,6 +15,7 @@ from models.actor import ADMIN, Actor
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
+from models.policies.claim import claim_due
 from models.policies.meant import left_out, meant
 from models.policies.pace import took
 from models.policies.prune import look_again
@@ -66,7 +67,7 @@ def edit_policy(session: Session, policy: UUID, wish: Wish, actor: Actor) -> lis
     """
     now = _now(session)
     check_policy(wish, now)
-    row = lock_policy(session, policy, actor)
+    row = _lock_to_change(session, policy, actor)
     was, before = row.paused_until, meant(session, policy)
     _write(session, row, wish, actor)
     row.updated_at = now
@@ -90,7 +91,7 @@ def pause_policy(
     session: Session, policy: UUID, actor: Actor, until: datetime | timedelta | None = None
 ) -> None:
     """Nothing fires any more, or not before `until`, or for so long. What waits for its turn is skipped."""
-    row = lock_policy(session, policy, actor)
+    row = _lock_to_change(session, policy, actor)
     now = _now(session)
     until = now + until if isinstance(until, timedelta) else until
     if until is not None and until <= now:
@@ -104,7 +105,7 @@ def pause_policy(
 
 def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
     """It fires again from now on, also after it suspended itself."""
-    row = lock_policy(session, policy, actor)
+    row = _lock_to_change(session, policy, actor)
     row.enabled, row.paused_until, row.suspended_at, row.suspended_reason = True, None, None, None
     row.failures = 0
     now = _now(session)
@@ -116,7 +117,7 @@ def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
 
 def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     """It stops itself, and says why; a person resumes it."""
-    row = lock_policy(session, policy)
+    row = _lock_to_change(session, policy)
     row.suspended_at, row.suspended_reason = _now(session), reason
     _wind_up(session, row, row.suspended_at)
     _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
@@ -152,7 +153,7 @@ def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None =
 
 def delete_policy(session: Session, policy: UUID, actor: Actor) -> None:
     """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
-    row = lock_policy(session, policy, actor)
+    row = _lock_to_change(session, policy, actor)
     row.deleted_at = _now(session)
     _wind_up(session, row, row.deleted_at)
     _stop_waiting(session, policy, "the policy was deleted")
@@ -169,6 +170,14 @@ def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
     row = session.scalars(locked, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise PolicyNotFound(policy=policy)
+    return row
+
+
+def _lock_to_change(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
+    """The same, once what was due up to now has become firings: no change makes an instant vanish without a row."""
+    row = lock_policy(session, policy, actor)
+    claim_due(session, policy=policy)
+    session.expire_all()
     return row
 
 

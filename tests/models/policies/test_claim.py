@@ -205,12 +205,32 @@ def test_a_pause_has_an_end(world: World, engine: Engine) -> None:
 
 
 def test_an_edit_keeps_the_place_of_what_it_does_not_change(world: World, engine: Engine) -> None:
-    """A schedule that stays keeps its mark; a new one begins now; one that went does not fire."""
+    """A schedule that stays keeps its mark; a new one begins now; one that goes fires what was due before it went."""
     world.vm("web1")
     id_ = policy(engine, schedules=[{"every": "1h"}, {"every": "2h"}])
     ago(engine, 5)
     wish = policy_from_json(HOURLY | {"schedules": [{"every": "1h"}, {"every": "3h"}]})
     with transaction(engine) as session:
         edit_policy(session, id_, wish, ADMIN)
-    assert claim(engine)[0] == 1
-    assert len(firings(engine, FiringState.MISSED)) == 4
+    assert claim(engine)[0] == 0
+    waits, missed = firings(engine, FiringState.WAITING), firings(engine, FiringState.MISSED)
+    assert len({row.schedule_id for row in waits}) == 2
+    assert sum(row.moments for row in missed) == 4 + 1
+    with transaction(engine) as session:
+        marks = session.scalars(select(PolicySchedule.mark).where(PolicySchedule.retired_at.is_(None)))
+        assert all(
+            now - mark < timedelta(hours=1, minutes=1) for now in [datetime.now(UTC)] for mark in marks
+        )
+
+
+@pytest.mark.parametrize("change", [pause_policy, resume_policy, delete_policy])
+def test_what_was_due_before_a_change_is_a_row(world: World, engine: Engine, change: Any) -> None:
+    """Nobody had looked for three hours when it was paused, resumed or deleted: each hour has its row all the same."""
+    world.vm("web1")
+    id_ = policy(engine)
+    ago(engine, 3)
+    with transaction(engine) as session:
+        change(session, id_, ADMIN)
+    assert sum(row.moments for row in firings(engine)) == 3
+    waits = len(firings(engine, FiringState.WAITING))
+    assert waits == (1 if change is resume_policy else 0)
