@@ -144,6 +144,9 @@ def _look_through(session: Session, producer: Producer, one: images.Due) -> int:
     if not one.stands:
         images.look_at(session, one, None)
         return 0
+    if one.paused_until is not None and one.paused_until > one.now:
+        images.look_at(session, one, one.paused_until)
+        return 0
     if _is_blacked_out(one.policy, one.now):
         images.look_at(session, one, one.now + _LATER)
         return 0

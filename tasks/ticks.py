@@ -1,14 +1,15 @@
 """What the beat makes happen: plain functions, each short and safe to run twice or by two at once."""
 
 import logging
+from collections.abc import Callable
 
 from sqlalchemy import Engine
 
 from models import expiry
 from models.journal import Journal
 from models.outbox import forgotten
-from models.policies.agenda import agenda
-from models.session import transaction
+from models.policies.agenda import Agenda, agenda
+from models.session import DatabaseAway, transaction
 from tasks.broker import BrokerAway
 from tasks.expired import ask_for_deletions
 from tasks.extracting import extract, prune_volumes
@@ -57,19 +58,38 @@ def expire_jobs(engine: Engine, publisher: Publisher, vm_gone_s: float) -> int:
 def fire_policies(engine: Engine, producer: Producer) -> int:
     """Take note of what ended, write down what fell due, ask for what goes and for what has its turn, and send it."""
     found = agenda(engine)
-    if found.ended:
-        settle_ended(engine)
-    if found.due:
-        claim(engine)
-    # Before its snapshot may be pruned.
-    asked = extract(engine, producer) if found.ended or found.to_extract else 0
     # Before there is more: what goes makes room for what comes.
-    asked += prune(engine, producer) if found.ended or found.to_prune else 0
-    asked += prune_volumes(engine, producer) if found.volumes_to_prune else 0
-    asked += let_go(engine, producer) if found.due or found.waiting else 0
+    asked = _by_itself(lambda: _look_after(found, engine, producer))
+    asked += _by_itself(lambda: _fire(found, engine, producer))
     if asked:
         publish_owed(engine, producer.publisher)
     return asked
+
+
+def _look_after(found: Agenda, engine: Engine, producer: Producer) -> int:
+    """What became of what fired: taken note of, extracted from, and only then pruned."""
+    if found.ended:
+        settle_ended(engine)
+    asked = extract(engine, producer) if found.ended or found.to_extract else 0
+    asked += prune(engine, producer) if found.ended or found.to_prune else 0
+    return asked + (prune_volumes(engine, producer) if found.volumes_to_prune else 0)
+
+
+def _fire(found: Agenda, engine: Engine, producer: Producer) -> int:
+    if found.due:
+        claim(engine)
+    return let_go(engine, producer) if found.due or found.waiting else 0
+
+
+def _by_itself(phase: Callable[[], int]) -> int:
+    """Snapshots that cannot be looked after, tick after tick, keep no policy from firing, nor the other way round."""
+    try:
+        return phase()
+    except DatabaseAway:
+        raise
+    except Exception:
+        logger.exception("a part of what policies need could not be done; the next tick tries it again")
+        return 0
 
 
 def expire_snapshots(engine: Engine, producer: Producer) -> int:

@@ -66,6 +66,7 @@ class Due:
     now: datetime
     #: Whether the policy is not deleted, switched off or suspended, and extracts.
     stands: bool
+    paused_until: datetime | None
 
 
 def judge_volumes(sql: Sql, policy: UUID, vms: Sequence[UUID] | None = None) -> list[JudgedVolumes]:
@@ -83,7 +84,13 @@ def due(session: Session, limit: int = 200) -> list[Due]:
         select(
             *(PolicyVm.policy_id, PolicyVm.vm_id, Policy.name, Policy.spec, Policy.account_id),
             *(Policy.role, Domain.path.label("domain")),
-            *(Policy.deleted_at, Policy.suspended_at, Policy.enabled, func.now().label("now")),
+            *(
+                Policy.deleted_at,
+                Policy.suspended_at,
+                Policy.enabled,
+                Policy.paused_until,
+                func.now().label("now"),
+            ),
         )
         .join(Policy, Policy.id == PolicyVm.policy_id)
         .join(Account, Account.id == Policy.account_id)
@@ -191,4 +198,5 @@ def _due(row: AnyRow) -> Due:
         vm_id=row.vm_id,
         now=row.now,
         stands=stands and wish.extract is not None,
+        paused_until=row.paused_until,
     )

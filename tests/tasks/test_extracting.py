@@ -13,7 +13,7 @@ from models.host import Host
 from models.job import SCHEDULED, Job
 from models.journal import Journal
 from models.policies.images import judge_volumes
-from models.policies.keep import add_policy, delete_policy, run_policy
+from models.policies.keep import add_policy, delete_policy, pause_policy, run_policy
 from models.policies.kept import judge
 from models.policies.tables import Firing, Policy, PolicyVm
 from models.session import transaction
@@ -25,6 +25,7 @@ from tasks.extracting import extract, prune_volumes
 from tasks.policies import let_go, settle_ended
 from tasks.producer import Producer
 from tasks.pruning import prune
+from tasks.ticks import fire_policies
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
@@ -86,6 +87,17 @@ def extracted(engine: Engine, mute: Producer) -> list[Job]:
             engine, job, {"path": f"/v/stillframe/volumes/{job.volume_snapshot_id}.qcow2", "size_bytes": 5}
         )
     return jobs
+
+
+def four_days(engine: Engine, mute: Producer, of: UUID) -> None:
+    """A snapshot a day, with its images."""
+    for days in (4, 3, 2, 1):
+        snapshot(engine, mute, of)
+        extracted(engine, mute)
+        newest = select(func.max(Snapshot.created_at)).scalar_subquery()
+        with transaction(engine) as session:
+            at = datetime.now(UTC) - timedelta(days=days)
+            session.execute(update(Snapshot).where(Snapshot.created_at == newest).values(created_at=at))
 
 
 def volumes(engine: Engine) -> list[VolumeSnapshot]:
@@ -169,13 +181,7 @@ def test_images_are_kept_by_rules_of_their_own(world: World, engine: Engine, mut
     """Of each volume the newest two by when their snapshot was taken; what goes is deleted by jobs, and shown before."""
     vm = world.vm("web1")
     id_ = policy(engine)
-    for days in (4, 3, 2, 1):
-        snapshot(engine, mute, id_)
-        extracted(engine, mute)
-        newest = select(func.max(Snapshot.created_at)).scalar_subquery()
-        with transaction(engine) as session:
-            at = datetime.now(UTC) - timedelta(days=days)
-            session.execute(update(Snapshot).where(Snapshot.created_at == newest).values(created_at=at))
+    four_days(engine, mute, id_)
     with transaction(engine) as session:
         shown = judge_volumes(session, id_, [vm])
     assert [(one.target, [verdict.keep for verdict in one.verdicts]) for one in shown] == [
@@ -194,6 +200,41 @@ def test_images_are_kept_by_rules_of_their_own(world: World, engine: Engine, mut
     assert prune_volumes(engine, mute) == 0
     left = [one for one in volumes(engine) if one.state is VolumeSnapshotState.READY]
     assert len(left) == 4
+
+
+def test_a_paused_policy_keeps_its_images(world: World, engine: Engine, mute: Producer) -> None:
+    """Until the pause is over; then they are looked through without anybody's doing."""
+    world.vm("web1")
+    id_ = policy(engine)
+    four_days(engine, mute, id_)
+    with transaction(engine) as session:
+        pause_policy(session, id_, ADMIN, datetime.now(UTC) + timedelta(hours=1))
+    assert prune_volumes(engine, mute) == 0
+    with transaction(engine) as session:
+        (due,) = session.scalars(select(PolicyVm.volumes_due_at))
+        (until,) = session.scalars(select(Policy.paused_until))
+        assert due == until
+        session.execute(update(Policy).values(paused_until=func.now()))
+    _look_now(engine)
+    assert prune_volumes(engine, mute) == 4
+
+
+def test_a_policy_that_cannot_be_looked_after_keeps_no_other_from_firing(
+    world: World, engine: Engine, mute: Producer
+) -> None:
+    """What the extraction of one chokes on, tick after tick, is told to the log; another's snapshot is asked for."""
+    world.vm("web1")
+    snapshot(engine, mute, policy(engine))
+    settle_ended(engine)
+    with transaction(engine) as session:
+        session.execute(update(Policy).values(spec={}))
+    other = policy(engine, name="other", extract=None)
+    with transaction(engine) as session:
+        run_policy(session, other, ADMIN)
+    for _ in range(2):
+        fire_policies(engine, mute)
+    (job,) = queued(engine, "create_snapshot")
+    assert job.requested_by == "policy:other"
 
 
 def test_an_image_that_cannot_be_deleted_is_asked_for_less_and_less(
