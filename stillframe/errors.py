@@ -299,7 +299,10 @@ class QuotaExceeded(Refused):
     """This would be more than allowed: {whose} may have {limit} {what}, and has {used}."""
 
     code = "quota.exceeded"
-    remedy = "Delete what is not needed, or ask an administrator for more; `stillframe account show` has the figures."
+    remedy = (
+        "Delete what is not needed (of jobs: wait until one is over), or ask an administrator for more; "
+        "`stillframe account show` has the figures, and of a domain `stillframe domain show`."
+    )
 
 
 class VmHasJobs(Refused):
