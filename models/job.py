@@ -17,6 +17,9 @@ UNFINISHED = frozenset(JobState) - ENDED
 #: Lower is sooner: what a person waits for comes before what a policy asked for.
 INTERACTIVE = 3
 SCHEDULED = 6
+LOW = 9
+#: Of what a policy asks for, by its own word. What it prunes is never low: it makes room.
+PRIORITIES = {"normal": SCHEDULED, "low": LOW}
 
 
 class Job(Base):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import quota
 from models.asking import targets_of
-from models.job import SCHEDULED
+from models.job import PRIORITIES, SCHEDULED
 from models.policies import extracts, images
 from models.policies.prune import in_hand
 from models.policies.storages import busiest
@@ -103,7 +103,7 @@ def _ask(session: Session, producer: Producer, one: extracts.Due) -> int:
     try:
         with session.begin_nested():
             for target in targets:
-                producer.write_down(session, _wish(one, target), one.actor, SCHEDULED)
+                producer.write_down(session, _wish(one, target), one.actor, PRIORITIES[one.policy.priority])
     except StillframeError as refusal:
         passing = isinstance(refusal, HostDraining)
         extracts.refused(session, one, refusal.detail, one.now + _AFTER_REFUSAL if passing else None)

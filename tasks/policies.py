@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import quota
 from models.actor import of_policy
-from models.job import SCHEDULED
+from models.job import PRIORITIES
 from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
 from models.policies.keep import suspend_policy
@@ -131,7 +131,7 @@ def _ask(session: Session, producer: Producer, one: Ready) -> Decided:
     actor = of_policy(policy.name, one.account_id, one.role, one.domain)
     try:
         with session.begin_nested():
-            job = producer.write_down(session, wish, actor, SCHEDULED)
+            job = producer.write_down(session, wish, actor, PRIORITIES[policy.priority])
     except StillframeError as refusal:
         return Decided(one.id, FiringState.REFUSED, refusal.detail)
     except IntegrityError as error:  # one firing must not stop the line

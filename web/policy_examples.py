@@ -52,6 +52,7 @@ POLICY: Json = {
     },
     "mode": "hot",
     "quiesce": "prefer",
+    "priority": "normal",
     "guards": {
         **{"max_depth": 16, "min_free_bytes": 1073741824, "min_free_percent": 5.0},
         **{"skip_while_merging": True, "max_per_host": 2, "max_per_storage": 2},

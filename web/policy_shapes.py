@@ -43,6 +43,7 @@ Span = Annotated[
     Field(description="A length of time: 15m, 6h, 7d, 2w, or seconds"),
 ]
 Mode = Literal["auto", "hot", "cold", "memory"]
+Priority = Literal["normal", "low"]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Name = Annotated[Words, Field(min_length=1, max_length=255)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -132,6 +133,7 @@ class WishPolicy(Wish):
     retention: PolicyRetention
     mode: Mode = "auto"
     quiesce: Quiesce = "prefer"
+    priority: Priority = "normal"
     guards: PolicyGuards = Field(default_factory=PolicyGuards)
     blackouts: Annotated[list[PolicyWindow], Field(max_length=32)] = Field(default_factory=list)
     extract: PolicyExtract | None = None
@@ -174,6 +176,7 @@ class Policy(Shape):
     retention: PolicyRetention
     mode: Mode
     quiesce: Quiesce
+    priority: Priority
     guards: PolicyGuards
     blackouts: list[PolicyWindow]
     extract: PolicyExtract | None

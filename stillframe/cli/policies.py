@@ -61,7 +61,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Next", show.time(one["next_fire_at"])),
             ("When", _when(one["schedules"])),
             ("VMs", _selector(one["selector"])),
-            ("Takes", f"{one['mode']}, quiesce {one['quiesce']}"),
+            ("Takes", f"{one['mode']}, quiesce {one['quiesce']}, {one['priority']} priority"),
             ("Keeps", _keeps(one["retention"])),
             ("Spread", policy_details.jitter(one["schedules"])),
             ("Missed", policy_details.misfire(one["schedules"])),

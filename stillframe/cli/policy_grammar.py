@@ -87,5 +87,8 @@ def _wish(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--mode", choices=MODES, help="auto: hot when the VM runs, cold when it is off")
     verb.add_argument("--quiesce", choices=("require", "prefer", "never"))
     verb.add_argument(
+        "--priority", choices=("normal", "low"), help="low: its jobs come after those of all other policies"
+    )
+    verb.add_argument(
         "--file", metavar="PATH", help="all of it as JSON, as `policy show -o json` has it; - is stdin"
     )

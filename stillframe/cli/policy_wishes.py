@@ -17,7 +17,7 @@ Wish = dict[str, Any]
 
 FIELDS = (
     *("name", "selector", "schedules", "retention", "mode", "quiesce", "guards", "blackouts", "extract"),
-    *("tags", "enabled", "paused_until", "max_failures", "start_within_s"),
+    *("priority", "tags", "enabled", "paused_until", "max_failures", "start_within_s"),
 )
 RULES = tuple(one.name for one in fields(Retention))
 #: What the API says of a policy and nobody asks for.
@@ -32,7 +32,7 @@ _LACKS = {
 }
 _OPTIONS = (
     *("file", "vm", "vm_tag", "host", "cron", "every", "timezone", "jitter", "keep", "extract"),
-    *("keep_extracted", "mode", "quiesce", "rename"),
+    *("keep_extracted", "mode", "quiesce", "priority", "rename"),
 )
 
 
@@ -67,7 +67,7 @@ def _changed(asked: Namespace, wish: Wish) -> Wish:
     if asked.keep:
         wish["retention"] = _retention(asked.keep, "--keep")
     _extraction(asked, wish)
-    for name in ("mode", "quiesce"):
+    for name in ("mode", "quiesce", "priority"):
         if value := getattr(asked, name):
             wish[name] = value
     for name, lacks in _LACKS.items():

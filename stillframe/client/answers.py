@@ -352,6 +352,7 @@ class MadePolicy(TypedDict):
     retention: PolicyRetention
     mode: Literal["auto", "hot", "cold", "memory"]
     quiesce: Literal["require", "prefer", "never"]
+    priority: Literal["normal", "low"]
     guards: PolicyGuards
     blackouts: list[PolicyWindow]
     extract: PolicyExtract | None
@@ -453,6 +454,7 @@ class Policy(TypedDict):
     retention: PolicyRetention
     mode: Literal["auto", "hot", "cold", "memory"]
     quiesce: Literal["require", "prefer", "never"]
+    priority: Literal["normal", "low"]
     guards: PolicyGuards
     blackouts: list[PolicyWindow]
     extract: PolicyExtract | None

@@ -203,6 +203,7 @@ _POLICY: dict[str, Reader] = {
     "retention": _part(Retention, _RETENTION),
     "mode": _one_of("auto", "hot", "cold", "memory"),
     "quiesce": _one_of("require", "prefer", "never"),
+    "priority": _one_of("normal", "low"),
     "guards": _part(Guards, _GUARDS),
     "blackouts": _many(_part(Window, _WINDOW)),
     "extract": _or_none(_part(Extract, _EXTRACT)),

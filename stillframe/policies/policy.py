@@ -13,6 +13,7 @@ from stillframe.policies.windows import Window, check_window
 
 #: `auto` takes what fits the VM at that moment: hot when it runs, cold when it is off.
 Mode = Literal["auto", "hot", "cold", "memory"]
+Priority = Literal["normal", "low"]
 
 MOST_SCHEDULES = 16
 MOST_IDS = 1000
@@ -71,6 +72,8 @@ class Policy:
     retention: Retention
     mode: Mode = "auto"
     quiesce: Quiesce = "prefer"
+    #: Of its snapshots and images. Either comes after what people ask for; low also after every other policy.
+    priority: Priority = "normal"
     guards: Guards = Guards()
     blackouts: tuple[Window, ...] = ()
     extract: Extract | None = None

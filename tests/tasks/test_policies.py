@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from models.actor import ADMIN
-from models.job import SCHEDULED, Job
+from models.job import LOW, SCHEDULED, Job
 from models.policies import turns
 from models.policies.keep import add_policy, run_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
@@ -329,3 +329,14 @@ def test_what_waits_of_a_timezone_that_is_gone_is_refused(world: World, engine: 
     with transaction(engine) as session:
         mine = set(session.scalars(select(Firing.state).where(Firing.policy_id == gone)))
     assert mine == {FiringState.REFUSED}
+
+
+def test_a_low_policy_comes_after_the_others(world: World, engine: Engine) -> None:
+    """Its snapshots have the last place in their queue; the others that of scheduled ones."""
+    world.vm("a")
+    fire(engine, name="first")
+    fire(engine, name="last", priority="low")
+    let_go(engine)
+    with transaction(engine) as session:
+        jobs = session.execute(select(Job.requested_by, Job.priority).order_by(Job.priority)).all()
+    assert [tuple(job) for job in jobs] == [("policy:first", SCHEDULED), ("policy:last", LOW)]

@@ -31,6 +31,7 @@ FULL: dict[str, Any] = {
     "retention": {"last": 3, "daily": 7, "within": "2d", "max_age": "30d", "max_count": 12},
     "mode": "hot",
     "quiesce": "require",
+    "priority": "low",
     "guards": {"max_per_host": 4, "min_free_percent": 7.5},
     "blackouts": [{"begin": "09:00", "end": "18:00", "days": ["mon", "fri"]}],
     "extract": {"targets": ["vda"], "retention": {"last": 2}},
