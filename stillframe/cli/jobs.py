@@ -156,7 +156,7 @@ def _spared(why: Json | None) -> str:
 def _about(job: Json) -> str | None:
     """The name of what it is about, or how many those are."""
     several = len(job["snapshots"])
-    return f"{several} snapshots" if several else job["snapshot_name"]
+    return f"{several} snapshot{'' if several == 1 else 's'}" if several else job["snapshot_name"]
 
 
 def _snapshot(job: Json) -> str | None:

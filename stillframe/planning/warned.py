@@ -65,7 +65,7 @@ class NotQuiesced(Warned):
 
 
 class JobsAhead(Warned):
-    """{jobs} other jobs of VM "{vm}" go first, and this plan does not know what they will change."""
+    """VM "{vm}" has jobs that go first ({jobs}), and this plan does not know what they will change."""
 
     code = "vm.jobs_ahead"
     remedy = "`stillframe job list --vm {vm} --state queued --state running` shows them. Plan again when they are over."

@@ -94,5 +94,5 @@ def test_what_asked_for_a_change_is_logged(
     with caplog.at_level(logging.INFO, logger="web.tracing"):
         http.get(f"/v1/vms/{name}")
         http.post(f"/v1/vms/{name}/snapshots", json={"type": "hot"}, headers=HEADERS)
-    (line,) = caplog.messages
+    (line,) = [one.getMessage() for one in caplog.records if one.name == "web.tracing"]
     assert line.startswith(f"POST /v1/vms/{name}/snapshots: 202 in ")
