@@ -169,14 +169,6 @@ def allocated_bytes(path: str) -> int:
         return 0
 
 
-def free_bytes(path: str) -> int:
-    """Free bytes on the storage of `path`, or of its nearest folder that exists."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    storage = os.statvfs(path)
-    return storage.f_bavail * storage.f_frsize
-
-
 def open_image(path: str) -> BinaryIO:
     """Opens a file or a block device to read. Raises OSError for anything else: a pipe would be waited for, for ever."""
     _check_image(os.stat(path))

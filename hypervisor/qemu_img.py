@@ -95,7 +95,7 @@ class QemuImages:
 
     def free_bytes(self, path: str) -> int:
         """Free bytes on the storage of `path`."""
-        return files.free_bytes(path)
+        return self.storage(path).free_bytes
 
     def storage(self, path: str) -> StorageFacts:
         """The storage of `path`."""

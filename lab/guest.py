@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -59,6 +60,14 @@ class Guest:
         """Cut its power; one that is off is fine."""
         if self.is_active:
             self.domain.destroy()
+
+    def power_off(self, timeout_s: float = 40) -> None:
+        """Ask it to shut itself down, and wait until it is off; raises LabError after `timeout_s`."""
+        libvirt = importlib.import_module("libvirt")
+        # libvirt asks the guest's agent first, and takes a guest that is off before the agent said so for an error.
+        with suppress(libvirt.libvirtError):
+            self.domain.shutdown()
+        self.wait_off(timeout_s)
 
     def wait_off(self, timeout_s: float = 20) -> None:
         """Wait until it has powered itself off; raises LabError after `timeout_s`."""

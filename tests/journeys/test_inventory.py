@@ -91,8 +91,7 @@ def test_a_guest_that_powers_itself_off(site: Site, witness: Made, measured: Mea
     """A VM whose guest shuts down is seen as off, and a snapshot without a type is then a cold one."""
     vm = witness()
     mark = vm.mark()
-    vm.guest.domain.shutdown()
-    vm.guest.wait_off(40)
+    vm.guest.power_off()
     seen_in(lambda: site.client.vm(vm.name)["state"] == "off", measured, "a guest powered off")
     mark.before = vm.guest.ticks()[-1]
     shot = vm.take(None, mark)

@@ -19,9 +19,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         lab.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def host(machine: Lab) -> Iterator[LibvirtHost]:
-    """A connection to it."""
+    """A connection to it, of the test's own: some tests kill the daemon."""
     host = LibvirtHost(machine.libvirt_uri, "lab")
     yield host
     host.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hypervisor.facts import StorageFacts
 from hypervisor.libvirt_host import LibvirtHost
 from lab import Lab
 from stillframe.operations import CreateSnapshot, DeleteSnapshot
@@ -58,7 +59,7 @@ def test_a_deletion_does_what_its_plan_told(world: RealWorld) -> None:
     snapshot = SnapshotKnown(id=id_, facts=facts, layers=layers, virtual_bytes={})
     operation = DeleteSnapshot(snapshot_id=str(id_))
 
-    told = plan_delete(operation, vm, snapshot)
+    told = plan_delete(operation, vm, [snapshot])
     outputs = world.must(operation, id_)
 
     assert told.allowed
@@ -74,7 +75,8 @@ def test_ram_that_does_not_fit_is_refused_by_plan_and_worker(
 ) -> None:
     """A byte less than RAM and 5 % free: the plan says so, the worker too, by the same code, and no file is made."""
     free = memory_needs(world.facts().memory_bytes) - 1
-    monkeypatch.setattr(type(world.host.images), "free_bytes", lambda _images, _path: free)
+    full = StorageFacts(id="full", free_bytes=free, total_bytes=free)
+    monkeypatch.setattr(type(world.host.images), "storage", lambda _images, _path: full)
     operation = CreateSnapshot(vm="x", type="memory", name="s1")
     before = world.files()
 
