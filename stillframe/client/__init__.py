@@ -3,9 +3,5 @@
 from stillframe.client.asynchronous import AsyncProducer
 from stillframe.client.request import Json
 from stillframe.client.sync import Producer
-from stillframe.errors import StillframeError
 
-#: The names that both had before; to be gone once nothing here uses them.
-Client, ProblemError = Producer, StillframeError
-
-__all__ = ["AsyncProducer", "Client", "Json", "ProblemError", "Producer"]
+__all__ = ["AsyncProducer", "Json", "Producer"]

@@ -17,7 +17,7 @@ from uuid import uuid4
 import libvirt
 
 from lab import readback
-from stillframe.client import ProblemError
+from stillframe.errors import StillframeError
 from stillframe.operations import CreateSnapshot, DeleteSnapshot, ExtractVolume, Operation, RevertSnapshot
 from stillframe.states import OVER
 from tests.chaos.book import Book, Kept, new_marker
@@ -349,7 +349,7 @@ class Client(threading.Thread):
         key = str(uuid4())
         try:
             return steadily(lambda: self.site.client.submit(operation, key))
-        except ProblemError as problem:
+        except StillframeError as problem:
             if not refused(problem) or problem.code == "request.invalid":
                 raise
             logger.info("refused for %s: %s %s", book.guest.name, operation.kind, problem.code)
@@ -360,7 +360,7 @@ class Client(threading.Thread):
         """The job once it is over; not in time, stuck, or failed without a reason is wrong."""
         if may_cancel and self.dice.random() < 0.08:
             time.sleep(self.dice.uniform(0, 1))
-            with suppress(ProblemError):
+            with suppress(StillframeError):
                 self.site.client.cancel_job(job["id"])
         end = time.monotonic() + JOB_S
         while True:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lab import LabError
-from stillframe.client import ProblemError
+from stillframe.errors import StillframeError
 
 Found = TypeVar("Found")
 
@@ -18,7 +18,7 @@ DOWN = (LabError, libvirt.libvirtError, SQLAlchemyError, RedisError, OSError, St
 _SERVERS_FAULT = 500
 
 
-def refused(problem: ProblemError) -> bool:
+def refused(problem: StillframeError) -> bool:
     """Whether the API understood and said no; otherwise it was down, or what it needs was."""
     return 0 < problem.status < _SERVERS_FAULT
 
@@ -29,7 +29,7 @@ def steadily(act: Callable[[], Found], timeout_s: float = 180, every_s: float = 
     while True:
         try:
             return act()
-        except ProblemError as problem:
+        except StillframeError as problem:
             if refused(problem) or time.monotonic() > end:
                 raise
         except DOWN:

@@ -17,7 +17,7 @@ from lab.daemon import children, everybody, program, wait_gone
 from lab.guest import Guest
 from lab.stack import Stack
 from models.session import make_engine
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.states import OVER
 from tasks.routing import PRIORITY_STEPS, queue_for
 
@@ -48,7 +48,7 @@ class Site:
         self.host = stack.host
         addresses = stack.addresses()
         self.url, self.key = addresses["URL"], addresses["KEY"]
-        self.client = Client(self.url, self.key, timeout_s=60)
+        self.client = Producer(self.url, self.key, timeout_s=60)
         self.engine: Engine = make_engine(addresses["DATABASE_URL"])
         self._broker_url = addresses["BROKER_URL"]
         self._guests: list[Guest] = []
@@ -77,7 +77,7 @@ class Site:
         self.stack.env_file.write_text("".join(line for line in lines if "STILLFRAME_KEY" not in line))
         self.client.close()
         self.key = self.stack.up(PROGRAMS)["KEY"]
-        self.client = Client(self.url, self.key, timeout_s=60)
+        self.client = Producer(self.url, self.key, timeout_s=60)
 
     @contextmanager
     def http(self) -> Iterator[httpx.Client]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stillframe.client import ProblemError
+from stillframe.errors import StillframeError
 from tests.journeys.site import Json, Site, slow, stopped, until
 from tests.journeys.witness import Witness
 
@@ -44,7 +44,7 @@ def test_a_job_that_waits(site: Site, witness: Made, measured: Measured) -> None
     site.succeeded(held)
     site.succeeded(last)
     site.succeeded(vm.ask("hot", name="again"))
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         site.client.cancel_job(waiting["id"])
     assert refused.value.code == "job.not_cancellable"
     vm.runs_bare()

@@ -3,7 +3,7 @@
 import pytest
 
 from lab import readback
-from stillframe.client import ProblemError
+from stillframe.errors import StillframeError
 from tests.journeys.site import Json, Site, until
 
 
@@ -67,6 +67,6 @@ def test_a_snapshot_that_virsh_deletes_again(site: Site) -> None:
     guest.domain.resume()
     until(lambda: not foreign(site, vm), 20, "it is listed no more")
     assert site.client.snapshot(row["id"])["state"] == "deleted"
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         site.client.revert_snapshot(row["id"])
     assert refused.value.code == "snapshot.not_ready"

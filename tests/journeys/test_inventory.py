@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from stillframe.client import ProblemError
+from stillframe.errors import StillframeError
 from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Witness
 
@@ -32,7 +32,7 @@ def test_a_vm_defined_a_moment_ago(site: Site, measured: Measured) -> None:
     def accepted() -> Json | None:
         try:
             return site.client.create_snapshot(guest.name)
-        except ProblemError as problem:
+        except StillframeError as problem:
             if problem.code != "vm.not_found":
                 raise
             return None
@@ -74,12 +74,12 @@ def test_a_vm_on_its_way(site: Site, measured: Measured) -> None:
     seen_in(lambda: state() == "gone", measured, "a VM undefined")
 
     for asked in (guest.name, str(UUID(id_))):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             site.client.create_snapshot(asked)
         assert refused.value.code == "vm.gone"
         assert refused.value.remedy
     for ask in (site.client.revert_snapshot, site.client.delete_snapshot):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             ask(done["snapshot_id"])
         assert refused.value.code == "vm.gone"
     told = [event["type"] for event in site.client.events(vm=id_)["items"]]

@@ -19,7 +19,7 @@ from models.journal import Journal
 from models.keys import make_key
 from models.session import make_engine, transaction
 from stillframe.cli import main
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.rights import Role
 from stillframe.settings import Settings
 from tests.postgres import fresh_database, private_lab
@@ -108,8 +108,8 @@ def http(api: Api) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def client(api: Api) -> Iterator[Client]:
-    with Client(api.url, api.key) as client:
+def client(api: Api) -> Iterator[Producer]:
+    with Producer(api.url, api.key) as client:
         yield client
 
 

@@ -13,7 +13,7 @@ from models.journal import Journal
 from models.session import transaction
 from models.snapshot import Snapshot
 from stillframe.cli import show
-from stillframe.client import Client
+from stillframe.client import Producer
 from tests.web.conftest import Api, Cli
 from tests.world import World
 
@@ -57,7 +57,7 @@ def test_hangul_stays_in_its_column(cli: Cli, world: World, name: str) -> None:
     assert vm
 
 
-def test_json_is_what_the_api_said(cli: Cli, client: Client, world: World, name: str) -> None:
+def test_json_is_what_the_api_said(cli: Cli, client: Producer, world: World, name: str) -> None:
     """With -o json a program gets the items of the contract, whole and in UTF-8."""
     id_ = world.snapshot(world.vm(name), "s1")
     client.edit_snapshot(str(id_), {"display_name": "밤"})
@@ -100,7 +100,7 @@ def test_the_tree_shows_where_the_vm_stands(api: Api, cli: Cli, world: World, na
 
 
 def test_waiting_shows_progress_and_ends_with_the_job(
-    cli: Cli, client: Client, world: World, journal: Journal, name: str
+    cli: Cli, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """Without a terminal progress comes as lines, and the exit code says how it ended."""
     world.vm(name)
@@ -114,7 +114,7 @@ def test_waiting_shows_progress_and_ends_with_the_job(
     assert "succeeded" in said.out
 
 
-def test_a_failed_job_says_why(cli: Cli, client: Client, world: World, journal: Journal, name: str) -> None:
+def test_a_failed_job_says_why(cli: Cli, client: Producer, world: World, journal: Journal, name: str) -> None:
     """Exit code 1, with the job's own sentence and remedy."""
     world.vm(name)
     job = client.create_snapshot(name)
@@ -129,17 +129,17 @@ def test_a_failed_job_says_why(cli: Cli, client: Client, world: World, journal: 
 
 
 def test_interrupting_detaches(
-    cli: Cli, client: Client, world: World, name: str, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, client: Producer, world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C ends the looking and not the job, says how to look again, and exits with 4."""
     world.vm(name)
-    asked = Client.job
+    asked = Producer.job
 
-    def interrupted(self: Client, job_id: str, wait_s: float = 0) -> dict[str, Any]:
+    def interrupted(self: Producer, job_id: str, wait_s: float = 0) -> dict[str, Any]:
         asked(self, job_id)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Client, "job", interrupted)
+    monkeypatch.setattr(Producer, "job", interrupted)
     said = cli("snapshot", "create", name, "--wait")
     monkeypatch.undo()
     (job,) = client.jobs(vm=name)["items"]

@@ -7,7 +7,7 @@ import pytest
 
 from models.session import transaction
 from models.vm import Vm
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.states import SnapshotState
 from tests.web.conftest import Api, Cli
 from tests.world import World
@@ -50,7 +50,7 @@ def test_a_snapshot_is_found_by(cli: Cli, world: World, name: str, form: str) ->
 
 
 def test_volumes_and_jobs_are_found_by_the_end_of_an_id(
-    client: Client, cli: Cli, world: World, name: str
+    client: Producer, cli: Cli, world: World, name: str
 ) -> None:
     """As a table that is cut short shows it."""
     job = client.extract_volume(str(world.snapshot(world.vm(name), "s1")), "vda", f"v-{name}")
@@ -62,7 +62,7 @@ def test_volumes_and_jobs_are_found_by_the_end_of_an_id(
 
 
 def test_a_vm_that_is_gone_gives_its_name_up(
-    api: Api, client: Client, cli: Cli, world: World, name: str
+    api: Api, client: Producer, cli: Cli, world: World, name: str
 ) -> None:
     """Of two VMs of one name the one that is there is meant; the other's snapshots need its id or --gone."""
     gone, here = world.vm(name), world.vm(name)

@@ -16,7 +16,7 @@ from models.session import transaction
 from models.snapshot import Snapshot
 from models.vm import Vm
 from stillframe.cli import show
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.events import EventType, Level
 from stillframe.states import SnapshotState, SnapshotType
 from tests.web.conftest import Api, Cli
@@ -34,7 +34,7 @@ def begun(journal: Journal, job: str) -> None:
 
 
 def test_events_say_which_job_of_what(
-    cli: Cli, client: Client, world: World, journal: Journal, name: str
+    cli: Cli, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """The operation and the snapshot, in the table and in JSON; steps only when asked for."""
     world.vm(name)
@@ -54,7 +54,7 @@ def test_events_say_which_job_of_what(
 
 
 def test_events_are_narrowed(
-    api: Api, client: Client, cli: Cli, world: World, journal: Journal, name: str
+    api: Api, client: Producer, cli: Cli, world: World, journal: Journal, name: str
 ) -> None:
     """By the beginning of a type and by level; the API leaves nothing out by itself."""
     vm = world.vm(name)
@@ -91,7 +91,7 @@ def test_a_list_of_events_says_that_it_shows_the_newest(cli: Cli, world: World, 
 
 @pytest.mark.parametrize("more", [(), ("--wait",)])
 def test_json_is_one_document(
-    cli: Cli, client: Client, world: World, journal: Journal, name: str, more: tuple[str, ...]
+    cli: Cli, client: Producer, world: World, journal: Journal, name: str, more: tuple[str, ...]
 ) -> None:
     """Whether it is waited for or not, stdout is one object and stderr is empty."""
     world.vm(name)
@@ -106,7 +106,7 @@ def test_json_is_one_document(
 
 
 def test_waiting_without_a_terminal_says_little(
-    cli: Cli, client: Client, world: World, journal: Journal, name: str
+    cli: Cli, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """That a job is queued is no news; how it ended, and in what time, is."""
     world.vm(name)

@@ -11,7 +11,8 @@ from models.actor import ADMIN
 from models.policies.keep import add_policy
 from models.session import transaction
 from models.snapshot import Snapshot
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import SnapshotOrigin
 from tests.web.conftest import Api, Cli
@@ -20,13 +21,13 @@ from tests.world import World
 pytestmark = pytest.mark.postgres
 
 
-def test_a_rename_keeps_live_names_unique(client: Client, world: World, name: str) -> None:
+def test_a_rename_keeps_live_names_unique(client: Producer, world: World, name: str) -> None:
     """A name that another snapshot of the VM has is refused; that of another VM's is free."""
     vm = world.vm(name)
     one = str(world.snapshot(vm, "s1"))
     world.snapshot(vm, "s2")
     world.snapshot(world.vm(f"{name}-b"), "s3")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.edit_snapshot(one, {"name": "s2"})
     assert (refused.value.code, refused.value.evidence["vm"]) == ("snapshot.name_taken", name)
     assert client.edit_snapshot(one, {"name": "s3"})["name"] == "s3"
@@ -35,25 +36,25 @@ def test_a_rename_keeps_live_names_unique(client: Client, world: World, name: st
 
 
 def test_the_name_of_another_tools_snapshot_is_its_own(
-    client: Client, api: Api, world: World, name: str
+    client: Producer, api: Api, world: World, name: str
 ) -> None:
     """Its words can be changed, its name not."""
     id_ = world.snapshot(world.vm(name), "virsh1")
     with transaction(api.engine) as session:
         foreign = {"origin": SnapshotOrigin.FOREIGN, "foreign": None}
         session.execute(update(Snapshot).where(Snapshot.id == id_).values(foreign))
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.edit_snapshot(str(id_), {"name": "mine"})
     assert refused.value.code == "snapshot.foreign"
     assert client.edit_snapshot(str(id_), {"description": "theirs"})["description"] == "theirs"
 
 
-def test_an_expiry_is_not_taken_back_behind_a_deletion(client: Client, world: World, name: str) -> None:
+def test_an_expiry_is_not_taken_back_behind_a_deletion(client: Producer, world: World, name: str) -> None:
     """Once its deletion is asked for it would go all the same: who wants it to stay is told to cancel that."""
     id_ = str(world.snapshot(world.vm(name)))
     client.edit_snapshot(id_, {"expires_at": "7d"})
     job = client.delete_snapshot(id_)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.edit_snapshot(id_, {"expires_at": None})
     assert refused.value.code == "snapshot.deletion_asked"
     client.cancel_job(job["id"])
@@ -61,7 +62,7 @@ def test_an_expiry_is_not_taken_back_behind_a_deletion(client: Client, world: Wo
 
 
 def test_when_it_expires_can_be_changed_and_taken_back(
-    client: Client, http: httpx.Client, world: World, name: str
+    client: Producer, http: httpx.Client, world: World, name: str
 ) -> None:
     """By a time, by a length of time, by null; a time that is over is refused; each change is another ETag."""
     id_ = str(world.snapshot(world.vm(name)))
@@ -75,12 +76,12 @@ def test_when_it_expires_can_be_changed_and_taken_back(
     assert tags[0] == tags[-1]
     stale = http.patch(f"/v1/snapshots/{id_}", json={"name": "other"}, headers={"If-Match": tags[1]})
     assert (stale.status_code, stale.json()["code"]) == (412, "snapshot.changed")
-    with pytest.raises(ProblemError, match="over"):
+    with pytest.raises(StillframeError, match="over"):
         client.edit_snapshot(id_, {"expires_at": "2020-01-01T00:00:00Z"})
 
 
 def test_a_vm_is_tagged_and_found_by_all_its_tags(
-    client: Client, http: httpx.Client, world: World, name: str
+    client: Producer, http: httpx.Client, world: World, name: str
 ) -> None:
     """Tags are added and taken away, or replaced; several in a filter mean all of them; one event a change."""
     world.vm(name), world.vm(f"{name}-b")
@@ -99,7 +100,7 @@ def test_a_vm_is_tagged_and_found_by_all_its_tags(
     assert http.patch("/v1/vms/nobody", json={"tags": []}).status_code == 404
 
 
-def test_snapshots_are_found_by_policy_and_tag(client: Client, api: Api, world: World, name: str) -> None:
+def test_snapshots_are_found_by_policy_and_tag(client: Producer, api: Api, world: World, name: str) -> None:
     """A policy by name or id; of tags all that are given; a policy that nobody knows is not found."""
     vm = world.vm(name)
     with transaction(api.engine) as session:
@@ -123,12 +124,12 @@ def test_snapshots_are_found_by_policy_and_tag(client: Client, api: Api, world: 
     assert names(policy=f"p-{name}") == names(policy=str(policy)) == ["s1"]
     assert names(tag=["a"]) == ["s1", "s2"]
     assert names(tag=["a", "b"]) == ["s1"]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         names(policy="nobody")
     assert refused.value.code == "policy.not_found"
 
 
-def test_people_edit_and_tag_by_command(cli: Cli, client: Client, world: World, name: str) -> None:
+def test_people_edit_and_tag_by_command(cli: Cli, client: Producer, world: World, name: str) -> None:
     """`snapshot edit`, `vm tag VM +a -b`, and what they say when there is nothing to do."""
     world.snapshot(world.vm(name), "s1")
     edit = ("snapshot", "edit", f"{name}/s1")

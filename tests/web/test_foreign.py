@@ -7,7 +7,8 @@ import pytest
 
 from models.machine import record_vm
 from models.session import transaction
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from stillframe.seen import ForeignSeen
 from tests.web.conftest import Api, Cli
 from tests.world import World, seen_vm
@@ -33,7 +34,7 @@ def vm(api: Api, world: World, name: str) -> str:
     return name
 
 
-def test_they_are_listed_with_what_is_known(client: Client, vm: str) -> None:
+def test_they_are_listed_with_what_is_known(client: Producer, vm: str) -> None:
     """Both lists show them, and narrow to them; each says what can be done with it and why not."""
     found = client.snapshots(vm=vm, origin="foreign", sort="created_at")["items"]
     internal, external = found
@@ -51,7 +52,7 @@ def test_they_are_listed_with_what_is_known(client: Client, vm: str) -> None:
     assert all(WHY in one["reason"] for one in external["actions"].values())
 
 
-def test_what_cannot_be_is_refused_and_what_can_is_a_job(client: Client, vm: str) -> None:
+def test_what_cannot_be_is_refused_and_what_can_is_a_job(client: Producer, vm: str) -> None:
     """The refusal has the words that were shown; an internal one is asked for like one of ours."""
     internal, external = client.snapshots(vm=vm, origin="foreign", sort="created_at")["items"]
     for ask in (
@@ -59,19 +60,19 @@ def test_what_cannot_be_is_refused_and_what_can_is_a_job(client: Client, vm: str
         lambda: client.delete_snapshot(external["id"]),
         lambda: client.extract_volume(external["id"], "vda"),
     ):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             ask()
         assert (refused.value.code, refused.value.status) == ("snapshot.foreign", 409)
         assert WHY in refused.value.detail
     job = client.extract_volume(internal["id"], "vda")
     assert UUID(job["volume_snapshot_id"])
-    with pytest.raises(ProblemError, match="no volume"):
+    with pytest.raises(StillframeError, match="no volume"):
         client.extract_volume(internal["id"], "vdz")
     assert client.revert_snapshot(internal["id"])["kind"] == "revert_snapshot"
     assert client.delete_snapshot(internal["id"])["kind"] == "delete_snapshot"
 
 
-def test_the_command_line_shows_them(cli: Cli, client: Client, vm: str) -> None:
+def test_the_command_line_shows_them(cli: Cli, client: Producer, vm: str) -> None:
     """A list says whose they are as soon as one is foreign; a name that ours has means ours; the tree draws them."""
     said = cli("snapshot", "list", "--vm", vm)
     assert said.out.split("\n")[0].split()[:5] == ["VM", "NAME", "DISPLAY", "NAME", "ORIGIN"]

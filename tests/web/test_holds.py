@@ -7,7 +7,8 @@ from sqlalchemy import update
 
 from models.session import transaction
 from models.snapshot import Snapshot
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from stillframe.states import SnapshotState
 from tests.web.conftest import Api, Cli
 from tests.world import World
@@ -15,11 +16,13 @@ from tests.world import World
 pytestmark = pytest.mark.postgres
 
 
-def test_a_held_snapshot_is_not_deleted_until_it_is_released(client: Client, world: World, name: str) -> None:
+def test_a_held_snapshot_is_not_deleted_until_it_is_released(
+    client: Producer, world: World, name: str
+) -> None:
     """The refusal and `actions` say who, why and what to do, in the same words; after the release it goes."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
     held = client.hold_snapshot(id_, "for the audit")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.delete_snapshot(id_)
 
     assert (held["held"], held["hold"]["reason"], held["hold"]["until"]) == (True, "for the audit", None)
@@ -37,7 +40,7 @@ def test_a_held_snapshot_is_not_deleted_until_it_is_released(client: Client, wor
     assert client.delete_snapshot(id_)["kind"] == "delete_snapshot"
 
 
-def test_a_hold_whose_time_is_over_holds_nothing(client: Client, api: Api, world: World, name: str) -> None:
+def test_a_hold_whose_time_is_over_holds_nothing(client: Producer, api: Api, world: World, name: str) -> None:
     """It is not listed as held, and the snapshot can be deleted, though nobody released it."""
     vm = world.vm(name)
     id_ = str(world.snapshot(vm))
@@ -53,7 +56,7 @@ def test_a_hold_whose_time_is_over_holds_nothing(client: Client, api: Api, world
     assert client.delete_snapshot(id_)["state"] == "queued"
 
 
-def test_what_goes_or_has_failed_cannot_be_held(client: Client, world: World, name: str) -> None:
+def test_what_goes_or_has_failed_cannot_be_held(client: Producer, world: World, name: str) -> None:
     """A snapshot whose deletion is asked for, one in error, one that is deleted, and a time that is over."""
     vm = world.vm(name)
     going = str(world.snapshot(vm))
@@ -64,17 +67,17 @@ def test_what_goes_or_has_failed_cannot_be_held(client: Client, world: World, na
         str(world.snapshot(vm, state=SnapshotState.DELETED)): "snapshot.not_found",
     }
     for id_, code in cases.items():
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             client.hold_snapshot(id_, "too late")
         assert refused.value.code == code
     good = str(world.snapshot(vm))
     for until in ("2020-01-01T00:00:00Z", "7x", "0d", "soon", 5):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             client.hold_snapshot(good, "why", until)  # type: ignore[arg-type]
         assert refused.value.status == 422, until
 
 
-def test_who_held_and_released_is_told_once(client: Client, world: World, name: str) -> None:
+def test_who_held_and_released_is_told_once(client: Producer, world: World, name: str) -> None:
     """Each hold is an event, a release one; to release what is not held changes nothing and tells nothing."""
     id_ = str(world.snapshot(world.vm(name)))
     client.hold_snapshot(id_, "first")

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from models.journal import Journal
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -22,13 +23,13 @@ def host(world: World) -> str:
     return name
 
 
-def test_a_drained_host_refuses_and_says_so(client: Client, world: World, name: str, host: str) -> None:
+def test_a_drained_host_refuses_and_says_so(client: Producer, world: World, name: str, host: str) -> None:
     """Who, since when and why are shown; a request is refused with them; undrained, it is accepted."""
     world.vm(name, host=host)
     drained = client.drain_host(host, "new memory")["drained"]
     assert (drained["by"], drained["reason"]) == ("admin", "new memory")
     assert client.drain_host(host)["drained"] == drained
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.create_snapshot(name)
     assert (refused.value.status, refused.value.code) == (409, "host.draining")
     assert "admin (new memory)" in str(refused.value)
@@ -36,7 +37,9 @@ def test_a_drained_host_refuses_and_says_so(client: Client, world: World, name: 
     assert client.create_snapshot(name)["state"] == "queued"
 
 
-def test_a_request_asked_before_is_answered_after(client: Client, world: World, name: str, host: str) -> None:
+def test_a_request_asked_before_is_answered_after(
+    client: Producer, world: World, name: str, host: str
+) -> None:
     """The job of an idempotency key is there, whatever the host says now."""
     world.vm(name, host=host)
     first = client.create_snapshot(name, name="s", idempotency_key=f"k-{host}")
@@ -46,7 +49,7 @@ def test_a_request_asked_before_is_answered_after(client: Client, world: World, 
     assert again["waiting"]["code"] == "host_drained"
 
 
-def test_hosts_are_narrowed(client: Client, http: httpx.Client, host: str) -> None:
+def test_hosts_are_narrowed(client: Producer, http: httpx.Client, host: str) -> None:
     """By whether they take jobs and whether they were heard of."""
     client.drain_host(host)
     assert host in [one["name"] for one in client.every(client.hosts, drained=True, alive=True)]
@@ -65,7 +68,7 @@ def test_a_host_nobody_knows_is_not_found(http: httpx.Client) -> None:
 
 
 def test_a_job_says_what_it_waits_for(
-    client: Client, world: World, journal: Journal, name: str, host: str
+    client: Producer, world: World, journal: Journal, name: str, host: str
 ) -> None:
     """In lists and alone; a job that goes on, or has ended, waits for nothing."""
     vm = world.vm(name, host=host)

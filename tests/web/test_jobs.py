@@ -12,7 +12,8 @@ from sqlalchemy import text
 from models.journal import Journal
 from models.queries.ended import LISTENER
 from models.session import transaction
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from tests.web.conftest import Api, until
 from tests.world import World
 
@@ -34,7 +35,7 @@ def listeners(api: Api) -> list[int]:
 
 
 def test_a_wait_ends_with_the_job(
-    api: Api, client: Client, world: World, journal: Journal, name: str
+    api: Api, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """The answer comes within a moment of the end, not at the next look of a timer."""
     world.vm(name)
@@ -55,7 +56,7 @@ def test_a_wait_ends_with_the_job(
     assert sorted(delays)[2] < 0.1
 
 
-def test_a_wait_of_no_use_is_over_in_time(client: Client, world: World, name: str) -> None:
+def test_a_wait_of_no_use_is_over_in_time(client: Producer, world: World, name: str) -> None:
     """When nothing happens the answer is the job as it is."""
     job = world.job(world.vm(name))
     began = time.monotonic()
@@ -64,7 +65,7 @@ def test_a_wait_of_no_use_is_over_in_time(client: Client, world: World, name: st
     assert 0.45 < time.monotonic() - began < 3
 
 
-def test_a_wait_for_what_has_ended_is_no_wait(client: Client, world: World, name: str) -> None:
+def test_a_wait_for_what_has_ended_is_no_wait(client: Producer, world: World, name: str) -> None:
     """A job that is over answers at once."""
     world.vm(name)
     job = client.create_snapshot(name)
@@ -76,7 +77,7 @@ def test_a_wait_for_what_has_ended_is_no_wait(client: Client, world: World, name
 
 
 def test_a_word_that_is_lost_costs_a_second(
-    api: Api, client: Client, world: World, journal: Journal, name: str
+    api: Api, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """With the listening connection cut, the end is found by looking, and listening begins anew."""
     world.vm(name)
@@ -112,19 +113,19 @@ def test_a_hundred_who_wait_are_one_connection(api: Api, world: World, journal: 
     assert busy <= 2
 
 
-def test_a_queued_job_is_cancelled_at_once(client: Client, world: World, name: str) -> None:
+def test_a_queued_job_is_cancelled_at_once(client: Producer, world: World, name: str) -> None:
     """It answers as cancelled, what it would have made is in error, and a second time is refused."""
     world.vm(name)
     job = client.create_snapshot(name)
 
     assert client.cancel_job(job["id"])["state"] == "cancelled"
     assert client.snapshot(job["snapshot_id"])["error"]["code"] == "job.cancelled"
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.cancel_job(job["id"])
     assert (refused.value.status, refused.value.code) == (409, "job.not_cancellable")
 
 
-def test_a_running_job_is_asked_to_stop(client: Client, world: World, journal: Journal, name: str) -> None:
+def test_a_running_job_is_asked_to_stop(client: Producer, world: World, journal: Journal, name: str) -> None:
     """It stays running until its worker can stop safely, and shows that it was asked."""
     world.vm(name)
     job = client.create_snapshot(name)
@@ -135,7 +136,7 @@ def test_a_running_job_is_asked_to_stop(client: Client, world: World, journal: J
     assert asked["cancel_requested_at"] is not None
 
 
-def test_jobs_are_narrowed(client: Client, world: World, name: str) -> None:
+def test_jobs_are_narrowed(client: Producer, world: World, name: str) -> None:
     """By VM, state, kind, host, snapshot and the end of an id."""
     vm = world.vm(name, host=name)
     snapshot = world.snapshot(vm, "s1")
@@ -155,7 +156,9 @@ def test_jobs_are_narrowed(client: Client, world: World, name: str) -> None:
     assert ids(q="no id") == []
 
 
-def test_steps_come_with_the_one_job_only(client: Client, world: World, journal: Journal, name: str) -> None:
+def test_steps_come_with_the_one_job_only(
+    client: Producer, world: World, journal: Journal, name: str
+) -> None:
     """A job shows its steps with their outputs; lists leave them out."""
     job = world.job(world.vm(name))
     attempt = journal.claim(job, worker="w", lease_s=30)
@@ -183,7 +186,7 @@ def test_readiness_follows_the_database(http: httpx.Client, api: Api) -> None:
     assert http.get("/readyz").status_code == 200
 
 
-def test_any_patience_can_be_waited_for(client: Client, world: World, name: str) -> None:
+def test_any_patience_can_be_waited_for(client: Producer, world: World, name: str) -> None:
     """A wait that is no round number of seconds is a wait like any other, and ends when it is over."""
     job = world.job(world.vm(name))
     assert client.job(str(job), wait_s=0.29973123)["state"] == "queued"

@@ -9,7 +9,7 @@ import pytest
 from models.queries import paging
 from models.session import transaction
 from models.snapshot import Snapshot
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.states import SnapshotState, SnapshotType, VmState
 from tests.web.conftest import Api
 from tests.world import World
@@ -27,7 +27,7 @@ def edit(api: Api, snapshot: UUID, **values: Any) -> None:
 
 @pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name"])
 def test_pages_neither_repeat_nor_lose_while_others_are_made(
-    client: Client, world: World, name: str, sort: str
+    client: Producer, world: World, name: str, sort: str
 ) -> None:
     """Each snapshot that was there at the beginning comes exactly once, whatever is inserted between the pages."""
     vm = world.vm(name)
@@ -47,7 +47,7 @@ def test_pages_neither_repeat_nor_lose_while_others_are_made(
     assert there <= set(seen)
 
 
-def test_a_list_is_in_the_order_asked_for(client: Client, world: World, name: str) -> None:
+def test_a_list_is_in_the_order_asked_for(client: Producer, world: World, name: str) -> None:
     """By name and by time, both ways."""
     vm = world.vm(name)
     for one in ("b", "c", "a"):
@@ -71,7 +71,7 @@ def test_a_cursor_of_another_sort_is_refused(http: httpx.Client, world: World, n
     assert answer.json()["code"] == "request.cursor_invalid"
 
 
-def test_filters_narrow(api: Api, client: Client, world: World, name: str) -> None:
+def test_filters_narrow(api: Api, client: Producer, world: World, name: str) -> None:
     """VM, states, type, current, dates and text each leave the right ones, and deleted ones are left out."""
     vm = world.vm(name)
     one = world.snapshot(vm, "one")
@@ -98,14 +98,14 @@ def test_filters_narrow(api: Api, client: Client, world: World, name: str) -> No
     assert ids(q=str(one)) == {one}
 
 
-def test_text_finds_by_the_name_of_the_vm(client: Client, world: World, name: str) -> None:
+def test_text_finds_by_the_name_of_the_vm(client: Producer, world: World, name: str) -> None:
     """A part of the VM's name finds its snapshots."""
     snapshot = world.snapshot(world.vm(name))
 
     assert [one["id"] for one in client.snapshots(q=name[3:])["items"]] == [str(snapshot)]
 
 
-def test_vms_by_host_state_and_name(client: Client, world: World, name: str) -> None:
+def test_vms_by_host_state_and_name(client: Producer, world: World, name: str) -> None:
     """VMs are filtered, and those that are gone come only when asked for."""
     world.vm(f"{name}-a", state=VmState.OFF, host=name)
     world.vm(f"{name}-b", host=name)
@@ -131,7 +131,7 @@ def test_a_name_that_two_hosts_have_needs_the_id(http: httpx.Client, world: Worl
     assert http.get(f"/v1/vms/{second}").json()["host"] == "h2"
 
 
-def test_a_vm_that_moved_is_found_where_it_is(client: Client, world: World, name: str) -> None:
+def test_a_vm_that_moved_is_found_where_it_is(client: Producer, world: World, name: str) -> None:
     """One that is gone from a host gives its name up to the one that is there."""
     world.vm(name, host="h1", gone=True)
     here = world.vm(name, host="h2")
@@ -139,7 +139,7 @@ def test_a_vm_that_moved_is_found_where_it_is(client: Client, world: World, name
     assert client.vm(name)["id"] == str(here)
 
 
-def test_hosts_say_what_they_have(client: Client, world: World, name: str) -> None:
+def test_hosts_say_what_they_have(client: Producer, world: World, name: str) -> None:
     """A host counts its VMs and its jobs, and whether it is alive."""
     vm = world.vm(name, host=name)
     world.vm(f"{name}-gone", host=name, gone=True)
@@ -169,7 +169,7 @@ def test_a_list_says_how_many_it_has_when_asked(
     assert total(count=True) == {"count": 5, "more": True}
 
 
-def test_a_tag_is_found_as_text(api: Api, client: Client, world: World, name: str) -> None:
+def test_a_tag_is_found_as_text(api: Api, client: Producer, world: World, name: str) -> None:
     """A search finds what has the word as a tag, as well as what has it in its name."""
     vm = world.vm(name)
     tagged, _ = world.snapshot(vm, "a"), world.snapshot(vm, "b")

@@ -14,7 +14,7 @@ from models.keys import make_key
 from models.machine import record_vm
 from models.session import transaction
 from models.snapshot import Snapshot
-from stillframe.client import Client
+from stillframe.client import Producer
 from stillframe.layers import Layer, Tree
 from stillframe.operations import CreateSnapshot
 from stillframe.rights import Role
@@ -224,7 +224,7 @@ def test_what_is_not_there_and_what_makes_no_sense_have_no_plan(http: httpx.Clie
     )
 
 
-def test_jobs_that_go_first_are_told(client: Client, seen: Seen) -> None:
+def test_jobs_that_go_first_are_told(client: Producer, seen: Seen) -> None:
     """The client's `plan` takes the same operations as `submit`."""
     wish = CreateSnapshot(vm=seen.name, type="hot")
     assert "vm.jobs_ahead" not in codes(client.plan(wish)["warnings"])

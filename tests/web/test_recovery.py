@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from models.journal import Journal
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -27,7 +28,7 @@ def stuck(world: World, journal: Journal, name: str) -> str:
     return str(attempt.job_id)
 
 
-def test_all_there_is_to_know(client: Client, stuck: str, name: str) -> None:
+def test_all_there_is_to_know(client: Producer, stuck: str, name: str) -> None:
     """Steps with outputs, evidence, direction, the VM as last seen, the last events, and the ways out."""
     found = client.inspect_job(stuck)
     assert [step["name"] for step in found["job"]["steps"]] == ["check_snapshot", "drop_reference"]
@@ -41,10 +42,10 @@ def test_all_there_is_to_know(client: Client, stuck: str, name: str) -> None:
     }
 
 
-def test_a_decision_is_accepted_or_refused_as_was_shown(client: Client, stuck: str) -> None:
+def test_a_decision_is_accepted_or_refused_as_was_shown(client: Producer, stuck: str) -> None:
     """A rollback past the point of no return is a 409 in the words of the inspection; a resume is a 202."""
     shown = client.inspect_job(stuck)["ways"]["rollback"]["reason"]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.recover_job(stuck, "rollback")
     assert (refused.value.status, refused.value.code) == (409, "job.rollback_too_late")
     assert shown.startswith(str(refused.value))
@@ -52,7 +53,7 @@ def test_a_decision_is_accepted_or_refused_as_was_shown(client: Client, stuck: s
     assert (job["state"], job["recovery"]["note"]) == ("running", "moved the file back")
     (event,) = client.events(job=stuck, type="job.recovered")["items"]
     assert (event["actor"], event["data"]["action"]) == ("admin", "resume")
-    with pytest.raises(ProblemError) as twice:
+    with pytest.raises(StillframeError) as twice:
         client.recover_job(stuck, "resume")
     assert twice.value.code == "job.not_stuck"
 
@@ -68,14 +69,14 @@ def test_a_decision_that_is_none(http: httpx.Client, stuck: str, body: dict[str,
     assert http.get(f"/v1/jobs/{stuck}").json()["state"] == "stuck"
 
 
-def test_a_job_that_is_not_stuck_can_be_inspected(client: Client, world: World, name: str) -> None:
+def test_a_job_that_is_not_stuck_can_be_inspected(client: Producer, world: World, name: str) -> None:
     """Every way is shown as not open, with the reason."""
     found = client.inspect_job(str(world.job(world.vm(name))))
     assert found["direction"] is None
     assert all("is queued, not stuck" in way["reason"] for way in found["ways"].values())
 
 
-def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Client, stuck: str) -> None:
+def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Producer, stuck: str) -> None:
     """Without a flag it shows all for people, with -o json the API's own answer, and changes nothing."""
     said = cli("job", "recover", stuck[-12:])
     assert said.code == 0
@@ -95,7 +96,7 @@ def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Clien
     assert client.job(stuck)["state"] == "stuck"
 
 
-def test_the_command_line_asks_before_it_decides(cli: Cli, client: Client, stuck: str) -> None:
+def test_the_command_line_asks_before_it_decides(cli: Cli, client: Producer, stuck: str) -> None:
     """With nobody to ask it needs --yes; a way that is not open is refused with exit code 5; two at once are none."""
     assert cli("job", "recover", stuck, "--resume").code == 2
     assert client.job(stuck)["state"] == "stuck"
@@ -114,12 +115,12 @@ def test_a_stuck_job_names_its_ways_out(cli: Cli, stuck: str) -> None:
 
 
 def test_a_job_is_asked_for_again(
-    cli: Cli, client: Client, world: World, journal: Journal, name: str
+    cli: Cli, client: Producer, world: World, journal: Journal, name: str
 ) -> None:
     """The same request becomes a new job; one that goes on, or has succeeded, is refused."""
     world.vm(name)
     first = client.create_snapshot(name, type="hot", name="s1", tags=("a",), description="d")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.retry_job(first["id"])
     assert (refused.value.status, refused.value.code) == (409, "job.not_retryable")
     client.cancel_job(first["id"])

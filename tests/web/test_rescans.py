@@ -14,7 +14,8 @@ from sqlalchemy import func, update
 from models import rescans
 from models.host import Host
 from models.session import transaction
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from tests.web.conftest import Api, Cli, until
 from tests.world import World
 
@@ -63,7 +64,7 @@ def keeper(api: Api) -> Callable[..., Any]:
 
 
 def test_a_rescan_is_asked_for_and_waited_for(
-    client: Client, http: httpx.Client, world: World, keeper: Callable[..., Any], name: str
+    client: Producer, http: httpx.Client, world: World, keeper: Callable[..., Any], name: str
 ) -> None:
     """The answer is 202 with where to look; a wait ends with the findings."""
     world.host(name)
@@ -85,7 +86,7 @@ def test_a_rescan_is_asked_for_and_waited_for(
     assert event["data"] == {"rescan_id": asked["id"], "findings": 1, "repaired": 0, "left": 1}
 
 
-def test_a_host_that_is_silent_is_said_so(client: Client, api: Api, world: World, name: str) -> None:
+def test_a_host_that_is_silent_is_said_so(client: Producer, api: Api, world: World, name: str) -> None:
     """The rescan stays asked for, and tells since when the host was not heard of."""
     host = world.host(name)
     with transaction(api.engine) as session:
@@ -96,7 +97,7 @@ def test_a_host_that_is_silent_is_said_so(client: Client, api: Api, world: World
     assert asked["host_seen_at"] < asked["created_at"]
 
 
-def test_what_cannot_be_looked_at(client: Client, world: World, name: str) -> None:
+def test_what_cannot_be_looked_at(client: Producer, world: World, name: str) -> None:
     """A host, a VM, a rescan that is not there; a VM that lives on another host."""
     world.host(name)
     world.vm(f"{name}-vm", host=f"{name}-2")
@@ -107,7 +108,7 @@ def test_what_cannot_be_looked_at(client: Client, world: World, name: str) -> No
         (lambda: client.rescan(name, "no-id"), "rescan.not_found"),
         (lambda: client.rescan(name, "01a206ed-52aa-7b3f-8a21-91d84f7c1d02"), "rescan.not_found"),
     ):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(StillframeError) as refused:
             ask()
         assert refused.value.code == code
 
@@ -144,7 +145,7 @@ def test_the_command_says_that_all_is_well(
 
 
 def test_the_rescans_of_a_host_are_listed(
-    cli: Cli, world: World, client: Client, keeper: Callable[..., Any], name: str
+    cli: Cli, world: World, client: Producer, keeper: Callable[..., Any], name: str
 ) -> None:
     """Newest first, by state if wanted, with how much each found and left."""
     world.host(name)

@@ -8,7 +8,8 @@ import pytest
 from models.event import Event
 from models.job import Job
 from models.journal import Journal
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from stillframe.operations import CreateSnapshot
 from stillframe.states import SnapshotState, VmState
 from tests.web.conftest import Api
@@ -52,7 +53,7 @@ def test_asking_answers_with_a_job_and_where_it_is(http: httpx.Client, world: Wo
     assert snapshot["created_at"].endswith("Z")
 
 
-def test_the_type_fits_the_vm_by_itself(client: Client, world: World, name: str) -> None:
+def test_the_type_fits_the_vm_by_itself(client: Producer, world: World, name: str) -> None:
     """Without a type a stopped VM gets a cold snapshot, with a name made from the time."""
     world.vm(name, state=VmState.OFF)
     snapshot = client.snapshot(client.create_snapshot(name)["snapshot_id"])
@@ -61,7 +62,7 @@ def test_the_type_fits_the_vm_by_itself(client: Client, world: World, name: str)
     assert snapshot["name"].startswith("snap-2")
 
 
-def test_hangul_comes_back_as_it_went(client: Client, world: World, name: str) -> None:
+def test_hangul_comes_back_as_it_went(client: Producer, world: World, name: str) -> None:
     """Display name, description, tags and comments in Korean are the same after a round trip."""
     world.vm(name)
     words = {"display_name": "업그레이드 전 스냅샷", "description": "되돌릴 곳 🙂", "tags": ("운영", "밤")}
@@ -73,7 +74,7 @@ def test_hangul_comes_back_as_it_went(client: Client, world: World, name: str) -
     assert [one["text"] for one in client.comments(id_)["items"]] == ["확인했습니다"]
 
 
-def test_asking_twice_with_one_key_asks_once(client: Client, world: World, name: str) -> None:
+def test_asking_twice_with_one_key_asks_once(client: Producer, world: World, name: str) -> None:
     """The second answer is the first job; another request with that key is refused."""
     world.vm(name)
     wish = CreateSnapshot(vm=name, name="once")
@@ -82,7 +83,7 @@ def test_asking_twice_with_one_key_asks_once(client: Client, world: World, name:
 
     assert client.submit(wish, idempotency_key=f"k-{name}")["id"] == first["id"]
     assert world.count(Job) == jobs
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.submit(CreateSnapshot(vm=name, name="other"), idempotency_key=f"k-{name}")
     assert (refused.value.code, refused.value.status) == ("idempotency.mismatch", 422)
 
@@ -96,7 +97,7 @@ def test_a_key_that_is_none_is_refused(http: httpx.Client, world: World, name: s
     assert answer.status_code == 422
 
 
-def test_only_what_was_sent_is_changed(client: Client, world: World, name: str) -> None:
+def test_only_what_was_sent_is_changed(client: Producer, world: World, name: str) -> None:
     """PATCH leaves what it does not name, and tells one event with the old and the new."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
     client.edit_snapshot(id_, {"description": "first"})
@@ -108,7 +109,7 @@ def test_only_what_was_sent_is_changed(client: Client, world: World, name: str) 
     assert len(events) == 2
 
 
-def test_the_same_words_again_change_nothing(client: Client, world: World, name: str) -> None:
+def test_the_same_words_again_change_nothing(client: Producer, world: World, name: str) -> None:
     """Setting what is so already leaves no event."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
     events = world.count(Event)
@@ -186,7 +187,7 @@ def test_what_is_shown_as_allowed_is_granted(
 
 
 def test_once_a_deletion_is_asked_for_nothing_else_is_allowed(
-    client: Client, world: World, name: str
+    client: Producer, world: World, name: str
 ) -> None:
     """While the deletion waits, its job is named in what is shown and in what is refused."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
@@ -194,14 +195,14 @@ def test_once_a_deletion_is_asked_for_nothing_else_is_allowed(
     shown = client.snapshot(id_)["actions"]
 
     assert {one["allowed"] for one in shown.values()} == {False}
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.revert_snapshot(id_)
     assert refused.value.code == "snapshot.deletion_asked"
     assert job["id"] in refused.value.detail
     assert refused.value.detail in shown["revert"]["reason"]
 
 
-def test_an_extract_names_what_will_come_of_it(client: Client, world: World, name: str) -> None:
+def test_an_extract_names_what_will_come_of_it(client: Producer, world: World, name: str) -> None:
     """The job knows its volume snapshot, which is listed as creating."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
     job = client.extract_volume(id_, "vda", f"v-{name}")
@@ -212,7 +213,7 @@ def test_an_extract_names_what_will_come_of_it(client: Client, world: World, nam
     assert client.volumes(q=f"v-{name}")["items"] == [volume]
 
 
-def test_events_can_be_followed_by_id(client: Client, world: World, journal: Journal, name: str) -> None:
+def test_events_can_be_followed_by_id(client: Producer, world: World, journal: Journal, name: str) -> None:
     """With `after` events come oldest first, each once; without, newest first."""
     world.vm(name)
     job = client.create_snapshot(name)
@@ -228,7 +229,7 @@ def test_events_can_be_followed_by_id(client: Client, world: World, journal: Jou
 
 
 def test_a_broker_that_is_away_delays_and_does_not_refuse(
-    api: Api, client: Client, world: World, name: str
+    api: Api, client: Producer, world: World, name: str
 ) -> None:
     """With Redis down a request is written down all the same."""
     world.vm(name)

@@ -24,8 +24,9 @@ from models.event import Event
 from models.keys import make_key
 from models.moves import Told, tell
 from models.session import transaction
-from stillframe.client import Client, ProblemError
+from stillframe.client import Producer
 from stillframe.client.following import messages
+from stillframe.errors import StillframeError
 from stillframe.events import EventType, Level
 from tests.web.conftest import Api, until
 from tests.web.test_problems import problem
@@ -60,7 +61,7 @@ def events_of(api: Api, vm: Any) -> list[int]:
         return list(connection.scalars(select(Event.id).where(Event.vm_id == vm).order_by(Event.id)))
 
 
-def test_what_happens_is_told_as_it_happens(api: Api, world: World, client: Client, name: str) -> None:
+def test_what_happens_is_told_as_it_happens(api: Api, world: World, client: Producer, name: str) -> None:
     """A stream without an id begins now; each event has its id and is as the list has it."""
     vm = world.vm(name)
     say(api, vm, n=0)
@@ -103,7 +104,7 @@ def test_it_speaks_the_format_of_browsers(api: Api, world: World, http: httpx.Cl
     assert event["vm"] == {"id": str(vm), "name": name}
 
 
-def test_it_takes_the_filters_of_the_list(api: Api, world: World, client: Client, name: str) -> None:
+def test_it_takes_the_filters_of_the_list(api: Api, world: World, client: Producer, name: str) -> None:
     """VM, type, level and steps narrow it; `last` begins with the last that are wanted; an unknown VM is a problem."""
     vm = world.vm(name)
     for type_, level in (
@@ -123,7 +124,7 @@ def test_it_takes_the_filters_of_the_list(api: Api, world: World, client: Client
     assert types(1, after=0, type="step.") == ["step.started"]
     assert types(2, last=2) == ["vm.drifted", "vm.gone"]
     assert types(1, last=1, level="warning") == ["vm.gone"]
-    with pytest.raises(ProblemError) as error:
+    with pytest.raises(StillframeError) as error:
         next(client.follow(vm="nowhere-9"))
     assert error.value.code == "vm.not_found"
 
@@ -227,7 +228,9 @@ def test_a_revoked_key_ends_its_streams(api: Api, monkeypatch: pytest.MonkeyPatc
         assert all(word.startswith(": at ") for word in words)
 
 
-def test_a_stream_outlives_its_database_connection(api: Api, world: World, client: Client, name: str) -> None:
+def test_a_stream_outlives_its_database_connection(
+    api: Api, world: World, client: Producer, name: str
+) -> None:
     """When Postgres throws everybody out, the client comes back by itself and has missed nothing."""
     vm = world.vm(name)
     say(api, vm)
@@ -266,7 +269,7 @@ def test_a_server_that_stops_ends_its_streams_and_followers_go_on_at_the_next(
 
     first = serve()
     try:
-        with Client(f"http://127.0.0.1:{port}", api.key) as client:
+        with Producer(f"http://127.0.0.1:{port}", api.key) as client:
             found = client.follow(vm=name, after=0)
             got = [next(found)["id"]]
             began = time.monotonic()

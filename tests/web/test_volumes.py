@@ -10,7 +10,8 @@ from models.account import ADMIN_ACCOUNT
 from models.ids import new_id
 from models.session import transaction
 from models.snapshot import VolumeSnapshot
-from stillframe.client import ProblemError, Producer
+from stillframe.client import Producer
+from stillframe.errors import StillframeError
 from stillframe.operations import DeleteVolume
 from stillframe.states import SnapshotState, VolumeSnapshotState
 from tests.web.conftest import Api, Cli
@@ -40,7 +41,7 @@ def test_deleting_answers_with_a_job(client: Producer, api: Api, world: World, n
     assert client.volume(id_)["actions"] == {"delete": {"allowed": True, "reason": None}}
     job = client.delete_volume(id_)
     assert (job["kind"], job["volume_snapshot_id"], job["snapshot_id"]) == ("delete_volume", id_, None)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(StillframeError) as refused:
         client.delete_volume(id_)
     assert (refused.value.code, refused.value.status) == ("volume_snapshot.deletion_asked", 409)
     assert str(refused.value) in client.volume(id_)["actions"]["delete"]["reason"]
