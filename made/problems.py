@@ -9,7 +9,7 @@ from web.problems import status_of_kind
 _HEAD = """\
 # Problems
 
-Made by `make made` from `stillframe/errors.py`; not to be changed by hand.
+Made by `make made` from `stillframe/errors/`; not to be changed by hand.
 
 Whatever is refused or fails has a code that stays as it is from version to version, one plain sentence and a remedy. Over
 HTTP it is a problem of RFC 9457 (`application/problem+json`): its `type` is `/problems/<code>`, which answers with the line

@@ -12,7 +12,9 @@ def _all(family: type[errors.StillframeError]) -> Iterator[type[errors.Stillfram
 
 
 #: Those of `stillframe.errors`; what others derive for themselves has a code of these.
-CATALOGUE = {one.code: one for one in _all(errors.StillframeError) if one.__module__ == errors.__name__}
+CATALOGUE = {
+    one.code: one for one in _all(errors.StillframeError) if one.__module__.startswith(f"{errors.__name__}.")
+}
 
 
 def title_of(error: type[errors.StillframeError]) -> str:

@@ -24,7 +24,7 @@ before_http = "httpx" in sys.modules
 producer = stillframe.Producer("http://127.0.0.1:1", "key", patience_s=0)
 try:
     producer.vms()
-except stillframe.client.StillframeError as error:
+except stillframe.errors.StillframeError as error:
     code = error.code
 tops = {name.split(".")[0] for name in sys.modules}
 print(json.dumps({"tops": sorted(tops), "words": words, "named": named, "http": before_http, "code": code}))

@@ -1,0 +1,83 @@
+"""Who asks, for whom, and how much they may have."""
+
+from stillframe.errors.families import Invalid, NotFound, Refused, StillframeError
+
+
+class KeyMissing(StillframeError):
+    """This needs an API key."""
+
+    code = "key.missing"
+    remedy = "Send `Authorization: Bearer <key>`; the CLI reads STILLFRAME_KEY."
+
+
+class Forbidden(StillframeError):
+    """This needs the right "{right}", which this key does not have."""
+
+    code = "right.missing"
+    remedy = "Ask with a key that has it, or ask an administrator for one."
+
+
+class BeyondOwn(Forbidden):
+    """{what} goes beyond what this key may do itself."""
+
+    code = "right.beyond_own"
+    remedy = "Give less, or ask an administrator who may."
+
+
+class KeyRefused(StillframeError):
+    """The API key is not known, has expired or was revoked."""
+
+    code = "key.refused"
+    remedy = "Ask an administrator for a new key."
+
+
+class AccountNotFound(NotFound):
+    """There is no account "{account}"."""
+
+    code = "account.not_found"
+    remedy = "`stillframe account list` shows the accounts."
+
+
+class DomainNotFound(NotFound):
+    """There is no domain "{domain}"."""
+
+    code = "domain.not_found"
+    remedy = "`stillframe domain list` shows the domains."
+
+
+class KeyNotFound(NotFound):
+    """There is no key "{key}"."""
+
+    code = "key.not_found"
+    remedy = "`stillframe key list` shows the keys."
+
+
+class AccountNameTaken(Refused):
+    """There is an account "{account}" already."""
+
+    code = "account.name_taken"
+    remedy = "Choose another name: it is the account's alone, in all domains."
+
+
+class DomainNameTaken(Refused):
+    """There is a domain "{domain}" already."""
+
+    code = "domain.name_taken"
+    remedy = "Choose another name."
+
+
+class QuotaExceeded(Refused):
+    """This would be more than allowed: {whose} may have {limit} {what}, and has {used}."""
+
+    code = "quota.exceeded"
+    remedy = (
+        "Delete what is not needed (of jobs: wait until one is over), or ask an administrator for more; "
+        "`stillframe account show` has the figures, and of a domain `stillframe domain show`."
+    )
+
+
+class RightsNotOfRole(Invalid):
+    """A key of the role {role} cannot have the rights {rights}. It can have: {has}."""
+
+    code = "key.rights_not_of_role"
+    remedy = "Leave those out, or give it a role that has them; the role is how far it sees."
