@@ -23,10 +23,10 @@ from bench.many_rows import Size, fill
 from bench.record import Figure, compare, keep
 from lab.lab import default_var
 from lab.stack import Addresses, Stack
-from models.actor import ADMIN
-from models.event import Event
+from models.events.tables import Event
 from models.queries.snapshots import ORDERS
 from models.session import make_engine, transaction
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks.app import make_app
 from tasks.producer import Producer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from models.account import ADMIN_ACCOUNT, ROOT_DOMAIN
+from models.tenants.tables import ADMIN_ACCOUNT, ROOT_DOMAIN
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from bench.beats import Beat, environment_of_others, lives, of, ticks
 from bench.policy_world import clean, make_due, make_policies, some_vms
 from bench.record import Figure, absolute, compare, keep
 from lab.lab import Lab, default_var
-from models.actor import ADMIN
 from models.policies.claim import AT_ONCE, claim_due
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks.app import make_app
 from tasks.producer import Producer

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import Engine, select, text
 
 from lab.lab import Lab
-from models.account import ADMIN_ACCOUNT
 from models.session import make_engine, transaction
+from models.tenants.tables import ADMIN_ACCOUNT
 from models.upgrade import upgrade
-from models.vm import Vm
+from models.vms.tables import Vm
 from stillframe.policies.as_json import policy_from_json, policy_to_json
 
 HOSTS = 100

@@ -6,9 +6,9 @@ administrator and prints it, this once; `key read_only` one that may look at eve
 
 import sys
 
-from models.account import ADMIN_ACCOUNT
-from models.keys import make_key
 from models.session import make_engine, transaction
+from models.tenants.keys import make_key
+from models.tenants.tables import ADMIN_ACCOUNT
 from models.upgrade import is_current, upgrade
 from stillframe.rights import Role
 from stillframe.settings import Settings

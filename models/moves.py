@@ -29,10 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from models.event import Event
-from models.job import Job
-from models.scope import whose_vm
-from models.snapshot import Snapshot, VolumeSnapshot
+from models.events.tables import Event
+from models.jobs.tables import Job
+from models.snapshots.tables import Snapshot, VolumeSnapshot
+from models.tenants.scope import whose_vm
 from stillframe.errors import JobNotFound, LostLease, LostRace, SnapshotNotFound, StillframeError
 from stillframe.events import EventType, Level
 from stillframe.states import (

@@ -1,14 +1,14 @@
 """All tables in one import, so that the metadata is whole."""
 
-from models.account import Account, ApiKey, Domain
 from models.base import Base
-from models.event import Comment, Event, EventFresh, EventPlace
-from models.host import Host, Rescan
-from models.job import Job, Step
+from models.events.tables import Comment, Event, EventFresh, EventPlace
+from models.hosts.tables import Host, Rescan
+from models.jobs.tables import Job, Step
 from models.once import MadeOnce
 from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
-from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
-from models.vm import Layer, Vm, Volume
+from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.tenants.tables import Account, ApiKey, Domain
+from models.vms.tables import Layer, Vm, Volume
 from models.webhooks.tables import Webhook, WebhookDelivery
 
 __all__ = [

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from models import quota
-from models.actor import ADMIN, Actor
-from models.asking import vms_of
-from models.expired import ACTOR, asked, expired, refused, take
-from models.job import SCHEDULED
+from models.jobs.asking import vms_of
+from models.jobs.tables import SCHEDULED
 from models.session import transaction
+from models.snapshots.expired import ACTOR, asked, expired, refused, take
+from models.tenants import quota
+from models.tenants.actor import ADMIN, Actor
 from stillframe.errors import StillframeError
 from stillframe.operations import DeleteSnapshot
 from stillframe.rights import Role

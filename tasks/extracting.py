@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models import quota
-from models.asking import targets_of
-from models.job import PRIORITIES, SCHEDULED
+from models.jobs.asking import targets_of
+from models.jobs.tables import PRIORITIES, SCHEDULED
 from models.policies import extracts, images
 from models.policies.prune import in_hand
 from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction, violated
+from models.tenants import quota
 from stillframe.errors import HostDraining, StillframeError
 from stillframe.operations import DeleteVolume, ExtractVolume
 from stillframe.policies.guards import blackout, crowded

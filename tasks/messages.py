@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from models.outbox import Owed
+from models.jobs.outbox import Owed
 from stillframe.names import wire_name
 from stillframe.operations import OPERATIONS
 from tasks.routing import CONTROL_QUEUE, queue_for

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from models.actor import Actor
-from models.asking import facts_of, find_snapshot, find_vm
-from models.outlook import is_snapshot_name_taken, is_volume_name_taken, snapshot_known, vm_known
-from models.snapshot import Snapshot
-from models.vm import Vm
-from models.volumes import find_volume, volume_facts
+from models.jobs.asking import facts_of, find_snapshot, find_vm
+from models.jobs.outlook import is_snapshot_name_taken, is_volume_name_taken, snapshot_known, vm_known
+from models.snapshots.tables import Snapshot
+from models.snapshots.volumes import find_volume, volume_facts
+from models.tenants.actor import Actor
+from models.vms.tables import Vm
 from stillframe.errors import Forbidden, Invalid, QuotaExceeded
 from stillframe.operations import (
     CreateSnapshot,

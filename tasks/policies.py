@@ -12,9 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models import quota
-from models.actor import of_policy
-from models.job import PRIORITIES
+from models.jobs.tables import PRIORITIES
 from models.policies import turns
 from models.policies.claim import AT_ONCE, claim_due
 from models.policies.keep import suspend_policy
@@ -22,6 +20,8 @@ from models.policies.settle import settle
 from models.policies.tables import FiringState
 from models.policies.turns import Decided, Place, Ready
 from models.session import transaction, violated
+from models.tenants import quota
+from models.tenants.actor import of_policy
 from stillframe.errors import NameTaken, PolicyNotFound, StillframeError
 from stillframe.names import made_up_name
 from stillframe.operations import CreateSnapshot

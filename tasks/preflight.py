@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models.actor import Actor
-from models.asking import (
+from models.hosts.drain import check_takes_jobs
+from models.ids import new_id
+from models.jobs.asking import (
     add_snapshot,
     add_volume_snapshot,
     facts_of,
@@ -18,11 +19,10 @@ from models.asking import (
     lock_snapshot,
     targets_of,
 )
-from models.drain import check_takes_jobs
-from models.ids import new_id
-from models.outlook import depths_of
-from models.vm import Vm
-from models.volumes import lock_volume, volume_facts
+from models.jobs.outlook import depths_of
+from models.snapshots.volumes import lock_volume, volume_facts
+from models.tenants.actor import Actor
+from models.vms.tables import Vm
 from stillframe.errors import Invalid, VolumeNotFound
 from stillframe.names import made_up_name
 from stillframe.operations import (

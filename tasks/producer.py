@@ -13,14 +13,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models import quota
-from models.actor import Actor
-from models.asking import NOBODY, add_job, find_first, find_with, vms_about, vms_of
 from models.ids import new_id
-from models.job import INTERACTIVE, Job
+from models.jobs.asking import NOBODY, add_job, find_first, find_with, vms_about, vms_of
+from models.jobs.tables import INTERACTIVE, Job
 from models.moves import now_plus
-from models.scope import owner
 from models.session import transaction, violated
+from models.tenants import quota
+from models.tenants.actor import Actor
+from models.tenants.scope import owner
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
 from stillframe.names import check_key
 from stillframe.operations import Operation

@@ -10,15 +10,15 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from models import quota
-from models.actor import of_policy
-from models.job import SCHEDULED
+from models.jobs.tables import SCHEDULED
 from models.policies import prune as rows
 from models.policies.kept import judge
 from models.policies.prune import Due
 from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction
+from models.tenants import quota
+from models.tenants.actor import of_policy
 from stillframe.errors import StillframeError
 from stillframe.operations import PruneSnapshots
 from stillframe.policies.guards import blackout, crowded

@@ -6,7 +6,7 @@ from uuid import UUID
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.outbox import mark_published, owed
+from models.jobs.outbox import mark_published, owed
 from models.session import transaction
 from tasks.broker import Broker, BrokerAway
 from tasks.messages import wake

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from models import quota
-from models.vm import Vm
+from models.tenants import quota
+from models.vms.tables import Vm
 from stillframe.operations import CreateSnapshot, ExtractVolume, Operation
 from stillframe.rules import memory_needs
 from stillframe.states import SnapshotType

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from models import expiry
-from models.journal import Journal
-from models.outbox import forgotten
+from models.jobs import expiry
+from models.jobs.journal import Journal
+from models.jobs.outbox import forgotten
 from models.policies.agenda import Agenda, agenda
 from models.session import DatabaseAway, transaction
 from tasks.broker import BrokerAway

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models.actor import Actor
-from models.asking import lock_snapshots
-from models.snapshot import Snapshot
+from models.jobs.asking import lock_snapshots
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import Actor
 from stillframe.errors import Invalid, SnapshotNotFound
 from stillframe.operations import DeleteSnapshot, PruneSnapshots
 from tasks.refusals import Refusal, all_refused, refused

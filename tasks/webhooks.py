@@ -21,7 +21,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from models.places import newest_place
+from models.events.places import newest_place
 from models.session import make_engine, transaction
 from models.webhooks import deliver
 from models.webhooks.deliver import Delivery, Endpoint, Went

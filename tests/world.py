@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from models.account import ADMIN_ACCOUNT, Account, Domain
-from models.event import Event
-from models.host import Host
+from models.events.tables import Event
+from models.hosts.tables import Host
 from models.ids import new_id
-from models.job import INTERACTIVE, Job, JobSnapshot, Step
+from models.jobs.tables import INTERACTIVE, Job, JobSnapshot, Step
 from models.session import transaction
-from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
+from models.vms.tables import Vm
 from stillframe.operations import (
     CreateSnapshot,
     DeleteSnapshot,

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.session import make_engine
 from stillframe import __version__
 from stillframe.planning import Limits

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from models.actor import Actor
+from models.tenants.actor import Actor
 from stillframe.errors import Forbidden, KeyMissing, KeyRefused
 from stillframe.operations import OPERATIONS
 from stillframe.rights import Right

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from stillframe.settings import Settings
 from tasks.producer import Producer
 from web.keys import Keys

@@ -5,9 +5,9 @@ from time import monotonic
 
 from sqlalchemy import Engine
 
-from models.actor import Actor
-from models.keys import verify_key
 from models.session import transaction
+from models.tenants.actor import Actor
+from models.tenants.keys import verify_key
 
 #: A revoked key may still open for so long.
 REMEMBERED_S = 5.0

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from models.actor import Actor
+from models.tenants.actor import Actor
 from stillframe.errors import StillframeError
 from stillframe.operations import Operation
 from web import examples

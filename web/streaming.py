@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from models.places import newest_place
+from models.events.places import newest_place
 from models.queries.stream import Batch, Conditions, Mark, following
 from models.queries.trouble import DatabaseTrouble
 from web.shapes import Event

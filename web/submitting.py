@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import Response
 
-from models.actor import Actor
 from models.once import Once
 from models.queries.jobs import job
+from models.tenants.actor import Actor
 from stillframe.errors import (
     HostDraining,
     IdempotencyInFlight,

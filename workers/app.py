@@ -16,7 +16,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from hypervisor.libvirt_host import LibvirtHost
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.session import make_engine
 from stillframe.settings import Settings
 from stillframe.states import JobState

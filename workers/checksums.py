@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from hypervisor.port import Images
-from models.checksums import Unsummed, keep_checksum, next_unsummed
 from models.session import DatabaseAway, transaction
+from models.snapshots.checksums import Unsummed, keep_checksum, next_unsummed
 from stillframe.errors import StillframeError
 from workers.operations.extract_volume import manifest_of
 

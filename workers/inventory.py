@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from hypervisor.port import Host
-from models.machine import heartbeat, record_host
+from models.hosts.machine import heartbeat, record_host
 from models.session import transaction
 from stillframe.settings import Settings
 from workers.reading import read_host

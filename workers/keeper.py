@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host
-from models.journal import Journal
-from models.machine import heartbeat
+from models.hosts.machine import heartbeat
+from models.jobs.journal import Journal
 from models.session import DatabaseAway, make_engine, transaction
 from stillframe.errors import HostLost
 from stillframe.settings import Settings

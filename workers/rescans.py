@@ -14,11 +14,11 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from hypervisor.port import Host, VmFacts
-from models import rescans
+from models.hosts import rescans
+from models.hosts.rescans import Asked
 from models.moves import Told, tell
-from models.remembered import RowsOfVm, vms_elsewhere
-from models.rescans import Asked
 from models.session import DatabaseAway, transaction
+from models.snapshots.remembered import RowsOfVm, vms_elsewhere
 from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld
 from stillframe.events import EventType, Level
 from stillframe.findings import REMEDY, Finding, Kind, Repair

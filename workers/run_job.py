@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host
-from models.actor import of_worker
-from models.attempt import Attempt
-from models.journal import Journal
+from models.jobs.attempt import Attempt
+from models.jobs.journal import Journal
 from models.moves import Told, tell
 from models.session import transaction
+from models.tenants.actor import of_worker
 from stillframe.errors import HostLost, LostLease, LostRace, StillframeError, VmHeld
 from stillframe.events import EventType
 from stillframe.seen import VmSeen

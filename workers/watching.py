@@ -7,8 +7,8 @@ import logging
 
 from sqlalchemy import Engine
 
+from models.hosts.watch import tell_of_watchdog, tell_word
 from models.moves import Told
-from models.watch import tell_of_watchdog, tell_word
 from stillframe.events import EventType, Level
 from workers.watch_folder import WatchFolder, now
 

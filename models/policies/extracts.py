@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, exists, text, update
 from sqlalchemy.orm import Session
 
-from models.actor import Actor, of_policy
 from models.base import quoted
-from models.job import SCHEDULED, UNFINISHED, Job
+from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.tables import Firing
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import Actor, of_policy
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy

@@ -12,14 +12,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Text, cast, func, select, update
 from sqlalchemy.orm import Session
 
-from models.account import Account, Domain
-from models.actor import Actor, of_policy
-from models.job import UNFINISHED, Job
+from models.jobs.tables import UNFINISHED, Job
 from models.policies.kept import IN_USE
 from models.policies.tables import Policy, PolicyVm
 from models.queries.paging import AnyRow
-from models.snapshot import Snapshot, VolumeSnapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot, VolumeSnapshot
+from models.tenants.actor import Actor, of_policy
+from models.tenants.tables import Account, Domain
+from models.vms.tables import Vm
 from stillframe.errors import VolumeSnapshotLost
 from stillframe.operations import DeleteVolume
 from stillframe.policies.as_json import policy_from_json

@@ -11,7 +11,6 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.actor import ADMIN, Actor
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
@@ -22,6 +21,7 @@ from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.session import violated
+from models.tenants.actor import ADMIN, Actor
 from stillframe.errors import Invalid, PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json

@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Text, cast, func, select
 from sqlalchemy.orm import Session
 
-from models.job import UNFINISHED, Job, JobSnapshot
+from models.jobs.tables import UNFINISHED, Job, JobSnapshot
 from models.policies.extracts import is_to_come
 from models.policies.tables import Policy
 from models.queries.paging import AnyRow
-from models.snapshot import Snapshot, is_held
-from models.vm import Vm
+from models.snapshots.tables import Snapshot, is_held
+from models.vms.tables import Vm
 from stillframe.errors import SnapshotLost
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.policies.resolve import vms_in
-from models.vm import Vm
+from models.vms.tables import Vm
 
 #: Of many VMs so many are named.
 NAMED = 5

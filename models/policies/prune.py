@@ -10,10 +10,10 @@ from sqlalchemy import Row, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.base import quoted
-from models.job import SCHEDULED, UNFINISHED, Job
+from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.tables import PolicyVm
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
 from stillframe.events import EventType, Level
 from stillframe.operations import PruneSnapshots
 from stillframe.policies.as_json import policy_from_json

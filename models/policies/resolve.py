@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
-from models.account import ADMIN_ACCOUNT, Account, Domain
-from models.actor import Actor
 from models.base import Json
 from models.queries.find import host_id
-from models.scope import mine, my_domains
+from models.tenants.actor import Actor
+from models.tenants.scope import mine, my_domains
+from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
 from stillframe.errors import Invalid, NotFound
 from stillframe.policies.policy import Selector
 

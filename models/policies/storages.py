@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.base import quoted
-from models.job import SCHEDULED, UNFINISHED
+from models.jobs.tables import SCHEDULED, UNFINISHED
 
 #: As a table of `storage_id` and `jobs`.
 BUSY = f"""

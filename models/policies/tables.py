@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ForeignKey, Index, SmallInteger, and_, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.actor import Actor
 from models.base import Base, Json, words
 from models.ids import new_id
-from models.scope import mine, no_wider
+from models.tenants.actor import Actor
+from models.tenants.scope import mine, no_wider
 from stillframe.rights import Role
 
 

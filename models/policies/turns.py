@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models.base import quoted
-from models.job import SCHEDULED, UNFINISHED
+from models.jobs.tables import SCHEDULED, UNFINISHED
 from models.policies.storages import BUSY
 from models.policies.tables import FiringState
-from models.vm import Vm
+from models.vms.tables import Vm
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.guards import Moment
 from stillframe.policies.policy import Policy

@@ -7,15 +7,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from models import quota
-from models.account import Account, ApiKey, Domain
-from models.actor import Actor
 from models.base import Json
 from models.queries.find import containing
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import accounts as accounts_below
-from models.scope import mine, my_domains, subtree
-from models.tenants import find_account, find_domain, my_keys
+from models.tenants import quota
+from models.tenants.actor import Actor
+from models.tenants.keep import find_account, find_domain, my_keys
+from models.tenants.scope import accounts as accounts_below
+from models.tenants.scope import mine, my_domains, subtree
+from models.tenants.tables import Account, ApiKey, Domain
 from stillframe.errors import KeyNotFound
 from stillframe.rights import RIGHTS
 

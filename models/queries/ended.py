@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Engine, select
 
-from models.job import Job
+from models.jobs.tables import Job
 from models.moves import OVER_CHANNEL
 from stillframe.states import OVER
 

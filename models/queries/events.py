@@ -6,16 +6,16 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from models.actor import Actor
 from models.base import Json
-from models.event import Comment, Event, EventPlace
-from models.job import Job
-from models.places import newest_place, place_of
+from models.events.places import newest_place, place_of
+from models.events.tables import Comment, Event, EventPlace
+from models.jobs.tables import Job
 from models.queries.find import vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import mine
-from models.snapshot import Snapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import Actor
+from models.tenants.scope import mine
+from models.vms.tables import Vm
 from stillframe.events import Level
 
 _ID = Event.id.expression

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
 
-from models.actor import Actor
-from models.host import Host
-from models.scope import hosts_of_my_vms, my_vms, runs_hosts
-from models.vm import Vm
+from models.hosts.tables import Host
+from models.tenants.actor import Actor
+from models.tenants.scope import hosts_of_my_vms, my_vms, runs_hosts
+from models.vms.tables import Vm
 from stillframe.errors import HostNotFound, VmGone, VmNameAmbiguous, VmNotFound
 
 #: Ids begin with the time they were made, so those of one day begin alike: their end tells them apart.

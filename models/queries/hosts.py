@@ -6,17 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.account import Account, Domain
-from models.actor import Actor
 from models.base import Json
-from models.host import Host
-from models.job import Job
+from models.hosts.tables import Host
+from models.jobs.tables import Job
 from models.queries.accounts import owned
 from models.queries.find import containing, host_id, run_host_id, vm_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
-from models.scope import OWNER, my_hosts, my_vms
-from models.snapshot import Snapshot
-from models.vm import Vm, Volume
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import Actor
+from models.tenants.scope import OWNER, my_hosts, my_vms
+from models.tenants.tables import Account, Domain
+from models.vms.tables import Vm, Volume
 from stillframe.seen import Traits
 from stillframe.states import HELD, JobState, VmState
 

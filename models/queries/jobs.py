@@ -6,17 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, false, select
 
-from models.about import is_about
-from models.actor import Actor
 from models.base import Json
-from models.host import Host
-from models.job import UNFINISHED, Job, JobSnapshot, Step
+from models.hosts.tables import Host
+from models.jobs.about import is_about
+from models.jobs.tables import UNFINISHED, Job, JobSnapshot, Step
+from models.jobs.waiting import waiting
 from models.queries.accounts import owned
 from models.queries.find import ending, host_id, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import mine
-from models.snapshot import Snapshot
-from models.waiting import waiting
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import Actor
+from models.tenants.scope import mine
 from stillframe.errors import JobNotFound
 from stillframe.operations import PruneSnapshots
 from stillframe.states import JobState

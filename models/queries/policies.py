@@ -8,8 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, or_, select
 
-from models.account import Account
-from models.actor import Actor
 from models.base import Json
 from models.policies.images import JudgedVolumes, judge_volumes
 from models.policies.kept import Judged, judge
@@ -18,8 +16,10 @@ from models.policies.resolve import vms_in
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.queries.find import as_id, containing, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import my_vms
-from models.vm import Vm
+from models.tenants.actor import Actor
+from models.tenants.scope import my_vms
+from models.tenants.tables import Account
+from models.vms.tables import Vm
 from stillframe.errors import PolicyNameAmbiguous, PolicyNotFound
 from stillframe.policies.as_json import policy_from_json, schedule_from_json
 from stillframe.policies.dead_ends import dead_ends

@@ -4,11 +4,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from models.actor import Actor
 from models.base import Json
+from models.jobs.recovery import standing_of
 from models.queries import events, hosts, jobs
 from models.queries.paging import Wanted
-from models.recovery import standing_of
+from models.tenants.actor import Actor
 from stillframe.recovering import ways
 from stillframe.states import ENDED, JobState
 

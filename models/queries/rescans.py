@@ -6,12 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.actor import Actor
 from models.base import Json
-from models.host import Host, Rescan
+from models.hosts.tables import Host, Rescan
 from models.queries.find import run_host_id
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.vm import Vm
+from models.tenants.actor import Actor
+from models.vms.tables import Vm
 from stillframe.errors import RescanNotFound
 from stillframe.states import RescanState
 

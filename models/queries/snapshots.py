@@ -7,18 +7,18 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from models.about import deletions_of
-from models.account import Account, Domain
-from models.actor import Actor
 from models.base import Json
-from models.host import Host
+from models.hosts.tables import Host
+from models.jobs.about import deletions_of
 from models.queries.accounts import owned
 from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.queries.policies import policy_id
-from models.scope import mine, my_vms
-from models.snapshot import Snapshot, SnapshotLayer, is_held
-from models.vm import Layer, Vm
+from models.snapshots.tables import Snapshot, SnapshotLayer, is_held
+from models.tenants.actor import Actor
+from models.tenants.scope import mine, my_vms
+from models.tenants.tables import Account, Domain
+from models.vms.tables import Layer, Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.rules import Hold, SnapshotFacts, actions
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState

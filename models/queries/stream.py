@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, select
 
 from models.base import Json
-from models.event import Event, EventPlace
-from models.places import newest_place, place_of
+from models.events.places import newest_place, place_of
+from models.events.tables import Event, EventPlace
 from models.queries.events import items, shown
 
 Conditions = Sequence[ColumnElement[bool]]

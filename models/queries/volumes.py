@@ -6,17 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, or_, select
 
-from models.account import Account, Domain
-from models.actor import Actor
 from models.base import Json
-from models.host import Host
+from models.hosts.tables import Host
 from models.queries.find import as_id, containing, ending, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.queries.policies import policy_id
-from models.scope import mine
-from models.snapshot import VolumeSnapshot
-from models.vm import Vm
-from models.volumes import volume_deletions
+from models.snapshots.tables import VolumeSnapshot
+from models.snapshots.volumes import volume_deletions
+from models.tenants.actor import Actor
+from models.tenants.scope import mine
+from models.tenants.tables import Account, Domain
+from models.vms.tables import Vm
 from stillframe.errors import VolumeSnapshotNotFound
 from stillframe.rules import VolumeSnapshotFacts, volume_actions
 from stillframe.states import VolumeSnapshotState

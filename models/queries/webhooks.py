@@ -5,13 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.account import Account
-from models.actor import Actor
 from models.base import Json
-from models.event import Event
+from models.events.tables import Event
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
-from models.scope import mine, no_wider
-from models.vm import Vm
+from models.tenants.actor import Actor
+from models.tenants.scope import mine, no_wider
+from models.tenants.tables import Account
+from models.vms.tables import Vm
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import WebhookNotFound
 

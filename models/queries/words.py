@@ -10,15 +10,15 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.about import deletions_of
 from models.base import Json
-from models.event import Comment
+from models.events.tables import Comment
 from models.ids import new_id
+from models.jobs.about import deletions_of
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
 from models.session import violated
-from models.snapshot import Snapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot
+from models.vms.tables import Vm
 from stillframe.errors import (
     DeletionAsked,
     ForeignCannot,

@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
-from models.event import Event
+from models.events.tables import Event
 from models.moves import now_plus
 from models.queries.events import items, shown
 from models.webhooks.keep import suspend

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from models.actor import Actor
 from models.ids import new_id
 from models.moves import Told, tell
+from models.tenants.actor import Actor
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import DeliveryNotFound, WebhookNotActive, WebhookNotFound
 from stillframe.events import EventType, Level

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, Text, and_, cast, insert, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
-from models.account import Account, Domain
-from models.actor import Actor
-from models.event import Event, EventPlace
+from models.events.tables import Event, EventPlace
 from models.queries.events import OR_WORSE
-from models.scope import mine
+from models.tenants.actor import Actor
+from models.tenants.scope import mine
+from models.tenants.tables import Account, Domain
 from models.webhooks.tables import Webhook, WebhookDelivery
 from stillframe.events import EventType
 

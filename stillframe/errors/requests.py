@@ -1,6 +1,5 @@
 """Requests that cannot be read, and answers that cannot be had."""
 
-
 from stillframe.errors.families import Invalid, NotFound, NotNow, StillframeError
 
 

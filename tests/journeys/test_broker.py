@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.outbox import Owed
+from models.jobs.outbox import Owed
 from stillframe.names import queue_for
 from tasks.app import make_app
 from tasks.broker import Broker

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 
 
 @pytest.fixture

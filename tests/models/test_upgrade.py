@@ -8,9 +8,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Engine, inspect
 
 from lab.lab import Lab
-from models.account import ADMIN_ACCOUNT, ROOT_DOMAIN, Account, Domain
 from models.session import make_engine, transaction
 from models.tables import Base
+from models.tenants.tables import ADMIN_ACCOUNT, ROOT_DOMAIN, Account, Domain
 from models.upgrade import is_current, upgrade
 
 pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")]

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from hypervisor.fake import FakeHost, FakeMachine
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.session import make_engine
 from stillframe.settings import Settings
 from tasks.app import make_app

@@ -20,11 +20,11 @@ from sqlalchemy import func, select, text
 
 from lab.daemon import Daemon
 from lab.stack import ROOT
-from models.actor import ADMIN
-from models.job import Job
+from models.jobs.tables import Job
 from models.policies.keep import add_policy
 from models.policies.tables import Firing, FiringState, PolicySchedule
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.policies.as_json import policy_from_json, schedule_from_json
 from stillframe.states import OVER
 from tests.accounts import check_account

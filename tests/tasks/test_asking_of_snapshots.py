@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models.actor import ADMIN
-from models.job import Job
+from models.jobs.tables import Job
+from models.tenants.actor import ADMIN
 from stillframe.errors import (
     AfterNotForMemory,
     DeletionAsked,

@@ -6,10 +6,10 @@ import time
 import pytest
 from sqlalchemy import Engine, func, update
 
-from models.actor import ADMIN
-from models.job import Job
-from models.journal import Journal
+from models.jobs.journal import Journal
+from models.jobs.tables import Job
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks import ticks
 from tasks.app import make_app

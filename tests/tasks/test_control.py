@@ -12,7 +12,7 @@ import pytest
 
 import beat_schedule
 from lab.lab import Lab
-from models.actor import ADMIN
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks.app import make_app
 from tasks.producer import Producer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.lab import Lab
-from models.actor import ADMIN
-from models.job import SCHEDULED
+from models.jobs.tables import SCHEDULED
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from tasks import ticks
 from tasks.producer import Producer

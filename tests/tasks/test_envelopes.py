@@ -12,7 +12,7 @@ import redis
 from fakeredis import TcpFakeServer
 
 from lab.places import free_port
-from models.outbox import Owed
+from models.jobs.outbox import Owed
 from tasks.app import make_app
 from tasks.broker import Broker, BrokerAway
 from tasks.messages import wake

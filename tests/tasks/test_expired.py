@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, update
 
-from models.actor import ADMIN
-from models.event import Event
-from models.host import Host
-from models.job import SCHEDULED, Job
+from models.events.tables import Event
+from models.hosts.tables import Host
+from models.jobs.tables import SCHEDULED, Job
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot, ExtractVolume
 from stillframe.states import JobState, SnapshotState
 from tasks.app import make_app

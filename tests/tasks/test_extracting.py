@@ -7,17 +7,17 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.actor import ADMIN
-from models.event import Event
-from models.host import Host
-from models.job import SCHEDULED, Job
-from models.journal import Journal
+from models.events.tables import Event
+from models.hosts.tables import Host
+from models.jobs.journal import Journal
+from models.jobs.tables import SCHEDULED, Job
 from models.policies.images import judge_volumes
 from models.policies.keep import add_policy, delete_policy, pause_policy, run_policy
 from models.policies.kept import judge
 from models.policies.tables import Firing, Policy, PolicyVm
 from models.session import transaction
-from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.tenants.actor import ADMIN
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, VolumeSnapshotState
 from tasks.app import make_app

@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.actor import ADMIN
-from models.job import LOW, SCHEDULED, Job
+from models.jobs.tables import LOW, SCHEDULED, Job
 from models.policies import turns
 from models.policies.keep import add_policy, run_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.session import transaction
-from models.snapshot import Snapshot
-from models.vm import Volume
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import ADMIN
+from models.vms.tables import Volume
 from stillframe.names import made_up_name
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, VmState

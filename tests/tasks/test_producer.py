@@ -8,12 +8,12 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.actor import ADMIN
-from models.event import Event
-from models.job import SCHEDULED, Job
-from models.journal import Journal
+from models.events.tables import Event
+from models.jobs.journal import Journal
+from models.jobs.tables import SCHEDULED, Job
 from models.session import transaction
-from models.snapshot import Snapshot, VolumeSnapshot
+from models.snapshots.tables import Snapshot, VolumeSnapshot
+from models.tenants.actor import ADMIN
 from stillframe.errors import (
     ColdNeedsStopped,
     DeletionAsked,

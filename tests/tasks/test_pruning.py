@@ -9,11 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.actor import ADMIN
-from models.event import Event
+from models.events.tables import Event
 from models.ids import new_id
-from models.job import SCHEDULED, Job, JobSnapshot
-from models.journal import Journal
+from models.jobs.journal import Journal
+from models.jobs.tables import SCHEDULED, Job, JobSnapshot
 from models.policies.keep import (
     add_policy,
     delete_policy,
@@ -26,8 +25,9 @@ from models.policies.prune import look_again
 from models.policies.tables import Policy, PolicyVm
 from models.queries.policies import preview
 from models.session import transaction
-from models.snapshot import Snapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import ADMIN
+from models.vms.tables import Vm
 from stillframe.errors import SnapshotLost
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState, SnapshotState

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from models.actor import ADMIN
 from models.ids import new_id
-from models.job import Job, JobSnapshot
+from models.jobs.tables import Job, JobSnapshot
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.errors import DeletionsRefused
 from tasks.producer import Producer
 from tests.world import World

@@ -11,12 +11,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, text, update
 
-from models.account import ADMIN_ACCOUNT, Account, Domain
-from models.actor import ADMIN, Actor
-from models.event import Event
+from models.events.tables import Event
 from models.ids import new_id
 from models.moves import Told, tell
 from models.session import transaction
+from models.tenants.actor import ADMIN, Actor
+from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
 from models.webhooks import deliver, keep
 from models.webhooks.deliver import remove_old
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery

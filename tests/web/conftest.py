@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from lab.lab import Lab
-from models.account import ADMIN_ACCOUNT
-from models.journal import Journal
-from models.keys import make_key
+from models.jobs.journal import Journal
 from models.session import make_engine, transaction
+from models.tenants.keys import make_key
+from models.tenants.tables import ADMIN_ACCOUNT
 from stillframe.cli import main
 from stillframe.client import Producer
 from stillframe.rights import Role

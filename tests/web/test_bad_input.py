@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from models.event import Comment, Event
-from models.job import Job
-from models.snapshot import Snapshot, VolumeSnapshot
+from models.events.tables import Comment, Event
+from models.jobs.tables import Job
+from models.snapshots.tables import Snapshot, VolumeSnapshot
 from stillframe.states import SnapshotState, SnapshotType, VmState
 from tests.web.conftest import Cli
 from tests.world import World

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
 from stillframe.cli import show
 from stillframe.client import Producer
 from tests.web.conftest import Api, Cli

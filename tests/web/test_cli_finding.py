@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from models.session import transaction
-from models.vm import Vm
+from models.vms.tables import Vm
 from stillframe.client import Producer
 from stillframe.states import SnapshotState
 from tests.web.conftest import Api, Cli

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import pytest
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.moves import Told, tell
 from models.session import transaction
-from models.snapshot import Snapshot
-from models.vm import Vm
+from models.snapshots.tables import Snapshot
+from models.vms.tables import Vm
 from stillframe.cli import show
 from stillframe.client import Producer
 from stillframe.events import EventType, Level

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from models.job import Job
+from models.jobs.tables import Job
 from models.session import transaction
 from stillframe.states import SnapshotState
 from tests.web.conftest import Api, Cli

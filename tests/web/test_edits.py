@@ -7,10 +7,10 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from models.actor import ADMIN
 from models.policies.keep import add_policy
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import ADMIN
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.policies.as_json import policy_from_json

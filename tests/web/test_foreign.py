@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from models.machine import record_vm
+from models.hosts.machine import record_vm
 from models.session import transaction
 from stillframe.client import Producer
 from stillframe.errors import StillframeError

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.states import SnapshotState

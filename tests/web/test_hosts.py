@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from tests.web.conftest import Cli

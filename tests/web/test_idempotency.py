@@ -7,13 +7,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT
-from models.event import Comment, Event
-from models.host import Rescan
-from models.job import Job
+from models.events.tables import Comment, Event
+from models.hosts.tables import Rescan
+from models.jobs.tables import Job
 from models.once import take_turn
 from models.policies.tables import Firing, Policy
 from models.session import transaction
+from models.tenants.tables import ADMIN_ACCOUNT
 from stillframe.client import Producer
 from tests.web.conftest import Api
 from tests.web.test_problems import problem

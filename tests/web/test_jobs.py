@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from models.journal import Journal
+from models.jobs.journal import Journal
 from models.queries.ended import LISTENER
 from models.session import transaction
 from stillframe.client import Producer

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from models.job import Job
+from models.jobs.tables import Job
 from models.session import transaction
 from tests.web.conftest import Api, Cli
 from tests.web.test_problems import problem

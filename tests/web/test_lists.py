@@ -8,7 +8,7 @@ import pytest
 
 from models.queries import paging
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
 from stillframe.client import Producer
 from stillframe.states import SnapshotState, SnapshotType, VmState
 from tests.web.conftest import Api

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT
-from models.event import Event
-from models.job import Job
-from models.keys import make_key
-from models.machine import record_vm
+from models.events.tables import Event
+from models.hosts.machine import record_vm
+from models.jobs.tables import Job
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
+from models.tenants.keys import make_key
+from models.tenants.tables import ADMIN_ACCOUNT
 from stillframe.client import Producer
 from stillframe.layers import Layer, Tree
 from stillframe.operations import CreateSnapshot

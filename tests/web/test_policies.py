@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from models.job import Job
+from models.jobs.tables import Job
 from models.policies.tables import PolicySchedule
 from models.session import transaction
 from stillframe.states import JobState
@@ -158,7 +158,7 @@ def test_preview_tells_the_next_runs_and_what_would_go(
     vm = world.vm(name)
     made = http.post("/v1/policies", json=wish(name, schedules=[{"every": "1h", "jitter_s": 600}])).json()
     with transaction(api.engine) as session:
-        from models.snapshot import Snapshot
+        from models.snapshots.tables import Snapshot
 
         for number in range(3):
             row = session.get_one(Snapshot, world.snapshot(vm, f"p{number}"))

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import func, update
 
-from models import rescans
-from models.host import Host
+from models.hosts import rescans
+from models.hosts.tables import Host
 from models.session import transaction
 from stillframe.client import Producer
 from stillframe.errors import StillframeError

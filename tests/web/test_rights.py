@@ -8,11 +8,11 @@ from collections import defaultdict
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT
-from models.job import Job
-from models.keys import make_key, verify_key
+from models.jobs.tables import Job
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots.tables import Snapshot
+from models.tenants.keys import make_key, verify_key
+from models.tenants.tables import ADMIN_ACCOUNT
 from stillframe.rights import Right, Role
 from tests.web.conftest import Api, Cli
 from tests.web.test_problems import problem

@@ -10,15 +10,15 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from models.account import ApiKey
-from models.actor import Actor
-from models.event import Comment
+from models.events.tables import Comment
 from models.ids import new_id
-from models.keys import make_key
 from models.moves import Told, tell
 from models.policies.keep import add_policy
 from models.session import transaction
-from models.snapshot import VolumeSnapshot
+from models.snapshots.tables import VolumeSnapshot
+from models.tenants.actor import Actor
+from models.tenants.keys import make_key
+from models.tenants.tables import ApiKey
 from models.webhooks.keep import add_webhook
 from stillframe.events import EventType
 from stillframe.policies.as_json import policy_from_json

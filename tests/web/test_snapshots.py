@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from models.event import Event
-from models.job import Job
-from models.journal import Journal
+from models.events.tables import Event
+from models.jobs.journal import Journal
+from models.jobs.tables import Job
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.operations import CreateSnapshot

@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import select, text, update
 
 from lab.places import free_port
-from models.account import ADMIN_ACCOUNT, ApiKey, Role
-from models.event import Event
-from models.keys import make_key
+from models.events.tables import Event
 from models.moves import Told, tell
 from models.session import transaction
+from models.tenants.keys import make_key
+from models.tenants.tables import ADMIN_ACCOUNT, ApiKey, Role
 from stillframe.client import Producer
 from stillframe.client.following import messages
 from stillframe.errors import StillframeError

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from models.event import Event
-from models.journal import Journal
+from models.events.tables import Event
+from models.jobs.journal import Journal
 from models.session import transaction
 from stillframe.client import Producer
 from stillframe.states import JobState

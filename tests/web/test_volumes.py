@@ -6,10 +6,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models.account import ADMIN_ACCOUNT
 from models.ids import new_id
 from models.session import transaction
-from models.snapshot import VolumeSnapshot
+from models.snapshots.tables import VolumeSnapshot
+from models.tenants.tables import ADMIN_ACCOUNT
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.operations import DeleteVolume

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from hypervisor.qemu_img import QemuImages
-from models.journal import Journal
+from models.jobs.journal import Journal
 from tests.world import World
 from workers.checksums import Checksums
 from workers.operations.extract_volume import manifest_of

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import Engine
 
 from hypervisor.fake import FakeHost, FakeMachine
-from models.actor import ADMIN
-from models.attempt import Attempt
-from models.journal import Journal
-from models.machine import record_host
+from models.hosts.machine import record_host
+from models.jobs.attempt import Attempt
+from models.jobs.journal import Journal
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
 from stillframe.settings import Settings
 from stillframe.states import JobState, SnapshotState, VmState

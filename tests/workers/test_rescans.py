@@ -13,15 +13,15 @@ from sqlalchemy import Engine, delete, select, update
 from hypervisor.fake import FakeHost
 from hypervisor.fake_world import FakeInternal
 from hypervisor.port import Source
-from models.actor import ADMIN
-from models.event import Event
-from models.job import Job
+from models.events.tables import Event
+from models.hosts.rescans import ask
+from models.jobs.tables import Job
 from models.queries.rescans import rescan
-from models.rescans import ask
 from models.session import transaction
-from models.snapshot import Snapshot, SnapshotLayer, VolumeSnapshot
+from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.tables import Base
-from models.vm import Vm
+from models.tenants.actor import ADMIN
+from models.vms.tables import Vm
 from stillframe.findings import Kind
 from stillframe.names import home_of, layer_path
 from stillframe.settings import Settings

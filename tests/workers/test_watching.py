@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from models.event import Event
+from models.events.tables import Event
 from models.session import transaction
 from stillframe.events import EventType, Level
 from tests.world import World

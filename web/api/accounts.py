@@ -5,12 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Response
 
-from models import giving, tenants
-from models.actor import Actor
 from models.queries import accounts as rows
 from models.queries import hosts as host_rows
 from models.queries.paging import Wanted
 from models.session import transaction
+from models.tenants import giving
+from models.tenants import keep as tenants
+from models.tenants.actor import Actor
 from stillframe.errors import (
     AccountNameTaken,
     AccountNotFound,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from models.actor import Actor
 from models.queries import events as rows
 from models.queries.paging import Wanted
 from models.queries.stream import Conditions, Mark, mark_after, mark_before_last
+from models.tenants.actor import Actor
 from stillframe.errors import JobNotFound, SnapshotNotFound, StillframeError, VmNotFound
 from stillframe.events import Level
 from web.auth import Reader, still_welcome

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 
-from models import holding
-from models.actor import Actor
 from models.queries import snapshots as rows
+from models.snapshots import holding
+from models.tenants.actor import Actor
 from stillframe.errors import DeletionAsked, SnapshotNotReady
 from stillframe.rights import Right
 from web.api.snapshots import UNKNOWN

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from models import drain
-from models.actor import Actor
+from models.hosts import drain
 from models.queries import hosts as rows
 from models.queries.paging import Wanted
+from models.tenants.actor import Actor
 from stillframe.errors import HostNotFound
 from stillframe.rights import Right
 from web.auth import Reader, needs

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
-from models.actor import Actor
+from models.jobs.recovery import recover
 from models.queries import jobs as rows
 from models.queries.paging import Wanted
 from models.queries.recovery import inspection
-from models.recovery import recover
+from models.tenants.actor import Actor
 from stillframe.errors import (
     HostNotFound,
     JobNotCancellable,

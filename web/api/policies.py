@@ -6,12 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from models.actor import Actor
 from models.policies import keep
 from models.policies.tables import FiringState
 from models.queries import policies as rows
 from models.queries.paging import Wanted
 from models.session import transaction
+from models.tenants.actor import Actor
 from stillframe.errors import (
     HostNotFound,
     Invalid,

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from models.actor import Actor
 from models.queries import events as event_rows
 from models.queries import snapshots as rows
 from models.queries import words
 from models.queries.paging import Wanted
+from models.tenants.actor import Actor
 from stillframe.rights import Right
 from web.api.snapshots import UNKNOWN
 from web.auth import Reader, needs

@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
-from models.actor import Actor
+from models.hosts.rescans import ask
 from models.queries import rescans as rows
 from models.queries.paging import Wanted
-from models.rescans import ask
 from models.session import transaction
+from models.tenants.actor import Actor
 from stillframe.errors import HostNotFound, RescanNotFound, VmNotFound
 from stillframe.rights import Right
 from stillframe.states import RescanState

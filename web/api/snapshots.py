@@ -6,11 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from models.actor import Actor
 from models.queries import snapshots as rows
 from models.queries import words
 from models.queries.jobs import job
 from models.queries.paging import Wanted
+from models.tenants.actor import Actor
 from stillframe.errors import (
     AfterNotForMemory,
     DeletionAsked,

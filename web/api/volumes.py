@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from models.actor import Actor
 from models.queries import volumes as rows
 from models.queries.paging import Wanted
+from models.tenants.actor import Actor
 from stillframe.errors import (
     PolicyNotFound,
     SnapshotNotFound,

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from models.actor import Actor
-from models.places import newest_place
+from models.events.places import newest_place
 from models.queries import hosts
 from models.queries import webhooks as rows
 from models.queries.paging import Wanted
 from models.session import transaction
+from models.tenants.actor import Actor
 from models.webhooks import keep
 from models.webhooks.tables import DeliveryState
 from stillframe.addresses import networks

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host, Images, Vm, VmFacts
-from models.remembered import JobKnown, Rows, SnapshotKnown
+from models.snapshots.remembered import JobKnown, Rows, SnapshotKnown
 from stillframe.errors import LayerHalfMerged, StillframeError, VmDrifted
 from stillframe.findings import REMEDY, Finding, Kind, Repair
 from stillframe.layers import Tree

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from models import adopt
 from models.session import transaction
+from models.snapshots import adopt
 from stillframe.errors import LostRace, StillframeError
 from stillframe.findings import Finding, Kind, Repair
 from stillframe.seen import SnapshotSeen, VolumeSnapshotSeen

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hypervisor.port import ImageFacts
-from models.remembered import SnapshotKnown
+from models.snapshots.remembered import SnapshotKnown
 from stillframe.errors import HypervisorFailed
 from stillframe.findings import Kind, Repair
 from stillframe.states import SnapshotState

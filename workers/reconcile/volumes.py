@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from models.remembered import VolumeKnown
+from models.snapshots.remembered import VolumeKnown
 from stillframe.findings import Kind, Repair
 from stillframe.states import VolumeSnapshotState
 from workers.reconcile.look import Found, Look, id_in, json_in, remove

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from models.actor import ADMIN
+from models.tenants.actor import ADMIN
 from stillframe import AsyncProducer
 from stillframe import Producer as HttpProducer
 from stillframe.client.answers import Job

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from models.event import Event
-from models.job import Job
-from models.snapshot import Snapshot, VolumeSnapshot
+from models.events.tables import Event
+from models.jobs.tables import Job
+from models.snapshots.tables import Snapshot, VolumeSnapshot
 from stillframe.errors import (
     AfterNotForMemory,
     ColdNeedsStopped,

@@ -9,9 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models import holding
-from models.actor import ADMIN
-from models.job import Job
+from models.jobs.tables import Job
 from models.policies import turns
 from models.policies.claim import claim_due
 from models.policies.keep import add_policy, edit_policy, lock_policy, pause_policy, suspend_policy
@@ -19,7 +17,9 @@ from models.policies.prune import due, in_hand, look_again
 from models.policies.settle import settle
 from models.policies.tables import Firing, FiringState, PolicySchedule, PolicyVm
 from models.session import transaction
-from models.snapshot import Snapshot
+from models.snapshots import holding
+from models.snapshots.tables import Snapshot
+from models.tenants.actor import ADMIN
 from stillframe.errors import Invalid
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from models.actor import ADMIN
 from models.policies.claim import claim_due
 from models.policies.keep import (
     add_policy,
@@ -20,7 +19,8 @@ from models.policies.keep import (
 )
 from models.policies.tables import Firing, FiringState, PolicySchedule
 from models.session import transaction
-from models.vm import Vm
+from models.tenants.actor import ADMIN
+from models.vms.tables import Vm
 from stillframe.policies.as_json import policy_from_json
 from tests.world import World
 

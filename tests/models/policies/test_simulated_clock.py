@@ -14,11 +14,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from models.actor import ADMIN
-from models.job import Job
+from models.jobs.tables import Job
 from models.policies.keep import add_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule
 from models.session import transaction
+from models.tenants.actor import ADMIN
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import JobState
 from tasks.app import make_app

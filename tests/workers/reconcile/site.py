@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from hypervisor.fake import FakeHost
-from models.remembered import JobKnown, SnapshotKnown, VolumeKnown
+from models.snapshots.remembered import JobKnown, SnapshotKnown, VolumeKnown
 from stillframe.findings import Finding, Kind, Repair
 from stillframe.names import home_of
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
@@ -20,7 +20,7 @@ ALL = frozenset(Repair)
 
 @dataclass
 class MemoryRows:
-    """`models.remembered.Rows` that a test writes."""
+    """`models.snapshots.remembered.Rows` that a test writes."""
 
     jobs: dict[UUID, JobState] = field(default_factory=dict)
     left: dict[UUID, JobKnown] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import pytest
 from hypervisor import fake_foreign
 from hypervisor.fake_world import FakeJob
 from hypervisor.port import Source
-from models.remembered import JobKnown, SnapshotKnown
+from models.snapshots.remembered import JobKnown, SnapshotKnown
 from stillframe.findings import Kind, Repair
 from stillframe.names import layer_path
 from stillframe.states import JobState, SnapshotState, VmState

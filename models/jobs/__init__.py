@@ -1,0 +1,1 @@
+"""Jobs: asked for, published, claimed, carried, ended."""

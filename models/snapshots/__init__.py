@@ -1,0 +1,1 @@
+"""Snapshots and volume snapshots: their rows, and what becomes of them apart from jobs."""

@@ -1,0 +1,1 @@
+"""Domains, accounts and keys: who sees what, and how much they may have."""

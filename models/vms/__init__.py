@@ -1,0 +1,1 @@
+"""VMs as their hosts last saw them: volumes, the tree of layers, tags."""
