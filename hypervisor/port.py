@@ -246,7 +246,8 @@ class Vm(Protocol):
 class Host(Protocol):
     """One hypervisor, through a connection of its own. Not to be carried over a fork."""
 
-    images: Images
+    @property
+    def images(self) -> Images: ...
 
     def facts(self) -> HostFacts: ...
 

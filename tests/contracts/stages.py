@@ -148,6 +148,11 @@ class Play:
         self.vm.cut(layers, None, False, quiet)
         return layers
 
+    def is_merged_but_for_the_pivot(self, target: str) -> bool:
+        """Whether the merge under way holds all that the guest has written."""
+        job = self.vm.block_job(target)
+        return job is not None and job.ready
+
     def counter_in(self, image: Source) -> int:
         """The counter that an image reads as."""
         return self.stage.counter_in(image)

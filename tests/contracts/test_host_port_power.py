@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -68,7 +69,7 @@ def test_head_is_merged_while_the_guest_runs(play: Play) -> None:
     for target, head in layers.items():
         play.guest.tick()
         play.vm.start_commit(target, head.path, base[target].path)
-        wait_until(lambda target=target: (job := play.vm.block_job(target)) and job.ready)
+        wait_until(partial(play.is_merged_but_for_the_pivot, target))
         job = play.vm.block_job(target)
         assert job is not None
         assert (job.kind, job.into) == ("active_commit", base[target].path)
@@ -116,7 +117,7 @@ def test_aborted_merge_leaves_the_chain(play_with: PlayWith) -> None:
     base = play.heads()["vda"]
     head = play.cut_hot()["vda"]
     play.vm.start_commit("vda", head.path, base.path)
-    wait_until(lambda: (job := play.vm.block_job("vda")) and job.ready)
+    wait_until(partial(play.is_merged_but_for_the_pivot, "vda"))
     play.vm.abort_block_job("vda")
     play.vm.abort_block_job("vda")
     assert play.vm.block_job("vda") is None
@@ -132,7 +133,7 @@ def test_copy_of_somebody_else_is_told_from_our_merge(play_with: PlayWith) -> No
     path = f"{play.home()}/theirs.qcow2"
     play.images.write_text(f"{play.home()}/folder", "is made")
     play.guest.start_copy(path)
-    wait_until(lambda: (job := play.vm.block_job("vda")) and job.ready)
+    wait_until(partial(play.is_merged_but_for_the_pivot, "vda"))
     job = play.vm.block_job("vda")
     assert job is not None
     assert (job.kind, job.into) == ("copy", path)

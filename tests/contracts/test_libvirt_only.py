@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import libvirt
 import pytest
 
-from hypervisor import libvirt_cut, libvirt_vm
+from hypervisor import libvirt_cut, libvirt_vm, xml
 from hypervisor.port import Source
 from lab import Lab
 from stillframe.errors import HypervisorFailed
@@ -68,7 +69,7 @@ def test_vm_defined_anew_during_a_cold_cut_is_noticed(
 def test_hot_cut_of_some_volumes_only_is_noticed(real: RealStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut after which one of the volumes is not on its layer, whoever did that, is not called one."""
     play = Play(real, real.guest("qcow2", "raw", agent=False))
-    request = libvirt_cut.xml.snapshot_request
+    request = xml.snapshot_request
 
     def half(live: str, layers: Mapping[str, Source], memory: str | None) -> str:
         return request(live, {"vda": layers["vda"]}, memory)
@@ -128,7 +129,7 @@ def test_volume_of_a_pool_is_the_file_it_is(real: RealStage) -> None:
         assert play.vm.live_chain("vda") == (layers["vda"].path, own["vda"].path)
         assert set(play.vm.facts().images) == {image.path for image in (*own.values(), *layers.values())}
         play.vm.start_commit("vda", layers["vda"].path, own["vda"].path)
-        wait_until(lambda: (job := play.vm.block_job("vda")) and job.ready)
+        wait_until(partial(play.is_merged_but_for_the_pivot, "vda"))
         job = play.vm.block_job("vda")
         assert job is not None
         assert job.into == own["vda"].path
@@ -151,8 +152,12 @@ def test_long_job_is_told_while_it_lasts(real: RealStage) -> None:
     play.images.write_text(memory, "")
     stopped: list[int] = []
 
+    def writes() -> bool:
+        stopped.extend(_pids_of("libvirt_iohelper", memory))
+        return bool(stopped)
+
     def stop_the_writer() -> None:
-        wait_until(lambda: stopped.extend(_pids_of("libvirt_iohelper", memory)) or stopped)
+        wait_until(writes)
         os.kill(stopped[0], signal.SIGSTOP)
 
     stopping = threading.Thread(target=stop_the_writer)

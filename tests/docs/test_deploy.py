@@ -71,7 +71,7 @@ def test_redis_takes_the_users_and_gives_a_host_its_own_queue_only(tmp_path: Pat
 
 def test_print_acl_refuses_a_name_that_would_mean_more_than_itself() -> None:
     """A name becomes part of a key pattern."""
-    asked = [sys.executable, DEPLOY / "redis" / "print-acl", f"*={'0' * 64}"]
+    asked = [sys.executable, str(DEPLOY / "redis" / "print-acl"), f"*={'0' * 64}"]
     refused = subprocess.run(asked, check=False, capture_output=True, text=True)
     assert (refused.returncode, refused.stdout) == (2, "")
 

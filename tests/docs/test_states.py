@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from stillframe.states import (
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "states.md").read_text()
 ARROW = re.compile(r"^\s*(\S+) --> ([^\s:]+)(?:: .+)?$", re.M)
-TABLES: dict[str, tuple[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]]] = {
+TABLES: dict[str, tuple[type[StrEnum], Mapping[Any, frozenset[StrEnum]]]] = {
     "A job": (JobState, JOB_MOVES),
     "A step": (StepState, STEP_MOVES),
     "A snapshot": (SnapshotState, SNAPSHOT_MOVES),
@@ -32,6 +33,7 @@ TABLES: dict[str, tuple[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]]] = 
 
 
 def section(head: str) -> str:
+    found: str
     (found,) = re.findall(rf"^## {head}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
     return found
 

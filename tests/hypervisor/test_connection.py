@@ -8,7 +8,7 @@ from uuid import uuid4
 import libvirt
 import pytest
 
-from hypervisor import libvirt_facts, libvirt_vm
+from hypervisor import libvirt_facts, libvirt_vm, xml
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.translate import in_our_words
 from stillframe.errors import (
@@ -87,7 +87,7 @@ def test_vm_that_cannot_be_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) 
     host = LibvirtHost(TEST_DRIVER, "h1")
     other = "<domain type='test'><name>other</name><memory>1024</memory><os><type>hvm</type></os></domain>"
     defined = host.connection.main().defineXML(other)
-    real = libvirt_facts.xml.memory_bytes_of
+    real = xml.memory_bytes_of
     try:
         for error in (KeyError("unit"), ValueError("no number"), failed(libvirt.VIR_ERR_OPERATION_TIMEOUT)):
 

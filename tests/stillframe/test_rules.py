@@ -69,7 +69,7 @@ def test_a_type_that_does_not_fit(
 def test_what_is_shown_is_what_would_happen(state: SnapshotState) -> None:
     """An action is shown as allowed exactly when the check of a request lets it through."""
     checks = {"revert": check_revert, "delete": check_delete, "extract": check_extract}
-    shown = actions(facts(state), Right)
+    shown = actions(facts(state), list(Right))
 
     for name, check in checks.items():
         reason = refusal(check, facts(state))
@@ -80,21 +80,23 @@ def test_what_is_shown_is_what_would_happen(state: SnapshotState) -> None:
 
 def test_a_failed_snapshot_can_only_be_deleted() -> None:
     """Error rows block nothing and can always be deleted."""
-    allowed = {name for name, one in actions(facts(SnapshotState.ERROR), Right).items() if one["allowed"]}
+    allowed = {
+        name for name, one in actions(facts(SnapshotState.ERROR), list(Right)).items() if one["allowed"]
+    }
 
     assert allowed == {"delete"}
 
 
 def test_nothing_is_done_to_what_a_vm_left_behind() -> None:
     """Once a VM is gone from its host, its snapshots there wait for it to be found again."""
-    shown = actions(facts(vm=VmState.GONE), Right)
+    shown = actions(facts(vm=VmState.GONE), list(Right))
 
     assert all("no longer on host h1" in one["reason"] for one in shown.values())
 
 
 def test_what_is_to_be_deleted_is_not_touched_again() -> None:
     """While a deletion waits or runs, every action names its job."""
-    shown = actions(replace(facts(), deletion=UUID(int=7)), Right)
+    shown = actions(replace(facts(), deletion=UUID(int=7)), list(Right))
 
     assert all(str(UUID(int=7)) in one["reason"] for one in shown.values())
 
@@ -109,10 +111,10 @@ def test_memory_says_by_itself_what_comes_after() -> None:
 def test_what_another_tool_made_is_used_as_far_as_was_seen(action: str) -> None:
     """Each action by itself is refused with what the worker has seen, also for one in error."""
     for state in (SnapshotState.READY, SnapshotState.ERROR):
-        shown = actions(replace(facts(state), cannot={action: "it is external"}), Right)
+        shown = actions(replace(facts(state), cannot={action: "it is external"}), list(Right))
 
         assert not shown[action]["allowed"]
-    shown = actions(replace(facts(), cannot={action: "it is external"}), Right)
+    shown = actions(replace(facts(), cannot={action: "it is external"}), list(Right))
     assert "made by another tool" in shown[action]["reason"]
     assert "it is external" in shown[action]["reason"]
     assert sum(one["allowed"] for one in shown.values()) == 2

@@ -19,8 +19,9 @@ from tasks.routing import PRIORITY_STEPS
 class Queues:
     """The broker's queues as they lie in Redis."""
 
-    def __init__(self, redis: "Redis") -> None:
-        self.redis = redis
+    def __init__(self, redis: Redis) -> None:
+        #: Asked without `decode_responses`, so that all that comes is bytes; its types leave that open.
+        self.redis: Any = redis
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
         """The messages of a queue in the order in which a worker would read them."""

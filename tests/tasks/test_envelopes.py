@@ -33,7 +33,7 @@ def memory_broker() -> Iterator[str]:
 
 def owed(**facts: Any) -> Owed:
     """A message that a row owes."""
-    known = {
+    known: dict[str, Any] = {
         "job_id": uuid4(),
         "kind": "create_snapshot",
         "host": "h1",

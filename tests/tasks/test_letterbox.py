@@ -1,7 +1,8 @@
 """What a worker's transport outlives."""
 
 import pytest
-from kombu import Connection, Queue
+from kombu.connection import Connection
+from kombu.entity import Queue
 
 from lab.lab import Lab
 from tasks.letterbox import Transport

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -39,7 +40,7 @@ from tests.world import World
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
 
-def create(vm: str = "web", **words) -> CreateSnapshot:
+def create(vm: str = "web", **words: Any) -> CreateSnapshot:
     return CreateSnapshot(vm=vm, **words)
 
 
@@ -118,7 +119,7 @@ def test_what_nobody_named_gets_a_name(world: World, producer: Producer) -> None
     ],
 )
 def test_the_type_must_fit_the_vm(
-    world: World, producer: Producer, state: VmState, asked: str | None, found: object
+    world: World, producer: Producer, state: VmState, asked: str | None, found: str | type[Exception]
 ) -> None:
     """Without a type the one that fits is taken; one that does not fit is refused and leaves no row."""
     world.vm(state=state)
@@ -156,7 +157,7 @@ def test_the_type_must_fit_the_vm(
     ],
 )
 def test_bad_words_leave_no_row(
-    world: World, producer: Producer, words: dict[str, object], error: type[Exception]
+    world: World, producer: Producer, words: dict[str, Any], error: type[Exception]
 ) -> None:
     """A request that cannot be kept or shown as it is is refused before anything is written."""
     world.vm()

@@ -37,7 +37,6 @@ from tasks.producer import Producer
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
-CLAIM = {"worker": "h1:1:1:1", "lease_s": 60.0}
 
 
 def wish(**changes: Any) -> Any:
@@ -181,9 +180,7 @@ def test_a_policy_that_stands_still_prunes_nothing(world: World, engine: Engine,
         elif how == "deleted":
             delete_policy(session, policy, ADMIN)
         elif how == "suspended":
-            session.execute(
-                update(PolicyVm.__table__.metadata.tables["policy"]).values(suspended_at=func.now())
-            )
+            session.execute(update(Policy).values(suspended_at=func.now()))
         elif how == "gone":
             session.get_one(Vm, vm).gone = True
     assert prune(engine) == 0
@@ -280,11 +277,16 @@ def test_the_preview_is_what_the_prune_does(world: World, engine: Engine, part: 
     for number in range(6):
         policy, vm = add(engine, name=f"p{number}", retention=_retention(chance)), world.vm(f"v{number}")
         for age in sorted({round(chance.expovariate(1 / 60), 2) for _ in range(chance.randint(1, 14))}):
-            held = chance.random() < 0.1
+            hold: dict[str, Any] = (
+                {"held": True, "hold_reason": "why", "held_by": "kim"} if chance.random() < 0.1 else {}
+            )
             keep(
-                *(world, vm, policy, age),
+                world,
+                vm,
+                policy,
+                age,
                 state=chance.choice(["ready"] * 8 + ["error", "creating"]),
-                **({"held": True, "hold_reason": "why", "held_by": "kim"} if held else {}),
+                **hold,
             )
         with engine.connect() as connection:
             (shown,) = preview(connection, policy, 1)["vms"]
@@ -293,7 +295,7 @@ def test_the_preview_is_what_the_prune_does(world: World, engine: Engine, part: 
         if goes:
             job, found = asked(engine)[-1]
             assert found == goes, shown
-            attempt = Journal(engine).claim(job.id, **CLAIM)
+            attempt = Journal(engine).claim(job.id, worker="h1:1:1:1", lease_s=60)
             assert attempt, world.row(job.id).error
             assert (set(attempt.about), world.spared(job.id)) == (goes, {}), shown
             attempt.succeed({"freed_bytes": 0}, None)
@@ -340,8 +342,10 @@ def test_a_pause_spares_what_waits_to_be_deleted(world: World, engine: Engine, h
         else:
             until = datetime.now(UTC) + timedelta(hours=1) if how == "paused until" else None
             pause_policy(session, policy, ADMIN, until)
-    assert Journal(engine).claim(job.id, **CLAIM) is None
-    assert "prunes nothing" in world.row(job.id).error["detail"]
+    assert Journal(engine).claim(job.id, worker="h1:1:1:1", lease_s=60) is None
+    error = world.row(job.id).error
+    assert error is not None
+    assert "prunes nothing" in error["detail"]
 
 
 def test_what_somebody_has_in_hand_is_not_waited_for(world: World, engine: Engine) -> None:

@@ -5,10 +5,10 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -38,6 +38,16 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     return asked
+
+
+def refusing(reached: list[str]) -> Callable[..., NoReturn]:
+    """No connection is made; where it would have gone is noted."""
+
+    def refuse(to: tuple[str, int], **_: Any) -> NoReturn:
+        reached.append(to[0])
+        raise OSError("no")
+
+    return refuse
 
 
 def ipaddress_of(host: str) -> bool:
@@ -102,7 +112,7 @@ def test_a_name_is_asked_once_and_what_was_checked_is_what_is_reached(
     monkeypatch.setattr(
         socket,
         "create_connection",
-        lambda to, **_: reached.append(to[0]) or (_ for _ in ()).throw(OSError("no")),
+        refusing(reached),
     )
     assert Sender(networks("127.0.0.2")).post(f"http://twice.example:{port}/", {}, b"").error == "no"
     assert asked == ["twice.example"]
@@ -116,7 +126,7 @@ def test_of_several_addresses_only_those_that_may_are_tried(monkeypatch: pytest.
     monkeypatch.setattr(
         socket,
         "create_connection",
-        lambda to, **_: reached.append(to[0]) or (_ for _ in ()).throw(OSError("no")),
+        refusing(reached),
     )
     Sender().post("https://mixed.example/", {}, b"")
     assert reached == ["93.184.216.34"]

@@ -46,11 +46,12 @@ class InProcess:
 
     def submit(self, operation: Operation, key: str | None = None) -> Made:
         made = self.producer.submit(operation, ADMIN, idempotency_key=key)
+        snapshot, volume = made.snapshot_id, made.volume_snapshot_id
         return Made(
-            *(
-                one and str(one)
-                for one in (made.job_id, made.vm_id, made.snapshot_id, made.volume_snapshot_id)
-            )
+            str(made.job_id),
+            str(made.vm_id),
+            str(snapshot) if snapshot else None,
+            str(volume) if volume else None,
         )
 
     def plan(self, operation: Operation) -> dict[str, Any]:
@@ -111,9 +112,9 @@ def opened(name: str, api: Api) -> Iterator[Door]:
             yield Threads(producer)
     else:
         with asyncio.Runner() as runner:
-            producer = AsyncProducer(api.url, api.key)
-            yield Loop(producer, runner)
-            runner.run(producer.close())
+            loops = AsyncProducer(api.url, api.key)
+            yield Loop(loops, runner)
+            runner.run(loops.close())
 
 
 def _made(job: Job) -> Made:

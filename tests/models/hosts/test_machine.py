@@ -1,6 +1,7 @@
 """What workers see becomes rows; only differences are told."""
 
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,6 +25,9 @@ WEB = UUID("11111111-1111-4111-8111-111111111111")
 DB = UUID("22222222-2222-4222-8222-222222222222")
 
 
+Row = TypeVar("Row")
+
+
 def seen_host(*vms: VmSeen, name: str = "h1") -> HostSeen:
     return HostSeen(name, "9.0.0", "7.2.0", 8, 1 << 33, vms)
 
@@ -33,7 +37,7 @@ def record(engine: Engine, seen: HostSeen) -> UUID:
         return record_host(session, seen)
 
 
-def all_of(engine: Engine, table: type):
+def all_of(engine: Engine, table: type[Row]) -> list[Row]:
     with transaction(engine) as session:
         return list(session.scalars(select(table)))
 

@@ -1,5 +1,7 @@
 """What one hold of a job writes: steps, lease, and the end."""
 
+from typing import Any
+
 import pytest
 
 from models.jobs.attempt import Attempt
@@ -13,7 +15,7 @@ pytestmark = pytest.mark.postgres
 ERROR = {"code": "hypervisor.failed", "detail": "it broke", "remedy": "", "evidence": {}}
 
 
-def held(world: World, journal: Journal, kind: str = "create_snapshot", **about) -> Attempt:
+def held(world: World, journal: Journal, kind: str = "create_snapshot", **about: Any) -> Attempt:
     attempt = journal.claim(world.job(world.vm(), kind, **about), worker="w1", lease_s=30)
     assert attempt is not None
     return attempt

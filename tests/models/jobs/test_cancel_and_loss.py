@@ -1,6 +1,8 @@
 """Cancels, dead workers, and leases that lapse."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, update
@@ -80,7 +82,7 @@ def test_of_a_cancel_and_the_point_of_no_return_one_comes_first(world: World, jo
         assert attempt is not None
         attempt.start("cut")
 
-        def ask(job=attempt.job_id) -> bool:
+        def ask(job: UUID = attempt.job_id) -> bool:
             try:
                 journal.request_cancel(job, "kim")
             except PastNoReturn:
@@ -105,6 +107,7 @@ def test_who_comes_second_waits_for_the_first(world: World, journal: Journal, fi
     attempt = journal.claim(world.job(world.vm()), worker="w", lease_s=30)
     assert attempt is not None
     decided = {"cancel_requested_at": func.now()} if first == "cancel" else {"no_return_at": func.now()}
+    second: Future[Any]
     with ThreadPoolExecutor(1) as pool:
         with transaction(world.engine) as session:
             session.execute(update(Job).where(Job.id == attempt.job_id).values(decided))

@@ -2,10 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, update
 
+from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.jobs.tables import INTERACTIVE, SCHEDULED, Job
 from models.session import transaction
@@ -16,7 +18,7 @@ from tests.world import World
 pytestmark = pytest.mark.postgres
 
 
-def claim(journal: Journal, job, worker: str = "w1"):
+def claim(journal: Journal, job: UUID, worker: str = "w1") -> Attempt | None:
     return journal.claim(job, worker=worker, lease_s=30)
 
 

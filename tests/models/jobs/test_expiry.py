@@ -8,6 +8,7 @@ from sqlalchemy import Engine, func, select, update
 from models.events.tables import Event
 from models.hosts.drain import drain
 from models.hosts.machine import record_host
+from models.jobs.attempt import Attempt
 from models.jobs.expiry import expire, give_up
 from models.jobs.journal import Journal
 from models.jobs.recovery import recover
@@ -36,6 +37,12 @@ def gone(engine: Engine, *vms: UUID, host: str = "h1", since_s: int = 0) -> None
         record_host(session, HostSeen(host, "9", "7", 1, 1, tuple(seen_vm(vm) for vm in vms)))
         past = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, since_s)
         session.execute(update(Event).where(Event.type == "vm.gone").values(at=past))
+
+
+def claimed(journal: Journal, job: UUID) -> Attempt:
+    attempt = journal.claim(job, worker="w", lease_s=30)
+    assert attempt is not None
+    return attempt
 
 
 @pytest.mark.parametrize("kind", ["create_snapshot", "extract_volume", "revert_snapshot", "delete_snapshot"])
@@ -81,7 +88,7 @@ def test_an_expired_job_is_not_begun_before_the_tick(world: World, engine: Engin
 def test_what_was_begun_does_not_expire(world: World, engine: Engine, journal: Journal) -> None:
     """In a worker's hands, stuck, or without a time it stays; one that went back into the line expires."""
     held, stuck, timeless, again = (world.job(world.vm(name)) for name in "abcd")
-    attempts = {one: journal.claim(one, worker="w", lease_s=30) for one in (held, stuck, again)}
+    attempts = {one: claimed(journal, one) for one in (held, stuck, again)}
     attempts[stuck].stuck({"code": "x", "detail": "why"}, None)
     attempts[again].requeue({"code": "vm.busy", "detail": "VM d is busy."})
     late(engine, held, stuck, again)

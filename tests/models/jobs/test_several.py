@@ -29,7 +29,6 @@ from stillframe.states import JobState, SnapshotState, VmState
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
-CLAIM = {"worker": "h1:1:1:1", "lease_s": 60.0}
 
 
 def three(world: World) -> tuple[UUID, list[UUID]]:
@@ -67,7 +66,7 @@ def test_each_is_taken_and_deleted(world: World, journal: Journal) -> None:
     world.set_parent(ids[1], ids[0])
     world.set_parent(ids[2], ids[1])
     job = world.prune(vm, *ids[:2])
-    attempt = journal.claim(job, **CLAIM)
+    attempt = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert attempt
     assert set(attempt.about) == set(ids[:2])
     assert states(world, ids) == ["deleting", "deleting", "ready"]
@@ -87,7 +86,7 @@ def test_what_cannot_be_deleted_any_more_is_spared(world: World, journal: Journa
     with transaction(world.engine) as session:
         session.get_one(Snapshot, ids[0]).state = SnapshotState.DELETED
         session.get_one(Snapshot, ids[2]).held = True
-    attempt = journal.claim(job, **CLAIM)
+    attempt = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert attempt
     assert set(attempt.about) == {ids[3]}
     assert world.spared(job) == {
@@ -107,7 +106,7 @@ def test_with_none_left_the_job_has_failed(world: World, journal: Journal) -> No
     job = world.prune(vm, *ids[:2])
     with transaction(world.engine) as session:
         session.execute(update(Snapshot).where(Snapshot.id.in_(ids[:2])).values(held=True))
-    assert journal.claim(job, **CLAIM) is None
+    assert journal.claim(job, worker="h1:1:1:1", lease_s=60) is None
     row = world.row(job)
     assert row.state is JobState.FAILED
     assert (row.error or {})["code"] == "snapshot.nothing_to_delete"
@@ -118,7 +117,7 @@ def test_with_none_left_the_job_has_failed(world: World, journal: Journal) -> No
 def test_a_job_that_fails_leaves_each_as_the_host_shows_it(world: World, journal: Journal) -> None:
     """One is still a reference and ready; the other has given its layers up and is in error."""
     vm, ids = three(world)
-    attempt = journal.claim(world.prune(vm, *ids[:2]), **CLAIM)
+    attempt = journal.claim(world.prune(vm, *ids[:2]), worker="h1:1:1:1", lease_s=60)
     assert attempt
     attempt.start("drop_reference")
     attempt.fail(Cancelled().to_json(), seen_with(vm, ids[0]), cancelled=True)
@@ -133,12 +132,12 @@ def test_one_that_goes_back_into_the_line_lets_go_of_all(world: World, journal: 
         row = session.get_one(Snapshot, ids[1])
         row.state, row.error = SnapshotState.ERROR, {"code": "x"}
     job = world.prune(vm, *ids[:2])
-    attempt = journal.claim(job, **CLAIM)
+    attempt = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert attempt
     attempt.requeue({"detail": "busy"})
     assert states(world, ids) == ["ready", "error", "ready"]
     world.due_now(job)
-    again = journal.claim(job, **CLAIM)
+    again = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert again
     assert set(again.about) == set(ids[:2])
 
@@ -149,11 +148,11 @@ def test_a_worker_that_takes_over_finds_the_same_snapshots(world: World, journal
     job = world.prune(vm, *ids)
     with transaction(world.engine) as session:
         session.get_one(Snapshot, ids[0]).held = True
-    assert journal.claim(job, **CLAIM)
+    assert journal.claim(job, worker="h1:1:1:1", lease_s=60)
     with transaction(world.engine) as session:
         session.get_one(Snapshot, ids[1]).held = True
     world.lapse_now(job)
-    again = journal.claim(job, **CLAIM)
+    again = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert again
     assert set(again.about) == {ids[1], ids[2]}
     assert ids[0] not in again.about
@@ -166,7 +165,7 @@ def test_a_stuck_one_closed_unseen_spoils_each(world: World, engine: Engine, jou
     job = world.prune(vm, *ids)
     with transaction(engine) as session:
         session.get_one(Snapshot, ids[2]).held = True
-    attempt = journal.claim(job, **CLAIM)
+    attempt = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert attempt
     attempt.stuck({"detail": "no"}, None)
     with transaction(engine) as session:
@@ -185,7 +184,7 @@ def test_while_it_is_under_way_each_names_it(world: World, engine: Engine, journ
         may = {one: snapshot_rows.snapshot(connection, ADMIN, one)["actions"]["revert"] for one in ids}
         assert [may[one]["allowed"] for one in ids] == [False, False, True]
         assert str(job) in may[ids[0]]["reason"]
-    assert journal.claim(job, **CLAIM)
+    assert journal.claim(job, worker="h1:1:1:1", lease_s=60)
     with engine.connect() as connection:
         found = job_rows.jobs(connection, ADMIN, job_rows.Filters(snapshot=ids[0]), Wanted())["items"]
         assert [one["id"] for one in found] == [job]
@@ -226,7 +225,7 @@ def test_what_the_policy_keeps_by_now_is_spared(world: World, engine: Engine, jo
     job = world.prune(vm, *ids[:2], policy=policy)
     with transaction(engine) as session:
         session.get_one(Snapshot, ids[2]).state = SnapshotState.DELETED
-    attempt = journal.claim(job, **CLAIM)
+    attempt = journal.claim(job, worker="h1:1:1:1", lease_s=60)
     assert attempt
     assert set(attempt.about) == {ids[0]}
     assert world.spared(job) == {ids[1]: "snapshot.kept_by_policy"}
@@ -247,7 +246,7 @@ def test_a_policy_that_is_deleted_prunes_nothing(world: World, engine: Engine, j
     job = world.prune(vm, *ids[:2], policy=policy)
     with transaction(engine) as session:
         delete_policy(session, policy, ADMIN)
-    assert journal.claim(job, **CLAIM) is None
+    assert journal.claim(job, worker="h1:1:1:1", lease_s=60) is None
     assert states(world, ids) == ["ready"] * 3
     assert world.row(job).state is JobState.FAILED
 

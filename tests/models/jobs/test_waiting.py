@@ -23,7 +23,7 @@ Change = Callable[[World, Journal, UUID], None]
 def why(world: World, job: UUID) -> tuple[str, str] | None:
     with transaction(world.engine) as session:
         found = waiting(session, [job]).get(job)
-    return found and (found["code"], found["detail"])
+    return (found["code"], found["detail"]) if found else None
 
 
 def _gone(world: World, _journal: Journal, _job: UUID) -> None:

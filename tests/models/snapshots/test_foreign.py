@@ -1,6 +1,7 @@
 """Snapshots that other tools made become rows, are kept true, and are never in the way of ours."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_foreign_snapshot_becomes_a_row_once(world: World, engine: Engine) -> 
         ({"state": "unknown", "with_memory": False, "known_to_libvirt": False}, SnapshotType.COLD),
     ],
 )
-def test_its_type_is_what_it_holds(engine: Engine, more: dict[str, object], type_: SnapshotType) -> None:
+def test_its_type_is_what_it_holds(engine: Engine, more: dict[str, Any], type_: SnapshotType) -> None:
     """With RAM memory, else hot or cold by the VM's state then."""
     look(engine, foreign(**more))
     assert rows(engine)["virsh1"].type is type_

@@ -113,7 +113,8 @@ def test_looking_often_or_seldom_finds_the_same_instants(
     """However time is cut into pieces, each instant is found in exactly one of them."""
     schedule, at = Schedule(cron=cron, timezone=zone), begin
     end = at + timedelta(seconds=sum(steps))
-    whole, pieces = list(schedule.due(at, end)), []
+    whole = list(schedule.due(at, end))
+    pieces: list[datetime] = []
     for step in steps:
         pieces += schedule.due(at, at + timedelta(seconds=step))
         at += timedelta(seconds=step)
