@@ -49,7 +49,7 @@ def test_a_setting_is_one(name: str) -> None:
 
 def test_every_reason_to_wait_is_explained() -> None:
     """All codes of `waiting`, in the table."""
-    source = (Path(__file__).resolve().parents[2] / "models" / "waiting.py").read_text()
+    source = (Path(__file__).resolve().parents[2] / "models" / "jobs" / "waiting.py").read_text()
     codes = set(re.findall(r'^\s*\(?\(?"([a-z_]+)", lambda', source, re.M)) | {"lease_lapsed", "person"}
     assert len(codes) >= 9
     assert codes <= set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
