@@ -34,6 +34,8 @@ def begin_session(session: Session, user: UUID, lasts: Lasts, address: str, agen
     row = LoginSession(
         user_id=user,
         sha256=_hash(token),
+        created_at=func.now(),
+        last_seen_at=func.now(),
         expires_at=func.now() + _seconds(lasts.whole_s),
         address=address,
         agent=agent[:_AGENT],

@@ -60,7 +60,7 @@ def kim(api: Api, http: httpx.Client, tenant: str) -> Iterator[Person]:
 
 def test_a_user_logs_in_and_out(api: Api, http: httpx.Client, world: World, tenant: str) -> None:
     """By the password that was given only to another one; then every route is open as for a key of the same role."""
-    vm = world.vm(f"vm-{tenant}", account=world.account(tenant))
+    vm = world.vm(f"vm-{tenant}", account=world.account(tenant, f"/{tenant}"))
     made = http.post(
         "/v1/users", json={"account": tenant, "name": "Kim", "display_name": "김하늘", "password": FIRST}
     )
@@ -96,7 +96,7 @@ def test_a_user_logs_in_and_out(api: Api, http: httpx.Client, world: World, tena
 def test_a_key_is_told_who_it_is(api: Api, http: httpx.Client, world: World, tenant: str) -> None:
     """What it may do and how long it opens; what is for people is not for it."""
     with transaction(api.engine) as session:
-        key, id_ = make_key(session, world.account(tenant), Role.READ_ONLY, "reader")
+        key, id_ = make_key(session, world.account(tenant, f"/{tenant}"), Role.READ_ONLY, "reader")
     with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}) as http:
         me = http.get("/v1/me").json()
         assert (me["by"], me["key"]["id"], me["rights"]) == ("key", str(id_), [])
