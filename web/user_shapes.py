@@ -11,7 +11,8 @@ from stillframe.rights import Right, Role
 from web.account_shapes import Name
 from web.examples import shown
 from web.shapes import Ref, Shape
-from web.wishes import When, Wish, Words, some
+from web.typed import some
+from web.wishes import When, Wish, Words
 
 Json = dict[str, Any]
 

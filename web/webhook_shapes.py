@@ -10,7 +10,8 @@ from models.webhooks.tables import DeliveryState
 from stillframe.events import Level
 from web.examples import Json, shown
 from web.shapes import Ref, Shape
-from web.wishes import Description, Wish, Words, some
+from web.typed import some
+from web.wishes import Description, Wish, Words
 
 _WEBHOOK = "01a206ea-d111-7aa0-8c54-0f6b51f24fd9"
 WISH_WEBHOOK: Json = {

@@ -300,13 +300,6 @@ def wanted(
     return Wanted(limit=limit, cursor=cursor, count=count)
 
 
-def some(value: Any) -> Any:
-    """Of a change: for a field that may be left out, and has a value in any case."""
-    if value is None:
-        raise ValueError("it cannot be null; leave it out and it stays")
-    return value
-
-
 def as_text(when: datetime | timedelta | None) -> str | None:
     """A time, or a length of time, as an operation has it."""
     if when is None:

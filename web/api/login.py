@@ -65,9 +65,7 @@ async def login(*, house: HouseOf, request: Request, response: Response, wish: W
     return await run_in_threadpool(_oneself, house, actor)
 
 
-@router.post(
-    "/logout", summary="Log out", status_code=204, responses=keyed(CrossSite(), SessionNeeded())
-)
+@router.post("/logout", summary="Log out", status_code=204, responses=keyed(CrossSite(), SessionNeeded()))
 def logout(*, house: HouseOf, actor: Person, request: Request, response: Response) -> None:
     """The login is over, and the browser forgets its cookie."""
     with suppress(SessionNotFound), transaction(house.engine) as session:
