@@ -54,8 +54,11 @@ class EventType(StrEnum):
     POLICY_EDITED = "policy.edited"
     POLICY_PAUSED = "policy.paused"
     POLICY_RESUMED = "policy.resumed"
-    #: It suspended itself after too many failures.
+    #: It suspended itself: each of its VMs is set aside, or what it asks for cannot be read.
     POLICY_SUSPENDED = "policy.suspended"
+    #: Too many snapshots of one VM failed: it is skipped, until a person resumes it or one succeeds.
+    POLICY_VM_SET_ASIDE = "policy.vm_set_aside"
+    POLICY_VM_RESUMED = "policy.vm_resumed"
     #: A person had it fire besides its schedules.
     POLICY_RUN = "policy.run"
     #: What it does not keep could not be asked to be deleted: a warning.
@@ -79,21 +82,6 @@ class EventType(StrEnum):
     ACCOUNT_LIMITED = "account.limited"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
-    USER_CREATED = "user.created"
-    USER_EDITED = "user.edited"
-    #: By somebody else.
-    USER_PASSWORD_SET = "user.password_set"  # noqa: S105 - the name of an event
-    #: By the user.
-    USER_PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - the name of an event
-    USER_DISABLED = "user.disabled"
-    USER_ENABLED = "user.enabled"
-    USER_DELETED = "user.deleted"
-    #: A user logged in.
-    SESSION_BEGAN = "session.began"
-    #: A user logged out, or ended one of their logins.
-    SESSION_ENDED = "session.ended"
-    #: So many logins failed that more are refused for a while: a warning.
-    LOGIN_FAILED = "login.failed"
     #: It was given to the account whose event this is.
     VM_ASSIGNED = "vm.assigned"
     #: It was given to another account.

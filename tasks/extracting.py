@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from stillframe.errors import HostDraining, StillframeError
 from stillframe.operations import DeleteVolume, ExtractVolume
 from stillframe.policies.guards import blackout, crowded
 from stillframe.policies.policy import Policy
+from tasks.policies import suspend_unreadable
 from tasks.producer import Producer
 
 logger = logging.getLogger(__name__)
@@ -37,9 +39,12 @@ def extract(engine: Engine, producer: Producer) -> int:
     asked = 0
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
-            looked, now = _extract_some(session, producer)
-        asked += now
-        if not looked:
+            if not take_the_lead(session):  # caps are counted
+                break
+            found = extracts.due(session)
+            asked += _extract_some(session, producer, found.items)
+        suspend_unreadable(engine, found.unreadable)
+        if found.is_empty:
             break
     return asked
 
@@ -50,26 +55,24 @@ def prune_volumes(engine: Engine, producer: Producer) -> int:
     for _ in range(_ROUNDS):
         with transaction(engine) as session:
             found = images.due(session)
-            quota.take_turn(session, {one.vm_id for one in found})
-            asked += sum(_looked_through(session, producer, one) for one in found)
-        if not found:
+            quota.take_turn(session, {one.vm_id for one in found.items})
+            asked += sum(_looked_through(session, producer, one) for one in found.items)
+        suspend_unreadable(engine, found.unreadable)
+        if found.is_empty:
             break
     return asked
 
 
-def _extract_some(session: Session, producer: Producer) -> tuple[int, int]:
-    """How many firings were looked at, and jobs asked for. One does it at a time: caps are counted."""
-    if not take_the_lead(session):
-        return 0, 0
+def _extract_some(session: Session, producer: Producer, found: Sequence[extracts.Due]) -> int:
+    """How many jobs it asked for."""
     on_host: Counter[UUID] = Counter()
-    found = extracts.due(session)
     quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
         try:
             on_host[one.host_id] += _look_at(session, producer, one, one.on_host + on_host[one.host_id])
         except StillframeError as error:  # what one policy says must not stop the others
             extracts.refused(session, one, error.detail, one.now + _AFTER_REFUSAL)
-    return len(found), on_host.total()
+    return on_host.total()
 
 
 def _look_at(session: Session, producer: Producer, one: extracts.Due, on_host: int) -> int:
@@ -153,20 +156,25 @@ def _look_through(session: Session, producer: Producer, one: images.Due) -> int:
     judged = images.judge_volumes(session, one.policy_id, [one.vm_id])
     condemned = [id_ for volumes in judged for id_ in volumes.condemned]
     held_off = {id_: at for id_, at in images.not_before(session, condemned).items() if at > one.now}
-    asked = sum(_condemn(session, producer, one, id_) for id_ in condemned if id_ not in held_off)
+    wanted = [id_ for id_ in condemned if id_ not in held_off]
+    refusals = [why for id_ in wanted if (why := _condemn(session, producer, one, id_))]
     looks = [*(volumes.look_at for volumes in judged), *held_off.values()]
-    if len(condemned) > len(held_off):  # to see how that went
-        looks.append(one.now + _AFTER_REFUSAL)
+    if refusals:
+        looks.append(images.refused(session, one, "; ".join(sorted(set(refusals)))))
+    elif wanted:
+        images.nothing_refused(session, one)
+        looks.append(one.now + _AFTER_REFUSAL)  # to see how that went
     images.look_at(session, one, min((at for at in looks if at is not None), default=None))
-    return asked
+    return len(wanted) - len(refusals)
 
 
-def _condemn(session: Session, producer: Producer, one: images.Due, volume: UUID) -> bool:
+def _condemn(session: Session, producer: Producer, one: images.Due, volume: UUID) -> str | None:
+    """Why its deletion is refused, if it is."""
     wish = DeleteVolume(volume_snapshot_id=str(volume))
     try:
         with session.begin_nested():
             producer.write_down(session, wish, one.actor, SCHEDULED)
     except StillframeError as refusal:
         logger.warning("policy %s cannot delete volume %s: %s", one.name, volume, refusal)
-        return False
-    return True
+        return refusal.detail
+    return None

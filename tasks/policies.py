@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
@@ -18,7 +19,7 @@ from models.policies.claim import AT_ONCE, claim_due
 from models.policies.keep import suspend_policy
 from models.policies.settle import settle
 from models.policies.tables import FiringState
-from models.policies.turns import Decided, Place, Ready
+from models.policies.turns import Decided, Ready
 from models.session import transaction, violated
 from models.tenants import quota
 from models.tenants.actor import of_policy
@@ -30,30 +31,30 @@ from tasks.producer import Producer
 
 logger = logging.getLogger(__name__)
 
-#: Transactions of one tick: what is left then is the next tick's.
-_ROUNDS = 20
 #: Seconds after which a tick begins no further one: what it asked for is to be sent, and other ticks want their turn.
 _LONGEST_S = 5.0
 
 
 def claim(engine: Engine) -> int:
     """Writes the firings of all schedules that are due; returns how many there were. Safe beside others that do it."""
-    written = 0
-    for _ in range(_ROUNDS):
+    written, limit, end = 0, AT_ONCE, time.monotonic() + _LONGEST_S
+    while time.monotonic() < end:
         with transaction(engine) as session:
-            done = claim_due(session)
-        for policy, why in done.unreadable.items():
-            _suspend(engine, policy, why)
+            done = claim_due(session, limit)
+        suspend_unreadable(engine, done.unreadable)
         written += done.firings
-        if done.schedules < AT_ONCE:
+        if not done.more:
             break
+        # No more are locked than a slice comes to, if one of them alone fills many.
+        limit = min(AT_ONCE, 2 * done.schedules + 1)
     return written
 
 
-def _suspend(engine: Engine, policy: UUID, why: str) -> None:
-    """In a transaction of its own: a policy is locked before its schedules."""
-    with suppress(PolicyNotFound), transaction(engine) as session:
-        suspend_policy(session, policy, why)
+def suspend_unreadable(engine: Engine, policies: Mapping[UUID, str]) -> None:
+    """Those that cannot be read here, with the reason; each in its own transaction: a policy is locked before its rows."""
+    for policy, why in policies.items():
+        with suppress(PolicyNotFound), transaction(engine) as session:
+            suspend_policy(session, policy, why)
 
 
 def settle_ended(engine: Engine) -> int:
@@ -67,20 +68,20 @@ def let_go(engine: Engine, producer: Producer) -> int:
     asked, behind, end = 0, turns.BEGIN, time.monotonic() + _LONGEST_S
     while time.monotonic() < end:
         with transaction(engine) as session:
-            now, reached = _let_some_go(session, producer, behind)
-        asked += now
-        if reached is None:
+            if not turns.take_the_lead(session):
+                break
+            turns.give_up_overdue(session)
+            line = turns.ready(session, behind)
+            asked += _let_some_go(session, producer, line.ready)
+        suspend_unreadable(engine, line.unreadable)
+        if line.end is None:
             break
-        behind = reached
+        behind = line.end
     return asked
 
 
-def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[int, Place | None]:
-    """How many it asked for, and how far it came; None at the end of the line, or if another is at it."""
-    if not turns.take_the_lead(session):
-        return 0, None
-    turns.give_up_overdue(session)
-    line = turns.ready(session, behind)
+def _let_some_go(session: Session, producer: Producer, line: Sequence[Ready]) -> int:
+    """How many it asked for."""
     quota.take_turn(session, {one.vm_id for one in line})
     on_host: Counter[UUID] = Counter()
     on_storage: Counter[str] = Counter()
@@ -113,7 +114,7 @@ def _let_some_go(session: Session, producer: Producer, behind: Place) -> tuple[i
                 on_storage.update(one.storages.keys())
     turns.decide(session, decided)
     turns.still_waits(session, waiting)
-    return len(asked), line[-1].place if len(line) == turns.AT_ONCE else None
+    return len(asked)
 
 
 def _ask(session: Session, producer: Producer, one: Ready) -> Decided:

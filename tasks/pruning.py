@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,6 +23,7 @@ from models.tenants.actor import of_policy
 from stillframe.errors import StillframeError
 from stillframe.operations import PruneSnapshots
 from stillframe.policies.guards import blackout, crowded
+from tasks.policies import suspend_unreadable
 from tasks.producer import Producer
 
 logger = logging.getLogger(__name__)
@@ -64,25 +66,25 @@ def prune(engine: Engine, producer: Producer) -> int:
     end = time.monotonic() + LONGEST_S
     while time.monotonic() < end:
         with transaction(engine) as session:
-            looked, now = _prune_some(session, producer, _Crowd(away=away))
-        asked += now
-        if not looked:
+            if not take_the_lead(session):  # caps are counted
+                break
+            found = rows.due(session)
+            asked += _prune_some(session, producer, _Crowd(away=away), found.items)
+        suspend_unreadable(engine, found.unreadable)
+        if found.is_empty:
             break
     return asked
 
 
-def _prune_some(session: Session, producer: Producer, crowd: _Crowd) -> tuple[int, int]:
-    """How many were looked through, and asked for. One does it at a time: caps are counted."""
-    if not take_the_lead(session):
-        return 0, 0
-    found = rows.due(session)
+def _prune_some(session: Session, producer: Producer, crowd: _Crowd, found: Sequence[Due]) -> int:
+    """For how many VMs it asked."""
     quota.take_turn(session, {one.vm_id for one in found})
     for one in found:
         try:
             _look_at(session, producer, one, crowd)
         except StillframeError as error:  # what one policy says must not stop the others
             rows.refused(session, one, error.detail)
-    return len(found), len(crowd.vms)
+    return len(crowd.vms)
 
 
 def _look_at(session: Session, producer: Producer, one: Due, crowd: _Crowd) -> None:

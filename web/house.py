@@ -11,7 +11,6 @@ from models.jobs.journal import Journal
 from stillframe.settings import Settings
 from tasks.producer import Producer
 from web.keys import Keys
-from web.logins import Logins
 from web.streaming import Streams
 from web.waiting import Bell
 
@@ -27,7 +26,6 @@ class House:
     producer: Producer
     journal: Journal
     keys: Keys
-    logins: Logins
     bell: Bell
     streams: Streams
 

@@ -28,6 +28,7 @@ WISH_POLICY: Json = {
     "blackouts": [{"begin": "09:00", "end": "18:00", "days": ["mon", "tue", "wed", "thu", "fri"]}],
 }
 WISH_PAUSE: Json = {"until": "2026-12-01T00:00:00Z"}
+WISH_RESUME: Json = {"vm": "web1"}
 
 POLICY: Json = {
     "id": "01a206ea-aaaa-7aa0-8c54-0f6b51f24fd9",
@@ -35,7 +36,7 @@ POLICY: Json = {
     "enabled": True,
     "paused_until": None,
     "suspended": None,
-    "failures": 0,
+    "set_aside": 0,
     "next_fire_at": "2026-11-23T17:30:00Z",
     "selector": {
         "ids": [],
@@ -83,8 +84,21 @@ RUN: Json = {
     "vm": _VM,
     "state": "skipped",
     "reason": "a deletion of this VM is not over (job 01a206ea-c839-7aa0-8c54-0f6b51f24fd9)",
+    "asked_by": None,
     "job_id": None,
     "decided_at": "2026-11-22T17:41:13Z",
+}
+
+POLICY_VM: Json = {
+    "vm": _VM,
+    "failures": 4,
+    "last_good_at": "2026-11-18T17:30:00Z",
+    "last_bad_at": "2026-11-22T17:30:00Z",
+    "set_aside": {
+        "at": "2026-11-22T17:42:03Z",
+        "reason": "4 snapshots failed one after the other, the last: the guest agent does not answer",
+    },
+    "refused": None,
 }
 
 PREVIEW: Json = {
@@ -94,7 +108,7 @@ PREVIEW: Json = {
             "at": "2026-11-23T17:30:00Z",
             "local": "2026-11-24T02:30:00+09:00",
             "schedule": _SCHEDULE,
-            "turns": [{"vm": _VM, "at": "2026-11-23T17:41:12Z"}],
+            "turns": [{"vm": _VM, "at": "2026-11-23T17:41:12Z", "set_aside": None}],
         }
     ],
     "vms": [

@@ -152,8 +152,16 @@ class WishPause(Wish):
     until: When | None = None
 
 
+class WishResume(Wish):
+    """Which VM has its turns again; without it the policy, with all VMs that it has set aside."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.WISH_RESUME))
+
+    vm: Name | None = None
+
+
 class Suspended(Shape):
-    """Since when and why a policy stands still by itself."""
+    """Since when and why a policy stands still by itself, or a VM is skipped."""
 
     at: datetime
     reason: str
@@ -169,7 +177,8 @@ class Policy(Shape):
     enabled: bool
     paused_until: datetime | None
     suspended: Suspended | None
-    failures: int
+    #: VMs of which its snapshots kept failing.
+    set_aside: int
     next_fire_at: datetime | None
     selector: PolicySelector
     schedules: list[PolicySchedule]
@@ -210,15 +219,30 @@ class Run(Shape):
     vm: Ref | None
     state: FiringState
     reason: str | None
+    asked_by: str | None
     job_id: UUID | None
     decided_at: datetime
 
 
+class PolicyVm(Shape):
+    """How a VM fares under a policy: failures since the last good one, whether it is set aside, and why nothing is pruned."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.POLICY_VM))
+
+    vm: Ref
+    failures: int
+    last_good_at: datetime | None
+    last_bad_at: datetime | None
+    set_aside: Suspended | None
+    refused: str | None
+
+
 class Turn(Shape):
-    """A VM and when its turn is, jitter included."""
+    """A VM and when its turn is, jitter included; `set_aside` says why it will be skipped, if so."""
 
     vm: Ref
     at: datetime
+    set_aside: str | None
 
 
 class Coming(Shape):

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from models.base import quoted
-from stillframe.states import ENDED, JobState
+from models.policies.settle import IS_NEWS
 
 _AGENDA = f"""
     SELECT
-        EXISTS (SELECT FROM firing JOIN job ON job.id = firing.job_id WHERE firing.state = 'asked'
-                AND job.state IN ({quoted(ENDED | {JobState.STUCK})})) AS ended,
+        EXISTS (SELECT FROM firing JOIN job ON job.id = firing.job_id WHERE {IS_NEWS}) AS ended,
         EXISTS (SELECT FROM policy_schedule WHERE next_at <= now()) AS due,
         EXISTS (SELECT FROM firing WHERE state = 'waiting' AND due_at <= now()) AS waiting,
         EXISTS (SELECT FROM policy_vm WHERE prune_due_at <= now()) AS to_prune,

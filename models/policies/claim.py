@@ -1,30 +1,29 @@
-"""Due schedules become firings: in batches, each moment of each VM once, whoever else looks at the same time.
+"""Due schedules become firings: in slices, each moment of each VM once, whoever else looks at the same time.
 
 The rows of the schedules are locked while they are decided about, and passed over by others; what a crash or a second
-beat would do again, the uniqueness of (schedule, VM, nominal instant) drops.
+beat would do again, the uniqueness of (schedule, VM, nominal instant) drops. A slice is one transaction, and bounded
+however much fell due: what does not fit into it stays due, in the middle of an instant too (`half_at`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Row, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Text, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
-from models.ids import new_id
-from models.policies.resolve import vms_in
+from models.policies.slices import Due, Slice, due_of
+from models.policies.spec import unreadable
 from stillframe.errors import Invalid
-from stillframe.policies.as_json import schedule_from_json
-from stillframe.policies.firing import Decided, decide, jitter_of
-from stillframe.policies.schedule import Schedule
 
+#: Schedules of one slice, and rows of firings that it writes (some more, if one schedule missed that many instants).
 AT_ONCE = 1000
+ROWS = 5000
 
 _DUE = """
-    SELECT schedule.id, schedule.policy_id, schedule.spec, schedule.mark, now() AS now,
-        (policy.spec ->> 'start_within_s')::float AS start_within_s
+    SELECT schedule.id, schedule.policy_id, schedule.spec, schedule.mark, schedule.half_at, schedule.half_behind,
+        now() AS now, policy.spec -> 'start_within_s' AS start_within_s
     FROM policy_schedule AS schedule JOIN policy ON policy.id = schedule.policy_id
     WHERE schedule.next_at <= now() AND (cast(:policy AS uuid) IS NULL OR schedule.policy_id = :policy)
     ORDER BY schedule.next_at
@@ -45,109 +44,75 @@ _FIRE_TYPES: dict[str, Any] = {
     "moments": ARRAY(BigInteger()),
 }
 
+#: One that is not at its end stays due.
 _MARK = """
-    UPDATE policy_schedule SET mark = decided.mark, next_at = decided.next_at
-    FROM unnest(:id, :mark, :next_at) AS decided (id, mark, next_at)
+    UPDATE policy_schedule SET mark = decided.mark, half_at = decided.half_at, half_behind = decided.half_behind,
+        next_at = CASE WHEN decided.ended THEN decided.next_at ELSE policy_schedule.next_at END
+    FROM unnest(:id, :mark, :half_at, :half_behind, :ended, :next_at)
+        AS decided (id, mark, half_at, half_behind, ended, next_at)
     WHERE policy_schedule.id = decided.id
 """
-_PUT_OFF = "UPDATE policy_schedule SET next_at = now() + interval '5 min' WHERE id = :id"
 _MARK_TYPES: dict[str, Any] = {
-    "id": ARRAY(Uuid()),
-    **dict.fromkeys(("mark", "next_at"), ARRAY(DateTime(timezone=True))),
+    **dict.fromkeys(("id", "half_behind"), ARRAY(Uuid())),
+    **dict.fromkeys(("mark", "half_at", "next_at"), ARRAY(DateTime(timezone=True))),
+    "ended": ARRAY(Boolean()),
 }
+_PUT_OFF = "UPDATE policy_schedule SET next_at = now() + interval '5 min' WHERE id = ANY (:ids)"
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """What one claim did: schedules decided about, and rows of firings written (less those that were there)."""
+    """What one slice did: schedules that are not due any more, and rows of firings written (less those that were there)."""
 
     schedules: int
     firings: int
+    #: Whether another slice may have something to do.
+    more: bool
     #: By policy, why a schedule of it cannot be read here. It is put off, and with it nobody else's.
     unreadable: Mapping[UUID, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Due:
-    id: UUID
-    policy: UUID
-    schedule: Schedule
-    start_within: timedelta
-    now: datetime
-    decided: Decided
-
-
-def claim_due(session: Session, limit: int = AT_ONCE, policy: UUID | None = None) -> Claimed:
-    """Decides about due schedules, the most overdue first; nothing is to do when `schedules` is below the limit.
+def claim_due(
+    session: Session, limit: int = AT_ONCE, policy: UUID | None = None, *, rows: int = ROWS
+) -> Claimed:
+    """Decides about due schedules, the most overdue first, as far as one slice goes.
 
     Those of one policy only, by whoever is about to change it: what was due before the change is decided as it stood.
     """
     found = session.execute(text(_DUE), {"limit": limit, "policy": policy}).all()
-    due, unreadable = _read(session, found)
-    if not due:
-        return Claimed(len(found), 0, unreadable)
-    vms = vms_in(session, {one.policy for one in due if one.decided.fires})
-    rows = [row for one in due for row in _rows(one, vms.get(one.policy, []))]
-    written = _write(session, _FIRE, _FIRE_TYPES, rows) if rows else 0
-    marks = [{"id": one.id, "mark": one.decided.mark, "next_at": one.decided.next_at} for one in due]
-    _write(session, _MARK, _MARK_TYPES, marks)
-    return Claimed(len(found), written, unreadable)
-
-
-def _read(session: Session, found: Iterable[Row[Any]]) -> tuple[list[_Due], dict[UUID, str]]:
-    """What is decided; and by policy why one cannot be, as when this host knows no timezone of that name (any more)."""
-    due: list[_Due] = []
-    unreadable: dict[UUID, str] = {}
+    slice_, why, put_off = Slice(session, rows), dict[UUID, str](), list[UUID]()
+    due: list[Due] = []
     for row in found:
         try:
-            due.append(_decided(row))
+            due.append(due_of(row))
         except Invalid as error:
-            unreadable[row.policy_id] = error.detail
-            session.execute(text(_PUT_OFF), {"id": row.id})
-    return due, unreadable
+            why[row.policy_id] = unreadable(error)
+            put_off.append(row.id)
+    for one, wrong in slice_.fill(due):
+        why[one.policy_id] = unreadable(wrong)
+        put_off.append(one.id)
+    written = _write(session, _FIRE, _FIRE_TYPES, slice_.rows)
+    _write(session, _MARK, _MARK_TYPES, [vars(one) for one in slice_.taken])
+    _put_off(session, put_off)
+    done = len(put_off) + sum(one.ended for one in slice_.taken)
+    return Claimed(done, written, more=len(found) == limit or done < len(found), unreadable=why)
 
 
-def _decided(row: Row[Any]) -> _Due:
-    schedule = schedule_from_json(row.spec)
-    start_within = timedelta(seconds=row.start_within_s)
-    return _Due(row.id, row.policy_id, schedule, start_within, row.now, decide(schedule, row.mark, row.now))
+def claim_all(session: Session, policy: UUID) -> None:
+    """All that is due of one policy, whose schedules are locked by who calls."""
+    while claim_due(session, policy=policy).more:
+        pass
 
 
-def _rows(due: _Due, vms: list[UUID]) -> Iterator[dict[str, Any]]:
-    for missed in due.decided.missed:
-        several = missed.last if missed.count > 1 else None
-        told = {"until_at": several, "moments": missed.count, "state": "missed", "reason": missed.reason}
-        yield _row(due, missed.first) | told
-    for instant in due.decided.fires:
-        if not vms:
-            yield _row(due, instant) | {
-                "state": "skipped",
-                "reason": "the selector matches no VM at this moment",
-            }
-        for vm in vms:
-            at = instant + jitter_of(due.policy, due.id, vm, due.schedule.jitter)
-            turn = {"vm_id": vm, "due_at": at, "give_up_at": max(at, due.now) + due.start_within}
-            yield _row(due, instant) | turn
-
-
-def _row(due: _Due, nominal: datetime) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "policy_id": due.policy,
-        "schedule_id": due.id,
-        "vm_id": None,
-        "nominal_at": nominal,
-        "until_at": None,
-        "moments": 1,
-        "due_at": nominal,
-        "give_up_at": None,
-        "state": "waiting",
-        "reason": None,
-    }
+def _put_off(session: Session, schedules: list[UUID]) -> None:
+    if schedules:
+        session.execute(text(_PUT_OFF).bindparams(bindparam("ids", type_=ARRAY(Uuid()))), {"ids": schedules})
 
 
 def _write(session: Session, statement: str, types: dict[str, Any], rows: list[dict[str, Any]]) -> int:
     """All rows in one statement, a column an array: a thousand rows cost one way to the database."""
+    if not rows:
+        return 0
     typed = text(statement).bindparams(*(bindparam(name, type_=type_) for name, type_ in types.items()))
     done = session.execute(typed, {name: [row[name] for row in rows] for name in types})
     return int(done.rowcount)  # type: ignore[attr-defined]

@@ -1,23 +1,27 @@
 """Volumes of a policy's snapshots that are to be extracted: asked for once the snapshot is there, and until it is asked for."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, exists, text, update
+from sqlalchemy import ColumnElement, bindparam, exists, text, update
 from sqlalchemy.orm import Session
 
 from models.base import quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
+from models.policies.spec import Batch, batch, read
 from models.policies.tables import Firing
+from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor, of_policy
 from stillframe.events import EventType, Level
-from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy
 from stillframe.rights import Role
+
+#: What cannot be read now may be read by a newer version.
+_UNREADABLE = timedelta(hours=1)
 
 _DUE = f"""
     WITH under_way AS (
@@ -62,9 +66,14 @@ class Due:
     on_host: int
 
 
-def due(session: Session, limit: int = 200) -> list[Due]:
-    """Those longest due, locked; others who look at the same time pass them over."""
-    return [_due(row) for row in session.execute(text(_DUE).bindparams(bindparam("limit", limit)))]
+def due(session: Session, limit: int = 200) -> Batch[Due]:
+    """Those longest due, locked; others who look at the same time pass them over. What cannot be read is put off."""
+    rows = session.execute(text(_DUE).bindparams(bindparam("limit", limit))).all()
+    found = batch(rows, _due)
+    for row in found.bad:
+        put_off = row.now + _UNREADABLE
+        session.execute(update(Firing).where(Firing.id == row.id).values(extract_due_at=put_off))
+    return found
 
 
 def is_to_come() -> ColumnElement[bool]:
@@ -98,7 +107,7 @@ def refused(session: Session, one: Due, why: str, again_at: datetime | None) -> 
     tell(session, told, vm=one.vm_id, snapshot=one.snapshot_id, host=one.host_id)
 
 
-def _due(row: Row[Any]) -> Due:
+def _due(row: AnyRow) -> Due:
     values: dict[str, Any] = dict(row._mapping)
     actor = of_policy(row.name, values.pop("account_id"), Role(values.pop("role")), values.pop("domain"))
-    return Due(policy=policy_from_json(values.pop("spec")), actor=actor, **values)
+    return Due(policy=read(values.pop("spec")), actor=actor, **values)

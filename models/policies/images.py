@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, cast, func, select, update
+from sqlalchemy import Connection, Text, Update, cast, func, select, update
 from sqlalchemy.orm import Session
 
 from models.jobs.tables import UNFINISHED, Job
+from models.moves import Told, tell
 from models.policies.kept import IN_USE
+from models.policies.spec import Batch, batch, read
 from models.policies.tables import Policy, PolicyVm
 from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot, VolumeSnapshot
@@ -21,8 +23,8 @@ from models.tenants.actor import Actor, of_policy
 from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from stillframe.errors import VolumeSnapshotLost
+from stillframe.events import EventType, Level
 from stillframe.operations import DeleteVolume
-from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look
 from stillframe.policies.schedule import zone
@@ -72,14 +74,14 @@ class Due:
 def judge_volumes(sql: Sql, policy: UUID, vms: Sequence[UUID] | None = None) -> list[JudgedVolumes]:
     """What would go and what would stay of its extracted volumes; nothing if it does not extract."""
     row = sql.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
-    wish = policy_from_json(row.spec)
+    wish = read(row.spec)
     if wish.extract is None:
         return []
     return [_judged(wish, wish.extract.retention, rows, row.now) for rows in _by_volume(sql, policy, vms)]
 
 
-def due(session: Session, limit: int = 200) -> list[Due]:
-    """Those longest due, locked; others who look at the same time pass them over."""
+def due(session: Session, limit: int = 200) -> Batch[Due]:
+    """Those longest due, locked; others who look at the same time pass them over. What cannot be read is put off."""
     rows = session.execute(
         select(
             *(PolicyVm.policy_id, PolicyVm.vm_id, Policy.name, Policy.spec, Policy.account_id),
@@ -100,13 +102,37 @@ def due(session: Session, limit: int = 200) -> list[Due]:
         .limit(limit)
         .with_for_update(of=PolicyVm, skip_locked=True)
     )
-    return [_due(row) for row in rows]
+    found = batch(rows, _due)
+    for row in found.bad:
+        session.execute(_of(row.policy_id, row.vm_id).values(volumes_due_at=None))
+    return found
 
 
 def look_at(session: Session, one: Due, at: datetime | None) -> None:
     """When they are looked through next; None: when there is something new."""
-    of = update(PolicyVm).where(PolicyVm.policy_id == one.policy_id, PolicyVm.vm_id == one.vm_id)
-    session.execute(of.values(volumes_due_at=at))
+    session.execute(_of(one.policy_id, one.vm_id).values(volumes_due_at=at))
+
+
+def refused(session: Session, one: Due, why: str) -> datetime:
+    """Deletions that could not be asked for; told unless the last time was refused with the same words.
+
+    Returns when to try again: later each time, up to a day.
+    """
+    of = select(PolicyVm.volumes_refusal, PolicyVm.volumes_refused)
+    known = session.execute(of.where(PolicyVm.policy_id == one.policy_id, PolicyVm.vm_id == one.vm_id)).one()
+    times = min(known.volumes_refused + 1, 1000)
+    session.execute(_of(one.policy_id, one.vm_id).values(volumes_refusal=why, volumes_refused=times))
+    if known.volumes_refusal != why:
+        data = {"policy_id": str(one.policy_id), "name": one.name, "reason": why}
+        told = Told(EventType.POLICY_PRUNE_REFUSED, f"policy:{one.name}", Level.WARNING, why, data)
+        tell(session, told, vm=one.vm_id)
+    return one.now + _backoff(times)
+
+
+def nothing_refused(session: Session, one: Due) -> None:
+    """All that goes was asked to be deleted."""
+    fresh = {"volumes_refusal": None, "volumes_refused": 0}
+    session.execute(_of(one.policy_id, one.vm_id).where(PolicyVm.volumes_refused > 0).values(fresh))
 
 
 def is_new(session: Session, volume: UUID | None) -> None:
@@ -129,10 +155,15 @@ def not_before(session: Session, volumes: Collection[UUID]) -> dict[UUID, dateti
         )
         .group_by(Job.volume_snapshot_id)
     )
-    return {
-        row.volume_snapshot_id: row.last + min(_AFTER_FAILURE * 2 ** min(row.times - 1, 10), _LONGEST)
-        for row in session.execute(failed)
-    }
+    return {row.volume_snapshot_id: row.last + _backoff(row.times) for row in session.execute(failed)}
+
+
+def _backoff(times: int) -> timedelta:
+    return min(_AFTER_FAILURE * (1 << min(times - 1, 10)), _LONGEST)
+
+
+def _of(policy: UUID, vm: UUID) -> Update:
+    return update(PolicyVm).where(PolicyVm.policy_id == policy, PolicyVm.vm_id == vm)
 
 
 def _judged(wish: Wish, retention: Retention, rows: list[AnyRow], now: datetime) -> JudgedVolumes:
@@ -188,7 +219,7 @@ def _soonest(looks: Iterable[datetime | None]) -> datetime | None:
 
 
 def _due(row: AnyRow) -> Due:
-    wish = policy_from_json(row.spec)
+    wish = read(row.spec)
     stands = row.deleted_at is None and row.suspended_at is None and row.enabled
     return Due(
         policy_id=row.policy_id,

@@ -14,15 +14,24 @@ from sqlalchemy.orm import Session
 from models.ids import new_id
 from models.moves import Told, tell
 from models.once import Once, made_before, remember
-from models.policies.claim import claim_due
+from models.policies.claim import claim_all
 from models.policies.meant import left_out, meant
 from models.policies.pace import took
 from models.policies.prune import look_again
 from models.policies.resolve import columns_of, vms_in
+from models.policies.spec import read
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
+from models.policies.vms import one_set_aside, resume_vms
+from models.queries.find import vm_ids
 from models.session import violated
 from models.tenants.actor import ADMIN, Actor
-from stillframe.errors import Invalid, PolicyMatchesNothing, PolicyNameTaken, PolicyNotFound
+from stillframe.errors import (
+    Invalid,
+    PolicyMatchesNothing,
+    PolicyNameTaken,
+    PolicyNotFound,
+    PolicyVmNotSetAside,
+)
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import policy_to_json, schedule_from_json, schedule_to_json
 from stillframe.policies.pace import check_pace
@@ -104,10 +113,14 @@ def pause_policy(
 
 
 def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
-    """It fires again from now on, also after it suspended itself."""
+    """It fires again from now on, also after it suspended itself, and for the VMs that it has set aside.
+
+    Raises Invalid if what it asks for cannot be read here.
+    """
     row = _lock_to_change(session, policy, actor)
+    read(row.spec)
     row.enabled, row.paused_until, row.suspended_at, row.suspended_reason = True, None, None, None
-    row.failures = 0
+    resume_vms(session, policy)
     now = _now(session)
     session.execute(update(PolicySchedule).where(PolicySchedule.policy_id == policy).values(mark=now))
     _wind_up(session, row, now)
@@ -115,17 +128,34 @@ def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
     _tell(session, EventType.POLICY_RESUMED, row, actor)
 
 
+def resume_vm(session: Session, policy: UUID, vm: str, actor: Actor) -> None:
+    """One VM that the policy has set aside has its turns again; raises VmNotFound or PolicyVmNotSetAside."""
+    row = lock_policy(session, policy, actor)
+    own = one_set_aside(session, policy, vm_ids(session.connection(), actor, vm))
+    if own is None:
+        raise PolicyVmNotSetAside(policy=row.name, vm=vm)
+    resume_vms(session, policy, own.id)
+    look_again(session, policy, own.id)
+    told = {"policy_id": str(policy), "name": row.name, "vm": own.name}
+    tell(session, Told(EventType.POLICY_VM_RESUMED, actor.name, Level.INFO, row.name, told), vm=own.id)
+
+
 def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
-    """It stops itself, and says why; a person resumes it."""
+    """It stops itself, and says why; a person resumes it. One that stands still already keeps its reason."""
     row = _lock_to_change(session, policy)
+    _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
+    if row.suspended_at is not None:
+        return
     row.suspended_at, row.suspended_reason = _now(session), reason
     _wind_up(session, row, row.suspended_at)
-    _stop_waiting(session, policy, f"the policy suspended itself: {reason}")
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
 def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None = None) -> datetime:
-    """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing."""
+    """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing.
+
+    Also for those that are set aside: a person wants to know.
+    """
     if before := made_before(session, once):
         return datetime.fromisoformat(before)
     row = lock_policy(session, policy, actor)
@@ -134,7 +164,7 @@ def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None =
     schedule = _schedules(session, policy)[0]
     if not vms:
         raise PolicyMatchesNothing
-    give_up_at = now + timedelta(seconds=row.spec["start_within_s"])
+    give_up_at = now + read(row.spec).start_within
     of = {
         "policy_id": policy,
         "schedule_id": schedule.id,
@@ -142,9 +172,7 @@ def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None =
         "due_at": now,
         "give_up_at": give_up_at,
     }
-    session.add_all(
-        Firing(**of, vm_id=vm, state=FiringState.WAITING, reason=f"asked for by {actor.name}") for vm in vms
-    )
+    session.add_all(Firing(**of, vm_id=vm, state=FiringState.WAITING, asked_by=actor.name) for vm in vms)
     session.flush()
     _tell(session, EventType.POLICY_RUN, row, actor, vms=len(vms))
     remember(session, once, now.isoformat())
@@ -176,7 +204,8 @@ def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
 def _lock_to_change(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
     """The same, once what was due up to now has become firings: no change makes an instant vanish without a row."""
     row = lock_policy(session, policy, actor)
-    claim_due(session, policy=policy)
+    _schedules(session, policy)  # of which a tick may be in the middle
+    claim_all(session, policy)
     session.expire_all()
     return row
 

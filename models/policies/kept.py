@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot
 from models.policies.extracts import is_to_come
+from models.policies.spec import read
 from models.policies.tables import Policy
 from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot, is_held
 from models.vms.tables import Vm
 from stillframe.errors import SnapshotLost
-from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look
 from stillframe.policies.schedule import zone
 from stillframe.states import SnapshotState
@@ -58,7 +58,7 @@ def judge(
     What the job `but` is about does not count as in use: it is the one that prunes.
     """
     row = sql.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
-    wish = policy_from_json(row.spec)
+    wish = read(row.spec)
     place = zone(wish.schedules[0].timezone)
     gaps = [gap for schedule in wish.schedules if (gap := schedule.usual_gap(row.now))]
     return [

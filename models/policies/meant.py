@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from models.policies.resolve import vms_in
 from models.vms.tables import Vm
+from stillframe.counting import counted
 
 #: Of many VMs so many are named.
 NAMED = 5
@@ -29,8 +30,9 @@ def left_out(before: dict[UUID, str], now: dict[UUID, str]) -> list[str]:
     return [f"it no longer means {vms(gone)}, and now {means}"]
 
 
-def vms(names: Collection[str]) -> str:
-    """How many, and which: the first few by name."""
-    named = ", ".join(sorted(names)[:NAMED])
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{len(names)} VM{'s' if len(names) != 1 else ''} ({named}{more})"
+def vms(names: Collection[str], number: int | None = None) -> str:
+    """How many, and which: the first few by name. There may be more than the names tell."""
+    number = len(names) if number is None else number
+    named = sorted(names)[:NAMED]
+    more = f" and {number - len(named)} more" if number > len(named) else ""
+    return f"{counted(number, 'VM')} ({', '.join(named)}{more})"

@@ -6,17 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.base import quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
+from models.policies.spec import Batch, batch, read
 from models.policies.tables import PolicyVm
+from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot
 from stillframe.events import EventType, Level
 from stillframe.operations import PruneSnapshots
-from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy
 from stillframe.rights import Role
 from stillframe.states import ENDED, JobState
@@ -75,9 +76,13 @@ class Due:
     pruning: UUID | None
 
 
-def due(session: Session, limit: int = 200) -> list[Due]:
-    """Those longest due, locked; others who look at the same time pass them over."""
-    return [_due(row) for row in session.execute(text(_DUE).bindparams(bindparam("limit", limit)))]
+def due(session: Session, limit: int = 200) -> Batch[Due]:
+    """Those longest due, locked; others who look at the same time pass them over. What cannot be read is put off."""
+    rows = session.execute(text(_DUE).bindparams(bindparam("limit", limit))).all()
+    found = batch(rows, _due)
+    for row in found.bad:
+        look_at(session, row.policy_id, row.vm_id, None)
+    return found
 
 
 def look_at(session: Session, policy: UUID, vm: UUID, at: datetime | None) -> None:
@@ -146,8 +151,8 @@ def _of(policy: UUID, vm: UUID) -> Any:
     return update(PolicyVm).where(PolicyVm.policy_id == policy, PolicyVm.vm_id == vm)
 
 
-def _due(row: Row[Any]) -> Due:
+def _due(row: AnyRow) -> Due:
     values: dict[str, Any] = dict(row._mapping)
     own = {name: values[name] for name in ("policy_id", "vm_id", "host_id", "name", "account_id", "domain")}
     rest = {name: values[name] for name in ("now", "gone", "stands", "paused_until", "on_host", "pruning")}
-    return Due(policy=policy_from_json(row.spec), role=Role(row.role), **own, **rest)
+    return Due(policy=read(row.spec), role=Role(row.role), **own, **rest)

@@ -1,10 +1,10 @@
 """Which VMs a selector means at this moment, for many policies in one statement: none that its maker did not see."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from models.base import Json
@@ -31,29 +31,46 @@ _OWNED = """
     JOIN account ON account.id = coalesce(vm.account_id, :admin) JOIN domain ON domain.id = account.domain_id
 """
 
-#: A policy that names ids looks only at those; any other reads all VMs once.
+#: A policy that names ids looks only at those; any other reads all VMs once. `behind` NULL: from the first one on.
 _VMS = f"""
-    SELECT policy.id AS policy_id, found.id AS vm_id
-    FROM policy
+    SELECT wanted.place, found.id AS vm_id
+    FROM unnest(:policies, :behind) WITH ORDINALITY AS wanted (policy_id, behind, place)
+    JOIN policy ON policy.id = wanted.policy_id
     JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
     CROSS JOIN LATERAL (
-        SELECT vm.id FROM vm {_OWNED} WHERE policy.of_ids IS NULL AND {_REST}
+        SELECT vm.id FROM vm {_OWNED}
+        WHERE policy.of_ids IS NULL AND (wanted.behind IS NULL OR vm.id > wanted.behind) AND {_REST}
         UNION ALL
-        SELECT vm.id FROM unnest(policy.of_ids) AS wanted (id) JOIN vm ON vm.id = wanted.id {_OWNED} WHERE {_REST}
+        SELECT vm.id FROM unnest(policy.of_ids) AS named (id) JOIN vm ON vm.id = named.id {_OWNED}
+        WHERE (wanted.behind IS NULL OR vm.id > wanted.behind) AND {_REST}
+        ORDER BY id
+        LIMIT :most
     ) AS found
-    WHERE policy.id = ANY (:policies)
-    ORDER BY policy.id, found.id
+    ORDER BY wanted.place, found.id
 """  # noqa: S608
 
 
 def vms_in(session: Session | Connection, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """The VMs of each policy; a policy whose selector matches none is not in it."""
-    found: dict[UUID, list[UUID]] = {}
-    statement = text(_VMS).bindparams(
-        bindparam("policies", type_=ARRAY(Uuid())), bindparam("admin", ADMIN_ACCOUNT, type_=Uuid())
+    ids = list(policies)
+    found = next_vms(session, [(id_, None) for id_ in ids])
+    return {id_: vms for id_, vms in zip(ids, found, strict=True) if vms}
+
+
+def next_vms(
+    session: Session | Connection, wanted: Sequence[tuple[UUID, UUID | None]], most: int | None = None
+) -> list[list[UUID]]:
+    """Of each policy its VMs behind one, or from the first on, by their ids; no more than `most` of each."""
+    typed = text(_VMS).bindparams(
+        bindparam("admin", ADMIN_ACCOUNT, type_=Uuid()),
+        bindparam("policies", type_=ARRAY(Uuid())),
+        bindparam("behind", type_=ARRAY(Uuid())),
+        bindparam("most", type_=BigInteger()),
     )
-    for row in session.execute(statement, {"policies": list(policies)}):
-        found.setdefault(row.policy_id, []).append(row.vm_id)
+    columns = {"policies": [policy for policy, _ in wanted], "behind": [behind for _, behind in wanted]}
+    found: list[list[UUID]] = [[] for _ in wanted]
+    for row in session.execute(typed, {**columns, "most": most}):
+        found[row.place - 1].append(row.vm_id)
     return found
 
 

@@ -19,6 +19,8 @@ class FiringState(StrEnum):
     WAITING = "waiting"
     #: It is a job; how that goes is on the job.
     ASKED = "asked"
+    #: Its job is stuck until a person decides; what comes of it then becomes of the firing too.
+    STUCK = "stuck"
     #: Its job has ended well, or not.
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -55,8 +57,6 @@ class Policy(Base):
     paused_until: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]
     suspended_reason: Mapped[str | None]
-    #: Firings that failed one after the other, over all its VMs.
-    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     of_ids: Mapped[list[UUID] | None]
     #: LIKE patterns.
     of_names: Mapped[list[str] | None]
@@ -90,6 +90,9 @@ class PolicySchedule(Base):
     spec: Mapped[Json]
     mark: Mapped[datetime]
     next_at: Mapped[datetime | None]
+    #: An instant that has fired for some of its VMs, up to this one, and goes on with those behind it.
+    half_at: Mapped[datetime | None]
+    half_behind: Mapped[UUID | None]
     #: Replaced by another when the policy was edited; its firings stay.
     retired_at: Mapped[datetime | None]
 
@@ -101,17 +104,28 @@ class PolicyVm(Base):
     __table_args__ = (
         Index("ix_policy_vm_prune", "prune_due_at", postgresql_where=text("prune_due_at IS NOT NULL")),
         Index("ix_policy_vm_volumes", "volumes_due_at", postgresql_where=text("volumes_due_at IS NOT NULL")),
+        Index("ix_policy_vm_set_aside", "policy_id", postgresql_where=text("set_aside_at IS NOT NULL")),
     )
 
     policy_id: Mapped[UUID] = mapped_column(ForeignKey("policy.id"), primary_key=True)
     vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id"), primary_key=True)
+    #: The newest moments of which it has a snapshot, and for which its job came to nothing.
     last_good_at: Mapped[datetime | None]
     last_bad_at: Mapped[datetime | None]
+    #: Moments since the last good one whose jobs failed or are stuck; none up to `counted_from`, when a person resumed it.
+    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    counted_from: Mapped[datetime | None]
+    #: Since when and why nothing of this policy is taken of it.
+    set_aside_at: Mapped[datetime | None]
+    set_aside_reason: Mapped[str | None]
     prune_due_at: Mapped[datetime | None]
     #: Why the last deletion that it asked for was refused; told once.
     prune_refusal: Mapped[str | None]
     #: When the volumes that it had extracted are to be looked through next.
     volumes_due_at: Mapped[datetime | None]
+    #: Why the last deletion of one of them was refused, told once; and how often in a row.
+    volumes_refusal: Mapped[str | None]
+    volumes_refused: Mapped[int] = mapped_column(SmallInteger, server_default="0")
 
 
 class Firing(Base):
@@ -128,7 +142,7 @@ class Firing(Base):
             postgresql_nulls_not_distinct=True,
         ),
         Index("ix_firing_waiting", "due_at", postgresql_where=text("state = 'waiting'")),
-        Index("ix_firing_asked", "job_id", postgresql_where=text("state = 'asked'")),
+        Index("ix_firing_asked", "job_id", postgresql_where=text("state IN ('asked', 'stuck')")),
         Index("ix_firing_policy", "policy_id", text("nominal_at DESC"), text("id DESC")),
         Index("ix_firing_vm", "vm_id", text("nominal_at DESC")),
         Index("ix_firing_extract", "extract_due_at", postgresql_where=text("extract_due_at IS NOT NULL")),
@@ -149,6 +163,8 @@ class Firing(Base):
     give_up_at: Mapped[datetime | None]
     state: Mapped[FiringState] = mapped_column(words(FiringState, "state"))
     reason: Mapped[str | None]
+    #: The person who had it fire, besides its schedules.
+    asked_by: Mapped[str | None]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("job.id"))
     #: From then on volumes of its snapshot are to be extracted; NULL if none is, or it was asked for.
     extract_due_at: Mapped[datetime | None]

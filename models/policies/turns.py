@@ -10,7 +10,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     BindParameter,
-    Row,
     Text,
     Uuid,
     bindparam,
@@ -23,10 +22,11 @@ from sqlalchemy.orm import Session
 
 from models.base import quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED
+from models.policies.spec import batch, read
 from models.policies.storages import BUSY
 from models.policies.tables import FiringState
+from models.queries.paging import AnyRow
 from models.vms.tables import Vm
-from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.guards import Moment
 from stillframe.policies.policy import Policy
 from stillframe.rights import Role
@@ -39,9 +39,17 @@ AT_ONCE = 500
 _OVERDUE = """
     UPDATE firing SET state = 'missed', decided_at = now(),
         reason = coalesce('its turn did not come in time: ' || reason, 'its turn did not come in time: nobody looked')
-    WHERE id IN (SELECT id FROM firing WHERE state = 'waiting' AND give_up_at < now() FOR NO KEY UPDATE SKIP LOCKED)
+    WHERE id IN (
+        SELECT id FROM firing WHERE state = 'waiting' AND due_at <= now() AND give_up_at < now()
+        ORDER BY due_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    )
 """
+#: Of those, in one transaction; the others wait on, and do not go.
+_GIVEN_UP_AT_ONCE = 5000
 
+#: Fails for no policy, whatever stands there instead of a number.
+_ROOM = """CASE WHEN jsonb_typeof(policy.spec #> '{{guards,{cap}}}') = 'number'
+            THEN to_jsonb(coalesce({jobs}, 0)) < policy.spec #> '{{guards,{cap}}}' ELSE true END"""
 #: Beyond those of a host or a storage that has no room, which were told so: looking at them again would keep others waiting.
 _READY = f"""
     WITH under_way AS (
@@ -53,12 +61,14 @@ _READY = f"""
         schedule.spec ->> 'overlap' AS overlap, schedule.spec ->> 'timezone' AS timezone,
         vm.name AS vm_name, vm.state AS vm_state, vm.gone, vm.host_id, coalesce(under_way.jobs, 0) AS on_host,
         room.depth, room.free_bytes, room.free_percent, room.storages,
+        CASE WHEN firing.asked_by IS NULL THEN standing.set_aside_reason END AS set_aside,
         own.id AS own_job, merging.id AS merging
     FROM firing
     JOIN vm ON vm.id = firing.vm_id
     JOIN policy ON policy.id = firing.policy_id
     JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
     JOIN policy_schedule AS schedule ON schedule.id = firing.schedule_id
+    LEFT JOIN policy_vm AS standing ON standing.policy_id = firing.policy_id AND standing.vm_id = firing.vm_id
     LEFT JOIN under_way ON under_way.host_id = vm.host_id
     LEFT JOIN LATERAL (
         SELECT max(volume.depth) AS depth, min(volume.free_bytes) AS free_bytes, max(busy.jobs) AS jobs,
@@ -81,9 +91,10 @@ _READY = f"""
         LIMIT 1
     ) AS merging ON true
     WHERE firing.state = 'waiting' AND firing.due_at <= now() AND (firing.due_at, firing.id) > (:due_at, :id)
+    AND (firing.give_up_at IS NULL OR firing.give_up_at >= now())
     AND (firing.reason IS NULL
-         OR coalesce(under_way.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_host')::integer
-         AND coalesce(room.jobs, 0) < (policy.spec -> 'guards' ->> 'max_per_storage')::integer)
+         OR {_ROOM.format(jobs="under_way.jobs", cap="max_per_host")}
+         AND {_ROOM.format(jobs="room.jobs", cap="max_per_storage")})
     ORDER BY firing.due_at, firing.id
     LIMIT :limit
     FOR NO KEY UPDATE OF firing SKIP LOCKED
@@ -133,10 +144,15 @@ class Ready:
     storages: Mapping[str, int]
     now: datetime
 
-    @property
-    def place(self) -> Place:
-        """Its place in the line."""
-        return Place(self.due_at, self.id)
+
+@dataclass(frozen=True)
+class Line:
+    """A part of the line of those that wait, and how far it reaches; `end` is None if nobody stands behind it."""
+
+    ready: list[Ready]
+    end: Place | None
+    #: By policy, why what it asks for cannot be read here: its firings are passed over.
+    unreadable: Mapping[UUID, str]
 
 
 @dataclass(frozen=True)
@@ -156,10 +172,11 @@ def take_the_lead(session: Session) -> bool:
 
 def give_up_overdue(session: Session) -> int:
     """What waited longer than it may is missed, with what it waited for."""
-    return int(session.execute(text(_OVERDUE)).rowcount)  # type: ignore[attr-defined]
+    done = session.execute(text(_OVERDUE), {"limit": _GIVEN_UP_AT_ONCE})
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
-def ready(session: Session, behind: Place, limit: int = AT_ONCE) -> list[Ready]:
+def ready(session: Session, behind: Place, limit: int = AT_ONCE) -> Line:
     """The next waiting firings of the line whose time has come, the longest due first; their VMs are in the session.
 
     Locked: who pauses their policy meanwhile waits until their jobs are there. Those that somebody pauses now are passed over.
@@ -167,7 +184,9 @@ def ready(session: Session, behind: Place, limit: int = AT_ONCE) -> list[Ready]:
     found = session.execute(text(_READY), {"due_at": behind.due_at, "id": behind.id, "limit": limit}).all()
     if found:  # read at once what each request would ask for on its own
         session.scalars(select(Vm).where(Vm.id.in_({row.vm_id for row in found}))).all()
-    return [_ready(row) for row in found]
+    line = batch(found, _ready)
+    last = Place(found[-1].due_at, found[-1].id) if len(found) == limit else None
+    return Line(line.items, last, line.unreadable)
 
 
 def decide(session: Session, decided: Collection[Decided]) -> None:
@@ -188,7 +207,7 @@ def _typed(types: Mapping[str, Any]) -> list[BindParameter[Any]]:
     return [bindparam(name, type_=type_) for name, type_ in types.items()]
 
 
-def _ready(row: Row[Any]) -> Ready:
+def _ready(row: AnyRow) -> Ready:
     moment = Moment(
         vm=row.vm_name,
         state=VmState.GONE if row.gone else VmState(row.vm_state),
@@ -197,12 +216,13 @@ def _ready(row: Row[Any]) -> Ready:
         free_percent=row.free_percent,
         own_job=row.own_job and str(row.own_job),
         merging=row.merging and str(row.merging),
+        set_aside=row.set_aside,
         on_host=row.on_host,
     )
     return Ready(
         id=row.id,
         policy_id=row.policy_id,
-        policy=policy_from_json(row.spec),
+        policy=read(row.spec),
         account_id=row.account_id,
         role=Role(row.role),
         domain=row.domain,

@@ -1,31 +1,29 @@
-"""Lists and details of policies, of what became of their firings, and of what is to come."""
+"""Lists and details of policies, and of what became of their firings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, func, or_, select
 
 from models.base import Json
-from models.policies.images import JudgedVolumes, judge_volumes
-from models.policies.kept import Judged, judge
-from models.policies.pace import took
-from models.policies.resolve import vms_in
-from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
+from models.policies.spec import read, unreadable
+from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm, my_policies
 from models.queries.find import as_id, containing, vm_ids
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms
 from models.tenants.tables import Account
 from models.vms.tables import Vm
-from stillframe.errors import PolicyNameAmbiguous, PolicyNotFound
-from stillframe.policies.as_json import policy_from_json, schedule_from_json
-from stillframe.policies.dead_ends import dead_ends
-from stillframe.policies.firing import jitter_of
-from stillframe.policies.pace import warnings
-from stillframe.rules import ALIVE
+from stillframe.errors import Invalid, PolicyNameAmbiguous, PolicyNotFound
+from stillframe.policies.as_json import policy_to_json
+from stillframe.policies.policy import Policy as Wish
+from stillframe.policies.policy import Selector
+from stillframe.policies.retention import Retention
+
+#: Shown of a policy that cannot be read, beside the reason.
+_NOTHING = policy_to_json(Wish(name="", selector=Selector(), schedules=(), retention=Retention()))
 
 BY_NAME = Order("name", Policy.name.expression, Policy.id.expression, descending=False)
 NEWEST_FIRST = Order(
@@ -86,6 +84,7 @@ def runs(connection: Connection, actor: Actor, policy: UUID, filters: Runs, want
         select(
             *(Firing.id, Firing.nominal_at, Firing.until_at, Firing.moments, Firing.due_at, Firing.state),
             *(Firing.reason, Firing.job_id, Firing.decided_at, Firing.vm_id, Vm.name.label("vm_name")),
+            Firing.asked_by,
         )
         .outerjoin(Vm, (Vm.id == Firing.vm_id) & my_vms(actor))
         .where(Firing.policy_id == policy)
@@ -99,100 +98,27 @@ def runs(connection: Connection, actor: Actor, policy: UUID, filters: Runs, want
     return page(connection, statement, NEWEST_FIRST, wanted, _run_items)
 
 
-def preview(connection: Connection, policy: UUID, count: int) -> Json:
-    """The next runs with each VM's turn, and what would be kept and pruned now, with every reason."""
-    return {
-        "warnings": warnings_of(connection, policy),
-        "runs": _coming(connection, policy, count),
-        "vms": [_shown(one) for one in judge(connection, policy)],
-        "volumes": _volumes_shown(connection, policy),
-    }
-
-
-def warnings_of(connection: Connection, policy: UUID) -> list[str]:
-    """What comes to a standstill or to nothing, and what is too slow by what its VMs' last snapshots took."""
-    row = connection.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
-    wish, vms = policy_from_json(row.spec), vms_in(connection, [policy]).get(policy, [])
-    alive = select(Vm.name).where(Vm.id.in_(vms), Vm.state.in_(ALIVE)).order_by(Vm.name)
-    ends = dead_ends(wish, connection.scalars(alive).all())
-    return [*ends, *warnings(wish, took(connection, vms, wish.mode), row.now)]
-
-
-def _coming(connection: Connection, policy: UUID, count: int) -> list[Json]:
-    vms = vms_in(connection, [policy]).get(policy, [])
-    names = {
-        row.id: row.name for row in connection.execute(select(Vm.id, Vm.name).where(Vm.id.in_(vms[:20])))
-    }
-    coming = [
-        _run(policy, row, at, names)
-        for row in connection.execute(_going(policy))
-        for at in islice(schedule_from_json(row.spec).instants(row.next_at - timedelta(seconds=1)), count)
-    ]
-    return sorted(coming, key=lambda run: run["at"])[:count]
-
-
-def _run(policy: UUID, row: AnyRow, at: datetime, names: dict[UUID, str]) -> Json:
-    schedule = schedule_from_json(row.spec)
-    turns = [
-        {"vm": {"id": vm, "name": name}, "at": at + jitter_of(policy, row.id, vm, schedule.jitter)}
-        for vm, name in names.items()
-    ]
-    local = at.astimezone(schedule.zone)
-    return {
-        "at": at,
-        "local": local.isoformat(),
-        "schedule": row.spec,
-        "turns": sorted(turns, key=lambda turn: turn["at"]),
-    }
-
-
-def _going(policy: UUID) -> AnySelect:
-    return select(PolicySchedule.id, PolicySchedule.spec, PolicySchedule.next_at).where(
-        PolicySchedule.policy_id == policy,
-        PolicySchedule.retired_at.is_(None),
-        PolicySchedule.next_at.is_not(None),
-    )
-
-
-def _shown(one: Judged) -> Json:
-    return {"vm": {"id": one.vm_id, "name": one.vm_name}, "snapshots": _verdicts(one)}
-
-
-def _volumes_shown(connection: Connection, policy: UUID) -> list[Json]:
-    judged = judge_volumes(connection, policy)
-    names = {
-        row.id: row.name
-        for row in connection.execute(select(Vm.id, Vm.name).where(Vm.id.in_({one.vm_id for one in judged})))
-    }
-    return [
-        {"vm": {"id": one.vm_id, "name": names[one.vm_id]}, "target": one.target, "images": _verdicts(one)}
-        for one in judged
-    ]
-
-
-def _verdicts(one: Judged | JudgedVolumes) -> list[Json]:
-    return [
-        {
-            "id": verdict.id,
-            "name": one.names[verdict.id],
-            "created_at": verdict.created_at,
-            "size_bytes": one.sizes[verdict.id],
-            "keep": verdict.keep,
-            "reasons": list(verdict.reasons),
-        }
-        for verdict in one.verdicts
-    ]
-
-
 def _select(actor: Actor) -> AnySelect:
     next_at = (
         select(func.min(PolicySchedule.next_at))
         .where(PolicySchedule.policy_id == Policy.id, PolicySchedule.retired_at.is_(None))
         .scalar_subquery()
     )
+    set_aside = (
+        select(func.count())
+        .where(PolicyVm.policy_id == Policy.id, PolicyVm.set_aside_at.is_not(None))
+        .scalar_subquery()
+    )
     return (
         select(
-            *(Policy.id, Policy.name, Policy.spec, Policy.enabled, Policy.paused_until, Policy.failures),
+            *(
+                Policy.id,
+                Policy.name,
+                Policy.spec,
+                Policy.enabled,
+                Policy.paused_until,
+                set_aside.label("set_aside"),
+            ),
             *(Policy.suspended_at, Policy.suspended_reason, Policy.created_by, Policy.created_at),
             *(Policy.updated_at, Account.name.label("account"), next_at.label("next_fire_at")),
         )
@@ -202,14 +128,18 @@ def _select(actor: Actor) -> AnySelect:
 
 
 def _items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:
-    return [
-        {
-            **row.spec,
-            **{name: value for name, value in row._mapping.items() if name != "spec"},
-            "suspended": row.suspended_at and {"at": row.suspended_at, "reason": row.suspended_reason},
-        }
-        for row in rows
-    ]
+    return [_item(row) for row in rows]
+
+
+def _item(row: AnyRow) -> Json:
+    own = {name: value for name, value in row._mapping.items() if name != "spec"}
+    suspended = row.suspended_at and {"at": row.suspended_at, "reason": row.suspended_reason}
+    try:
+        wish = policy_to_json(read(row.spec))
+    except Invalid as error:  # it stands still from the next tick on, if it does not yet
+        wish = _NOTHING
+        suspended = suspended or {"at": row.updated_at, "reason": unreadable(error)}
+    return {**wish, **own, "suspended": suspended}
 
 
 def _run_items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:

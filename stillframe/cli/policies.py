@@ -9,7 +9,8 @@ from stillframe.cli import policy_details, policy_wishes, show
 from stillframe.cli.lists import items
 from stillframe.cli.usage import Usage
 from stillframe.client import Json, Producer
-from stillframe.client.answers import Judged, Page, Run
+from stillframe.client.answers import Judged, Page, PolicyVm, Run, Turn
+from stillframe.counting import counted
 
 REFUSED = 5
 
@@ -68,7 +69,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Guards", policy_details.guards(one["guards"])),
             ("Not", policy_details.blackouts(one["blackouts"])),
             ("Extracts", _extracts(one["extract"])),
-            ("Failures", f"{one['failures']} in a row; at {one['max_failures']} it suspends itself"),
+            ("Set aside", _set_aside(one)),
             ("Account", one["account"]),
             ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),
         )
@@ -83,7 +84,29 @@ def pause(client: Producer, asked: Namespace) -> int:
 
 def resume(client: Producer, asked: Namespace) -> int:
     """`policy resume`."""
-    return _told(asked, client.resume_policy(asked.policy), "fires again")
+    what = f"takes snapshots of {asked.vm} again" if asked.vm else "fires again"
+    return _told(asked, client.resume_policy(asked.policy, asked.vm), what)
+
+
+def vms(client: Producer, asked: Namespace) -> int:
+    """`policy vms`."""
+
+    def page(**filters: Any) -> Page[PolicyVm]:
+        return client.policy_vms(asked.policy, **filters)
+
+    found = items(client, page, asked, set_aside=asked.set_aside or None, vm=asked.vm)
+    if asked.output == "json":
+        show.data(found)
+        return 0
+    rows = [
+        (
+            *(one["vm"]["name"], "set aside" if one["set_aside"] else "on", show.time(one["last_good_at"])),
+            *(one["failures"] or None, one["set_aside"]["reason"] if one["set_aside"] else one["refused"]),
+        )
+        for one in found
+    ]
+    show.table(("VM", "STATE", "LAST GOOD", "FAILED SINCE", "WHY"), rows, "It has fired for no such VM yet.")
+    return 0
 
 
 def run(client: Producer, asked: Namespace) -> int:
@@ -92,8 +115,8 @@ def run(client: Producer, asked: Namespace) -> int:
     if asked.output == "json":
         show.data(found)
         return 0
-    vms = "1 VM when it has its turn" if len(found) == 1 else f"{len(found)} VMs as they have their turn"
-    print(f"Policy {asked.policy} fires for {vms}.")
+    means = "1 VM when it has its turn" if len(found) == 1 else f"{len(found)} VMs as they have their turn"
+    print(f"Policy {asked.policy} fires for {means}.")
     show.note(f"`stillframe policy runs {asked.policy}` shows what becomes of it.")
     return 0
 
@@ -111,7 +134,7 @@ def runs(client: Producer, asked: Namespace) -> int:
     rows = [
         (
             *(show.time(one["nominal_at"]), one["vm"] and one["vm"]["name"], one["state"]),
-            *(show.time(one["due_at"]), _moments(one), one["job_id"] and show.Id(one["job_id"])),
+            *(show.time(one["due_at"]), _why(one), one["job_id"] and show.Id(one["job_id"])),
         )
         for one in found
     ]
@@ -129,7 +152,7 @@ def preview(client: Producer, asked: Namespace) -> int:
         (
             show.time(one["at"]),
             one["local"],
-            ", ".join(turn["vm"]["name"] for turn in one["turns"]) or "no VM",
+            ", ".join(_turn(turn) for turn in one["turns"]) or "no VM",
         )
         for one in found["runs"]
     ]
@@ -187,7 +210,20 @@ def _state(one: Json) -> str:
         return "suspended"
     if one["paused_until"]:
         return f"paused until {show.time(one['paused_until'])}"
-    return "on" if one["enabled"] else "paused"
+    if not one["enabled"]:
+        return "paused"
+    return f"on, {counted(one['set_aside'], 'VM')} set aside" if one["set_aside"] else "on"
+
+
+def _turn(turn: Turn) -> str:
+    return f"{turn['vm']['name']} (set aside)" if turn["set_aside"] else turn["vm"]["name"]
+
+
+def _set_aside(one: Json) -> str:
+    after = f"after {counted(one['max_failures'], 'failure')} in a row"
+    if not one["set_aside"]:
+        return f"no VM; one is {after}"
+    return f"{counted(one['set_aside'], 'VM')} {after}; see `stillframe policy vms {one['name']} --set-aside`"
 
 
 def _when(schedules: Sequence[Json]) -> str:
@@ -218,9 +254,10 @@ def _extracts(extract: Mapping[str, Any] | None) -> str | None:
     return f"{', '.join(extract['targets'])}; keeps {_keeps(extract['retention'])}"
 
 
-def _moments(one: Json) -> str | None:
+def _why(one: Json) -> str | None:
     if one["moments"] == 1:
-        return str(one["reason"]) if one["reason"] else None
+        asked = one["asked_by"] and f"asked for by {one['asked_by']}"
+        return "; ".join(word for word in (asked, one["reason"]) if word) or None
     return f"{one['moments']} moments until {show.time(one['until_at'])}: {one['reason']}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 Verb = Callable[..., argparse.ArgumentParser]
 MODES = ("auto", "hot", "cold", "memory")
-RUN_STATES = ("waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused")
+RUN_STATES = ("waiting", "asked", "stuck", "succeeded", "failed", "skipped", "missed", "refused")
 A_POLICY = "name or id"
 EDIT = """\
 change a policy; what is not given stays
@@ -38,9 +38,15 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     for name, command, text, changes in (
         ("show", "show_one", "show one policy", False),
         ("pause", "pause", "nothing fires any more, until a time or until it is resumed", True),
-        ("resume", "resume", "it fires again, from now on", True),
+        (
+            "resume",
+            "resume",
+            "it fires again, from now on, for all its VMs or for one that is set aside",
+            True,
+        ),
         ("run", "run", "fire it now, besides its schedules", True),
         ("runs", "runs", "list what became of its firings, newest first", False),
+        ("vms", "vms", "list how its VMs fare, and which it has set aside", False),
         ("preview", "preview", "show the next runs, and what would be kept and pruned now", False),
         ("delete", "delete", "delete a policy; its snapshots stay", True),
     ):
@@ -54,6 +60,12 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
             one.add_argument(
                 "--state", action="append", choices=RUN_STATES, help="may be given several times"
             )
+            one.add_argument("--vm")
+            listed(one)
+        elif name == "resume":
+            one.add_argument("--vm", help="only this one, which it has set aside")
+        elif name == "vms":
+            one.add_argument("--set-aside", action="store_true", help="only those that are")
             one.add_argument("--vm")
             listed(one)
         elif name == "preview":

@@ -22,7 +22,7 @@ FIELDS = (
 RULES = tuple(one.name for one in fields(Retention))
 #: What the API says of a policy and nobody asks for.
 _ANSWERED = {
-    *("id", "suspended", "failures", "next_fire_at", "account", "created_by", "created_at", "updated_at"),
+    *("id", "suspended", "set_aside", "next_fire_at", "account", "created_by", "created_at", "updated_at"),
     "warnings",
 }
 _LACKS = {

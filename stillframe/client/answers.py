@@ -20,7 +20,7 @@ class Page(TypedDict, Generic[Item]):
 
 Consistency = Literal["stopped", "memory", "application", "filesystem", "crash"]
 DeliveryState = Literal["waiting", "delivered", "dead"]
-FiringState = Literal["waiting", "asked", "succeeded", "failed", "skipped", "missed", "refused"]
+FiringState = Literal["waiting", "asked", "stuck", "succeeded", "failed", "skipped", "missed", "refused"]
 JobState = Literal[
     "queued", "running", "undoing", "succeeded", "failed", "cancelled", "skipped", "expired", "stuck"
 ]
@@ -345,7 +345,7 @@ class MadePolicy(TypedDict):
     enabled: bool
     paused_until: str | None
     suspended: Suspended | None
-    failures: int
+    set_aside: int
     next_fire_at: str | None
     selector: PolicySelector
     schedules: list[PolicySchedule]
@@ -409,30 +409,6 @@ class NewWebhook(TypedDict):
     secret: str
 
 
-class Oneself(TypedDict):
-    """Who asks. `name` is what events call them; `must_change_password`: nothing else is open before."""
-
-    name: str
-    account: Ref
-    domain: str
-    role: Role
-    rights: list[Right]
-    by: Literal["key", "session"]
-    key: OwnKey | None
-    user: User | None
-    session: Session | None
-    must_change_password: bool
-
-
-class OwnKey(TypedDict):
-    """The key that somebody asks with."""
-
-    id: str
-    name: str
-    prefix: str
-    expires_at: str | None
-
-
 class Pause(TypedDict):
     """How the VM will stand still. `expected_ms`: from, to; null if there is none, or it cannot be told."""
 
@@ -471,7 +447,7 @@ class Policy(TypedDict):
     enabled: bool
     paused_until: str | None
     suspended: Suspended | None
-    failures: int
+    set_aside: int
     next_fire_at: str | None
     selector: PolicySelector
     schedules: list[PolicySchedule]
@@ -553,6 +529,17 @@ class PolicySelector(TypedDict):
     account: str | None
     domain: str | None
     host: str | None
+
+
+class PolicyVm(TypedDict):
+    """How a VM fares under a policy: failures since the last good one, whether it is set aside, and why nothing is pruned."""
+
+    vm: Ref
+    failures: int
+    last_good_at: str | None
+    last_bad_at: str | None
+    set_aside: Suspended | None
+    refused: str | None
 
 
 class PolicyWindow(TypedDict):
@@ -661,6 +648,7 @@ class Run(TypedDict):
     vm: Ref | None
     state: FiringState
     reason: str | None
+    asked_by: str | None
     job_id: str | None
     decided_at: str
 
@@ -669,19 +657,6 @@ class Secret(TypedDict):
     """The new secret: it is shown this once. For a day the old one signs too."""
 
     secret: str
-
-
-class Session(TypedDict):
-    """A login that goes on: until `idle_until` if it is not used, and until `expires_at` in any case. `current`: it asks."""
-
-    id: str
-    current: bool
-    created_at: str
-    last_seen_at: str
-    idle_until: str
-    expires_at: str
-    address: str
-    agent: str
 
 
 class Snapshot(TypedDict):
@@ -739,7 +714,7 @@ class Step(TypedDict):
 
 
 class Suspended(TypedDict):
-    """Since when and why a policy stands still by itself."""
+    """Since when and why a policy stands still by itself, or a VM is skipped."""
 
     at: str
     reason: str
@@ -792,10 +767,11 @@ class Traits(TypedDict):
 
 
 class Turn(TypedDict):
-    """A VM and when its turn is, jitter included."""
+    """A VM and when its turn is, jitter included; `set_aside` says why it will be skipped, if so."""
 
     vm: Ref
     at: str
+    set_aside: str | None
 
 
 class Used(TypedDict):
@@ -804,31 +780,6 @@ class Used(TypedDict):
     snapshots: int
     bytes: int
     jobs: int
-
-
-class User(TypedDict):
-    """A person who logs in. `rights` are those that the role and the scopes have in common. `opens`: it is neither
-    disabled nor expired.
-    """
-
-    id: str
-    login: str
-    name: str
-    display_name: str
-    email: str | None
-    account: str
-    domain: str
-    role: Role
-    scopes: list[str] | None
-    rights: list[Right]
-    opens: bool
-    must_change_password: bool
-    created_by: str
-    created_at: str
-    expires_at: str | None
-    disabled_at: str | None
-    password_set_at: str
-    last_login_at: str | None
 
 
 class Vm(TypedDict):

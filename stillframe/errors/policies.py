@@ -24,6 +24,13 @@ class PolicyNameTaken(Refused):
     remedy = "Choose another name, or edit that policy."
 
 
+class PolicyVmNotSetAside(Refused):
+    """Policy "{policy}" has not set aside VM "{vm}"."""
+
+    code = "policy.vm_not_set_aside"
+    remedy = "`stillframe policy vms {policy}` shows how it fares with each of its VMs."
+
+
 class PolicyMatchesNothing(Refused):
     """The selector matches no VM at this moment."""
 

@@ -16,9 +16,10 @@ Json = dict[str, Any]
 Made = TypeVar("Made")
 
 
-def policy_from_json(values: Mapping[str, Any]) -> Policy:
+def policy_from_json(values: Any) -> Policy:
     """Raises Invalid for a field that nobody knows, one that is missing, and one of the wrong kind."""
-    return _build(Policy, values, "policy", _POLICY)
+    made: Policy = _part(Policy, _POLICY)(values, "policy")
+    return made
 
 
 def policy_to_json(policy: Policy) -> Json:
@@ -27,9 +28,10 @@ def policy_to_json(policy: Policy) -> Json:
     return values
 
 
-def schedule_from_json(values: Mapping[str, Any]) -> Schedule:
-    """One schedule alone."""
-    return _build(Schedule, values, "schedule", _SCHEDULE)
+def schedule_from_json(values: Any) -> Schedule:
+    """One schedule alone; raises Invalid."""
+    made: Schedule = _part(Schedule, _SCHEDULE)(values, "schedule")
+    return made
 
 
 def schedule_to_json(schedule: Schedule) -> Json:
@@ -73,11 +75,11 @@ def _yes_or_no(value: Any, what: str) -> bool:
 def _instant(value: Any, what: str) -> datetime:
     try:
         at = datetime.fromisoformat(_text(value, what))
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Invalid(detail=f"{what} is no ISO 8601 time: {value!r}") from None
-    if at.tzinfo is None:
-        raise Invalid(detail=f"{what} has no time zone; write 2030-01-31T12:00:00Z")
-    return at.astimezone(UTC)
+    raise Invalid(detail=f"{what} has no time zone; write 2030-01-31T12:00:00Z")
 
 
 def _span(value: Any, what: str) -> timedelta:

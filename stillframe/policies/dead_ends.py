@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from stillframe.counting import are, counted
 from stillframe.policies.policy import Policy
 
 #: Of several VMs so many are named.
@@ -18,8 +19,9 @@ def _never_prunes(policy: Policy) -> list[str]:
         return []
     most = policy.guards.max_depth
     return [
-        f"it keeps everything, and its guard `max_depth` stops it at {most} layers: after about {most} snapshots of a VM "
-        "it stops there for good, unless somebody deletes some; say what to keep, such as last=3,daily=7"
+        f"it keeps everything, and its guard `max_depth` stops it at {counted(most, 'layer')}: "
+        f"after about {counted(most, 'snapshot')} of a VM it stops there for good, unless somebody deletes some; "
+        "say what to keep, such as last=3,daily=7"
     ]
 
 
@@ -29,6 +31,6 @@ def _never_cold(policy: Policy, alive: Sequence[str]) -> list[str]:
     named = ", ".join(alive[:_NAMED])
     more = f" and {len(alive) - _NAMED} more" if len(alive) > _NAMED else ""
     return [
-        f"it takes cold snapshots, and {named}{more} {'is' if len(alive) == 1 else 'are'} not off now: a VM is skipped "
+        f"it takes cold snapshots, and {named}{more} {are(len(alive))} not off now: a VM is skipped "
         "unless it is off when its turn comes; mode auto takes what fits"
     ]

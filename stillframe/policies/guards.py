@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from stillframe.counting import are, counted
 from stillframe.policies.policy import Guards, Policy
 from stillframe.policies.schedule import Overlap, zone
 from stillframe.rules import ALIVE
@@ -25,6 +26,8 @@ class Moment:
     own_job: str | None = None
     #: A deletion on this VM that is not over.
     merging: str | None = None
+    #: Why the policy has set the VM aside, if so.
+    set_aside: str | None = None
     #: Scheduled jobs that are not over on its host, and on its storage.
     on_host: int = 0
     on_storage: int = 0
@@ -56,12 +59,14 @@ def turn(policy: Policy, overlap: Overlap, timezone: str, moment: Moment, now: d
 def crowded(guards: Guards, on_host: int, on_storage: int = 0) -> str | None:
     """Why another scheduled job would be one too many at this moment, if it would."""
     if on_host >= guards.max_per_host:
-        return f"{on_host} scheduled jobs are under way on its host, and {guards.max_per_host} may be"
+        return f"{_jobs(on_host)} under way on its host, and {guards.max_per_host} may be"
     if on_storage >= guards.max_per_storage:
-        return (
-            f"{on_storage} scheduled jobs are under way on its storage, and {guards.max_per_storage} may be"
-        )
+        return f"{_jobs(on_storage)} under way on its storage, and {guards.max_per_storage} may be"
     return None
+
+
+def _jobs(number: int) -> str:
+    return f"{counted(number, 'scheduled job')} {are(number)}"
 
 
 def blackout(policy: Policy, timezone: str, now: datetime) -> str | None:
@@ -78,12 +83,16 @@ def type_at(policy: Policy, state: VmState) -> SnapshotType:
 
 
 def _never(policy: Policy, timezone: str, moment: Moment, now: datetime) -> str | None:
+    if moment.set_aside:
+        return f"the VM is set aside: {moment.set_aside}"
     return blackout(policy, timezone, now) or _no_room(policy.guards, moment) or _unfit(policy, moment)
 
 
 def _no_room(guards: Guards, moment: Moment) -> str | None:
     if moment.depth >= guards.max_depth:
-        return f"its volumes stand on {moment.depth} layers, and the guard allows {guards.max_depth}"
+        return (
+            f"its volumes stand on {counted(moment.depth, 'layer')}, and the guard allows {guards.max_depth}"
+        )
     if moment.free_bytes is not None and moment.free_bytes < guards.min_free_bytes:
         return (
             f"{moment.free_bytes} bytes are free on its storage, and the guard wants {guards.min_free_bytes}"

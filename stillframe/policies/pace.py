@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from stillframe.counting import counted
 from stillframe.errors import PolicyTooFast
 from stillframe.policies.durations import in_words, roughly
 from stillframe.policies.policy import Policy
@@ -73,7 +74,7 @@ def _crowded(policy: Policy, gap: timedelta, took: Sequence[Took]) -> list[str]:
         needs = sum(each, timedelta(0)) / at_once
         if len(each) > at_once and needs > gap:
             found.append(
-                f"{len(each)} VMs of host {host}, {at_once} at once, need about {roughly(needs)}, "
+                f"{counted(len(each), 'VM')} of host {host}, {at_once} at once, need about {roughly(needs)}, "
                 f"and it fires {in_words(gap)} after the last time: some firings will be missed or skipped"
             )
     return found

@@ -80,7 +80,8 @@ class Policy:
     tags: tuple[str, ...] = ()
     enabled: bool = True
     paused_until: datetime | None = None
-    #: Firings of one VM that may fail one after the other before the policy suspends itself.
+    #: Snapshots of one VM that may fail one after the other before it is set aside. With all its VMs set aside, the policy
+    #: suspends itself.
     max_failures: int = 4
     #: A snapshot job that has not begun by then is given up.
     start_within: timedelta = timedelta(hours=1)

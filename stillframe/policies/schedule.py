@@ -112,7 +112,7 @@ class Schedule:
         # cronsim looks at whole seconds, and at what comes after the one it is given.
         start = after.astimezone(self.zone)
         last, limit = after, after + HORIZON
-        for instant in CronSim(self.expression, start):
+        for instant in self._cronsim(start):
             found = instant.astimezone(UTC)
             if found > limit:
                 return
@@ -120,6 +120,12 @@ class Schedule:
             if found > last:
                 last, limit = found, found + HORIZON
                 yield found
+
+    def _cronsim(self, start: datetime) -> CronSim:
+        try:
+            return CronSim(self.expression, start)
+        except CronSimError as error:
+            raise Invalid(detail=f"{self.cron!r} is no cron expression that can fire: {error}") from None
 
     @cached_property
     def expression(self) -> str:
@@ -160,10 +166,6 @@ def _check_cron(schedule: Schedule) -> None:
             detail=f"{schedule.cron!r} is no cron expression: it has five fields (minute hour day month weekday), "
             f"or is one of {', '.join(sorted(ALIASES))}"
         )
-    try:
-        CronSim(schedule.expression, EPOCH)
-    except CronSimError as error:
-        raise Invalid(detail=f"{schedule.cron!r} is no cron expression that can fire: {error}") from None
 
 
 def _check_fires(schedule: Schedule, now: datetime) -> None:

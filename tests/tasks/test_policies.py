@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select, update
 
 from models.jobs.tables import LOW, SCHEDULED, Job
 from models.policies import turns
-from models.policies.keep import add_policy, run_policy
+from models.policies.keep import add_policy
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.session import transaction
 from models.snapshots.tables import Snapshot
@@ -118,7 +118,7 @@ def test_a_full_host_keeps_no_other_waiting(world: World, engine: Engine) -> Non
     with transaction(engine) as session:
         session.execute(update(Firing).where(Firing.vm_id == late).values(due_at=func.now()))
         first = turns.ready(session, turns.BEGIN, limit=1)
-    assert [one.vm_id for one in first] == [late]
+    assert [one.vm_id for one in first.ready] == [late]
 
 
 def test_a_look_through_the_line_goes_on_behind_what_it_has_seen(world: World, engine: Engine) -> None:
@@ -127,9 +127,9 @@ def test_a_look_through_the_line_goes_on_behind_what_it_has_seen(world: World, e
     fire(engine)
     seen, place = [], turns.BEGIN
     with transaction(engine) as session:
-        while found := turns.ready(session, place, limit=1):
-            seen.append(found[0].vm_id)
-            place = found[0].place
+        while (line := turns.ready(session, place, limit=1)).end:
+            seen.append(line.ready[0].vm_id)
+            place = line.end
     assert sorted(seen) == sorted(vms)
 
 
@@ -213,32 +213,6 @@ def test_how_a_job_ended_is_taken_down(world: World, engine: Engine) -> None:
     assert found[good.id].state is FiringState.SUCCEEDED
     assert (found[bad.id].state, found[bad.id].reason) == (FiringState.FAILED, "the disk was full")
     assert vm.vm_id == good.vm_id
-
-
-def test_a_policy_that_keeps_failing_suspends_itself(world: World, engine: Engine) -> None:
-    """After so many failures in a row it stands still and says why; one good one in between begins the count anew."""
-    world.vm("web1")
-    id_ = fire(engine, max_failures=2, schedules=[{"cron": "0 0 29 2 *"}])
-
-    def ends(state: JobState) -> None:
-        with transaction(engine) as session:
-            run_policy(session, id_, ADMIN)
-        let_go(engine)
-        with transaction(engine) as session:
-            unfinished = update(Job).where(Job.state == JobState.QUEUED)
-            session.execute(unfinished.values(state=state, error={"detail": "no room"}))
-        settle_ended(engine)
-
-    for state in (JobState.FAILED, JobState.SUCCEEDED, JobState.FAILED):
-        ends(state)
-    with transaction(engine) as session:
-        assert session.get_one(Policy, id_).suspended_at is None
-    ends(JobState.FAILED)
-    with transaction(engine) as session:
-        row = session.get_one(Policy, id_)
-        assert row.suspended_reason == "2 firings failed one after the other, the last: no room"
-        next_at = session.scalars(select(PolicySchedule.next_at)).one()
-    assert next_at is None
 
 
 def _on_storage(engine: Engine, vm: UUID, *names: str, free: int = 1 << 40) -> None:

@@ -23,7 +23,7 @@ from models.policies.keep import (
 )
 from models.policies.prune import look_again
 from models.policies.tables import Policy, PolicyVm
-from models.queries.policies import preview
+from models.queries.policy_preview import preview
 from models.session import transaction
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import ADMIN

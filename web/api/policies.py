@@ -10,6 +10,8 @@ from models.policies import keep
 from models.policies.tables import FiringState
 from models.queries import policies as rows
 from models.queries.paging import Wanted
+from models.queries.policy_preview import preview, warnings_of
+from models.queries.policy_vms import Faring, policy_vms
 from models.session import transaction
 from models.tenants.actor import Actor
 from stillframe.errors import (
@@ -26,7 +28,7 @@ from stillframe.rights import Right
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
-from web.policy_shapes import MadePolicy, Policy, Preview, Run, WishPause, WishPolicy
+from web.policy_shapes import MadePolicy, Policy, PolicyVm, Preview, Run, WishPause, WishPolicy
 from web.shapes import Json, Page
 from web.submitting import ONCE, once
 from web.wishes import Filter, IdempotencyKey, wanted
@@ -197,6 +199,27 @@ def list_runs(
 
 
 @router.get(
+    "/{policy}/vms",
+    summary="List how its VMs fare",
+    response_model=Page[PolicyVm],
+    responses=keyed(*PAGES, UNKNOWN, VmNotFound(vm="web9")),
+)
+def list_policy_vms(
+    *,
+    house: HouseOf,
+    actor: Reader,
+    policy: PolicyPath,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    set_aside: Annotated[bool | None, Query(description="Only those that are set aside, or are not")] = None,
+    vm: Filter = None,
+) -> Any:
+    """The VMs it has fired for, by name: failures in a row, which are set aside and why, what keeps it from pruning."""
+    id_ = _id(house, actor, policy)
+    with house.reads.connect() as connection:
+        return policy_vms(connection, actor, id_, Faring(set_aside=set_aside, vm=vm), wanted)
+
+
+@router.get(
     "/{policy}/preview",
     summary="Show what is to come",
     response_model=Preview,
@@ -207,7 +230,7 @@ def preview_policy(
 ) -> Any:
     """The next firings, and which of its snapshots would be kept or pruned now, with every reason."""
     with house.reads.connect() as connection:
-        return rows.preview(connection, rows.policy_id(connection, actor, policy), runs)
+        return preview(connection, rows.policy_id(connection, actor, policy), runs)
 
 
 def _id(house: House, actor: Actor, policy: str) -> Any:
@@ -218,7 +241,7 @@ def _id(house: House, actor: Actor, policy: str) -> Any:
 def _made(house: House, actor: Actor, policy: UUID, warnings: Sequence[str] = ()) -> Json:
     with house.reads.connect() as connection:
         return rows.policy(connection, actor, str(policy)) | {
-            "warnings": [*warnings, *rows.warnings_of(connection, policy)]
+            "warnings": [*warnings, *warnings_of(connection, policy)]
         }
 
 

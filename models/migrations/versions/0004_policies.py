@@ -22,7 +22,6 @@ CREATE TABLE policy (
     paused_until timestamptz,
     suspended_at timestamptz,
     suspended_reason text,
-    failures smallint NOT NULL DEFAULT 0,
     of_ids uuid[],
     of_names text[],
     of_tags text[],
@@ -42,6 +41,8 @@ CREATE TABLE policy_schedule (
     spec jsonb NOT NULL,
     mark timestamptz NOT NULL,
     next_at timestamptz,
+    half_at timestamptz,
+    half_behind uuid,
     retired_at timestamptz
 );
 CREATE INDEX ix_policy_schedule_due ON policy_schedule (next_at) WHERE next_at IS NOT NULL;
@@ -51,13 +52,20 @@ CREATE TABLE policy_vm (
     vm_id uuid NOT NULL CONSTRAINT fk_policy_vm_vm_id REFERENCES vm (id),
     last_good_at timestamptz,
     last_bad_at timestamptz,
+    failures smallint NOT NULL DEFAULT 0,
+    counted_from timestamptz,
+    set_aside_at timestamptz,
+    set_aside_reason text,
     prune_due_at timestamptz,
     prune_refusal text,
     volumes_due_at timestamptz,
+    volumes_refusal text,
+    volumes_refused smallint NOT NULL DEFAULT 0,
     CONSTRAINT pk_policy_vm PRIMARY KEY (policy_id, vm_id)
 );
 CREATE INDEX ix_policy_vm_prune ON policy_vm (prune_due_at) WHERE prune_due_at IS NOT NULL;
 CREATE INDEX ix_policy_vm_volumes ON policy_vm (volumes_due_at) WHERE volumes_due_at IS NOT NULL;
+CREATE INDEX ix_policy_vm_set_aside ON policy_vm (policy_id) WHERE set_aside_at IS NOT NULL;
 CREATE TABLE firing (
     id uuid NOT NULL CONSTRAINT pk_firing PRIMARY KEY,
     policy_id uuid NOT NULL CONSTRAINT fk_firing_policy_id REFERENCES policy (id),
@@ -69,15 +77,16 @@ CREATE TABLE firing (
     due_at timestamptz NOT NULL,
     give_up_at timestamptz,
     state varchar(16) NOT NULL CONSTRAINT ck_firing_state
-        CHECK (state IN ('waiting', 'asked', 'succeeded', 'failed', 'skipped', 'missed', 'refused')),
+        CHECK (state IN ('waiting', 'asked', 'stuck', 'succeeded', 'failed', 'skipped', 'missed', 'refused')),
     reason text,
+    asked_by text,
     job_id uuid CONSTRAINT fk_firing_job_id REFERENCES job (id),
     extract_due_at timestamptz,
     decided_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX uq_firing_moment ON firing (schedule_id, vm_id, nominal_at) NULLS NOT DISTINCT;
 CREATE INDEX ix_firing_waiting ON firing (due_at) WHERE state = 'waiting';
-CREATE INDEX ix_firing_asked ON firing (job_id) WHERE state = 'asked';
+CREATE INDEX ix_firing_asked ON firing (job_id) WHERE state IN ('asked', 'stuck');
 CREATE INDEX ix_firing_policy ON firing (policy_id, nominal_at DESC, id DESC);
 CREATE INDEX ix_firing_vm ON firing (vm_id, nominal_at DESC);
 CREATE INDEX ix_firing_extract ON firing (extract_due_at) WHERE extract_due_at IS NOT NULL;

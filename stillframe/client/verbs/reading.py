@@ -10,6 +10,7 @@ from stillframe.client.answers import (
     Job,
     Page,
     Policy,
+    PolicyVm,
     Preview,
     Rescan,
     Run,
@@ -93,6 +94,10 @@ class Reading(Verbs):
     def policy_runs(self, policy: str, **filters: Any) -> Page[Run]:
         """One page of what became of its firings."""
         return self._ask(get(f"/v1/policies/{part(policy)}/runs", **filters))
+
+    def policy_vms(self, policy: str, **filters: Any) -> Page[PolicyVm]:
+        """One page of how its VMs fare."""
+        return self._ask(get(f"/v1/policies/{part(policy)}/vms", **filters))
 
     def policy_preview(self, policy: str, runs: int = 5) -> Preview:
         """The next runs, and what would be kept and pruned now."""

@@ -102,7 +102,7 @@ def test_what_is_being_let_go_is_not_called_skipped(world: World, engine: Engine
     claim(engine)
     with ThreadPoolExecutor() as pool:
         with transaction(engine) as session:
-            (one,) = turns.ready(session, turns.BEGIN)
+            (one,) = turns.ready(session, turns.BEGIN).ready
             paused = beside(pool, pause, engine, id_)
             turns.decide(session, [turns.Decided(one.id, FiringState.REFUSED, "as it was decided")])
         paused.result(FREE_S)
@@ -147,7 +147,7 @@ def test_who_releases_a_snapshot_does_not_wait_in_a_circle(world: World, engine:
     holding.hold(engine, snapshot, "why", None, ADMIN)
     with ThreadPoolExecutor() as pool:
         with transaction(engine) as session:
-            assert len(due(session)) == 1
+            assert len(due(session).items) == 1
             released = beside(pool, holding.release, engine, snapshot, ADMIN)
             assert in_hand(session, [snapshot])
         released.result(FREE_S)

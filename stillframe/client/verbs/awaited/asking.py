@@ -142,9 +142,10 @@ class Asking(Verbs):
         """Nothing fires until then, or until it is resumed."""
         return await self._ask(change("POST", f"/v1/policies/{part(policy)}/pause", {"until": until}))
 
-    async def resume_policy(self, policy: str) -> Policy:
-        """It fires again, from now on."""
-        return await self._ask(change("POST", f"/v1/policies/{part(policy)}/resume"))
+    async def resume_policy(self, policy: str, vm: str | None = None) -> Policy:
+        """It fires again, from now on; with `vm` only that one is set aside no more."""
+        wish = {"vm": vm} if vm else None
+        return await self._ask(change("POST", f"/v1/policies/{part(policy)}/resume", wish))
 
     async def run_policy(self, policy: str, *, idempotency_key: str | None = None) -> Page[Run]:
         """Fires it now; the page of its firings."""

@@ -1,1 +1,0 @@
-"""People as rows: who they are, their passwords, their logins, and how often a login may fail."""
