@@ -8,6 +8,7 @@ from models.once import MadeOnce
 from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.tenants.tables import Account, ApiKey, Domain
+from models.users.tables import LoginBucket, LoginKnown, LoginSession, User
 from models.vms.tables import Layer, Vm, Volume
 from models.webhooks.tables import Webhook, WebhookDelivery
 
@@ -24,6 +25,9 @@ __all__ = [
     "Host",
     "Job",
     "Layer",
+    "LoginBucket",
+    "LoginKnown",
+    "LoginSession",
     "MadeOnce",
     "Policy",
     "PolicySchedule",
@@ -32,6 +36,7 @@ __all__ = [
     "Snapshot",
     "SnapshotLayer",
     "Step",
+    "User",
     "Vm",
     "Volume",
     "VolumeSnapshot",

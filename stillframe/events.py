@@ -82,6 +82,21 @@ class EventType(StrEnum):
     ACCOUNT_LIMITED = "account.limited"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    USER_CREATED = "user.created"
+    USER_EDITED = "user.edited"
+    #: By somebody else.
+    USER_PASSWORD_SET = "user.password_set"  # noqa: S105 - the name of an event
+    #: By the user.
+    USER_PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - the name of an event
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    USER_DELETED = "user.deleted"
+    #: A user logged in.
+    SESSION_BEGAN = "session.began"
+    #: A user logged out, or ended one of their logins.
+    SESSION_ENDED = "session.ended"
+    #: So many logins failed that more are refused for a while: a warning.
+    LOGIN_FAILED = "login.failed"
     #: It was given to the account whose event this is.
     VM_ASSIGNED = "vm.assigned"
     #: It was given to another account.

@@ -93,6 +93,22 @@ class Settings:
         "Where the layers of volumes that are block devices are kept.", "/var/lib/libvirt/images"
     )
 
+    session_idle_s: float = _setting(
+        "Seconds after which a login is over that nobody uses, 300 to 86400.", 3600.0, within=(300, 86400)
+    )
+    session_s: float = _setting(
+        "Seconds after which a login is over in any case, 300 to 2592000.", 43200.0, within=(300, 2_592_000)
+    )
+    secure_cookies: bool = _setting(
+        "Whether browsers send the cookie of a login over https only, yes or no. Where requests come over https, as the "
+        "proxy says by X-Forwarded-Proto, it is so in any case.",
+        False,
+    )
+    trusted_proxies: str = _setting(
+        "Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        "127.0.0.1, ::1",
+    )
+
     webhook_key: str = _setting(
         "What the secrets of webhooks are made of, 32 characters or more; without it there are none.",
         "",
@@ -114,10 +130,11 @@ class Settings:
             raise ValueError(f"{variable('heartbeat_s')}: {settings.heartbeat_s:g} is not below {most}")
         if 0 < len(settings.webhook_key) < KEY_LENGTH:
             raise ValueError(f"{variable('webhook_key')}: it has fewer than {KEY_LENGTH} characters")
-        try:
-            networks(settings.webhook_allow)
-        except ValueError as error:
-            raise ValueError(f"{variable('webhook_allow')}: {error}") from error
+        for name in ("webhook_allow", "trusted_proxies"):
+            try:
+                networks(getattr(settings, name))
+            except ValueError as error:
+                raise ValueError(f"{variable(name)}: {error}") from error
         return settings
 
 

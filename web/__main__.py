@@ -32,6 +32,7 @@ def main() -> int:
         port=int(port),
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=3,
     )
     server = Server(app, config)

@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 
 from models.jobs.journal import Journal
 from models.session import make_engine
+from models.users.sessions import Lasts
 from stillframe import __version__
 from stillframe.planning import Limits
 from stillframe.settings import Settings
@@ -22,10 +23,12 @@ from web.api import (
     holds,
     hosts,
     jobs,
+    login,
     policies,
     remarks,
     rescans,
     snapshots,
+    users,
     vms,
     volumes,
     webhooks,
@@ -36,6 +39,7 @@ from web.described import PROBLEM, TAGS, describe, operation_id
 from web.house import House
 from web.keys import Keys
 from web.limits import BodyLimit
+from web.logins import Logins
 from web.shapes import Problem
 from web.streaming import Streams
 from web.tracing import Tracing
@@ -44,7 +48,22 @@ from web.waiting import Bell
 #: At most so many routes run at once (the threads that FastAPI has), each with one connection.
 CONNECTIONS = 20
 #: What needs a key.
-KEYED = (hosts, rescans, accounts, vms, snapshots, remarks, holds, volumes, jobs, policies, events, webhooks)
+KEYED = (
+    login,
+    hosts,
+    rescans,
+    accounts,
+    users,
+    vms,
+    snapshots,
+    remarks,
+    holds,
+    volumes,
+    jobs,
+    policies,
+    events,
+    webhooks,
+)
 
 DESCRIPTION = """\
 VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;
@@ -108,6 +127,7 @@ def _house(settings: Settings) -> House:
         ),
         journal=Journal(engine),
         keys=Keys(engine),
+        logins=Logins(engine, Lasts(settings.session_idle_s, settings.session_s)),
         bell=Bell(engine),
         streams=Streams(reads),
     )

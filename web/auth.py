@@ -6,39 +6,72 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from models.tenants.actor import Actor
-from stillframe.errors import Forbidden, KeyMissing, KeyRefused
+from stillframe.errors import (
+    Forbidden,
+    KeyMissing,
+    KeyRefused,
+    PasswordToBeChanged,
+    SessionNeeded,
+    SessionRefused,
+)
 from stillframe.operations import OPERATIONS
 from stillframe.rights import Right
+from web.browser import COOKIE, PLAIN_COOKIE, check_same_origin, token_of
 from web.house import House, HouseOf
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer <key>`.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="key", description="An API key: `Authorization: Bearer <key>`."
+)
+_cookie = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name="login",
+    description=f"What `POST /v1/login` set. Over plain http its name is `{PLAIN_COOKIE}`. What changes something has to "
+    "come from a page of the same origin, as browsers say by `Sec-Fetch-Site` or `Origin`.",
+)
 
 #: Any of the rights that jobs are asked for with: the job at hand says which one it has to be.
 OF_A_JOB = tuple(sorted({operation.right for operation in OPERATIONS.values()}))
 
 
 async def actor(
-    house: HouseOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    house: HouseOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _: Annotated[str | None, Depends(_cookie)],
 ) -> Actor:
-    """Who is asking; raises KeyMissing or KeyRefused."""
-    if credentials is None:
+    """Who is asking, by a key or else by a login's cookie; raises KeyMissing, KeyRefused, SessionRefused or CrossSite."""
+    if credentials is not None:
+        key = credentials.credentials
+        lately = house.keys.known(key)
+        return lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
+    token = token_of(request)
+    if token is None:
         raise KeyMissing
-    key = credentials.credentials
-    lately = house.keys.known(key)
-    return lately if lately is not None else await run_in_threadpool(house.keys.verify, key)
+    check_same_origin(request)
+    return await run_in_threadpool(house.logins.verify, token)
 
 
 class Needs:
-    """A dependency that lets through who has one of these rights; with none of them, whoever has a key may look."""
+    """A dependency that lets through who has one of these rights; with none of them, whoever has a key may look.
 
-    def __init__(self, rights: tuple[Right, ...]) -> None:
+    `first`: also who is to change their password first. `person`: only who is logged in.
+    """
+
+    def __init__(self, rights: tuple[Right, ...], *, first: bool = False, person: bool = False) -> None:
         self.rights = rights
+        self.first = first
+        self.person = person
 
     async def __call__(self, actor: Annotated[Actor, Depends(actor)]) -> Actor:
-        """Who is asking; raises Forbidden."""
+        """Who is asking; raises Forbidden, PasswordToBeChanged or SessionNeeded."""
+        if actor.must_change and not self.first:
+            raise PasswordToBeChanged
+        if self.person and actor.session_id is None:
+            raise SessionNeeded
         if self.rights and actor.rights.isdisjoint(self.rights):
             raise Forbidden(right=" or ".join(self.rights))
         return actor
@@ -50,13 +83,23 @@ def needs(*rights: Right) -> Any:
 
 
 Reader = Annotated[Actor, needs()]
+#: For what everybody may see and do of themselves.
+Myself = Annotated[Actor, Depends(Needs((), first=True))]
+#: The same for what a key has not: a password, logins.
+Person = Annotated[Actor, Depends(Needs((), first=True, person=True))]
+#: Without a key: who logs in has none.
+OPEN = frozenset({"/v1/login"})
 
 
 async def still_welcome(request: Request, house: House) -> bool:
-    """Whether the key of a request that goes on for long is still good."""
+    """Whether the key or the login of a request that goes on for long is still good. It is no use of the login."""
+    credentials, token = await _bearer(request), token_of(request)
     try:
-        await actor(house, await _bearer(request))
-    except (KeyMissing, KeyRefused):
+        if credentials is None and token is not None:
+            await run_in_threadpool(house.logins.verify, token, used=False)
+        else:
+            await actor(request, house, credentials, None)
+    except (KeyMissing, KeyRefused, SessionRefused):
         return False
     return True
 
@@ -64,7 +107,7 @@ async def still_welcome(request: Request, house: House) -> bool:
 def check_declared(app: FastAPI) -> None:
     """Raises RuntimeError for a route under /v1 that does not say what it needs."""
     for route, needed in declared(app):
-        if needed is None and route.path.startswith("/v1"):
+        if needed is None and route.path.startswith("/v1") and route.path not in OPEN:
             raise RuntimeError(
                 f"{sorted(route.methods or ())} {route.path} does not say which right it needs"
             )

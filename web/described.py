@@ -10,11 +10,14 @@ from fastapi.routing import APIRoute
 from stillframe.errors import (
     BodyNotJson,
     BodyTooLarge,
+    CrossSite,
     CursorInvalid,
     DatabaseUnavailable,
     Forbidden,
     KeyMissing,
     KeyRefused,
+    PasswordToBeChanged,
+    SessionRefused,
     StillframeError,
 )
 from web.errors import RequestNotValid
@@ -32,6 +35,8 @@ TAGS = [
     {"name": "jobs", "description": "What was asked for, and how it goes."},
     {"name": "policies", "description": "Scheduled snapshots: when, of which VMs, and what is kept."},
     {"name": "accounts", "description": "Who owns things, what they may do, and how much they may have."},
+    {"name": "users", "description": "People who log in, and what they may do."},
+    {"name": "login", "description": "To log in by name and password, and to see who one is."},
     {"name": "events", "description": "What has happened: facts that never change."},
     {"name": "problems", "description": "What can be refused or fail, by its code. No key needed."},
     {"name": "webhooks", "description": "Where events are posted, and what became of each."},
@@ -46,8 +51,11 @@ def wrong_field() -> StillframeError:
 
 
 #: What any operation that needs a key may answer, then those that change something, take a body, or answer in pages.
-ANY: tuple[StillframeError, ...] = (KeyMissing(), KeyRefused(), wrong_field(), DatabaseUnavailable())
-CHANGE: tuple[StillframeError, ...] = (Forbidden(right="create"),)
+ANY: tuple[StillframeError, ...] = (
+    *(KeyMissing(), KeyRefused(), SessionRefused(), PasswordToBeChanged()),
+    *(wrong_field(), DatabaseUnavailable()),
+)
+CHANGE: tuple[StillframeError, ...] = (Forbidden(right="create"), CrossSite())
 BODY: tuple[StillframeError, ...] = (
     BodyNotJson(why="Expecting ',' delimiter at character 17"),
     BodyTooLarge(limit_bytes=BODY_BYTES),

@@ -11,6 +11,7 @@ from models.jobs.journal import Journal
 from stillframe.settings import Settings
 from tasks.producer import Producer
 from web.keys import Keys
+from web.logins import Logins
 from web.streaming import Streams
 from web.waiting import Bell
 
@@ -26,6 +27,7 @@ class House:
     producer: Producer
     journal: Journal
     keys: Keys
+    logins: Logins
     bell: Bell
     streams: Streams
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from models.tenants.actor import Actor
-from stillframe.errors import StillframeError
+from stillframe.errors import CrossSite, StillframeError
 from stillframe.operations import Operation
 from web import examples
 from web.described import keyed
@@ -84,7 +84,7 @@ def planned(*errors: StillframeError) -> dict[str, Any]:
     return {
         "response_model": Forecast,
         "response_description": "The plan, also of what would be refused: then `allowed` is false.",
-        "responses": keyed(*errors),
+        "responses": keyed(CrossSite(), *errors),
     }
 
 

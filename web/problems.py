@@ -37,6 +37,10 @@ STATUS: dict[type[errors.StillframeError], int] = {
     errors.LostRace: 409,
     errors.KeyMissing: 401,
     errors.KeyRefused: 401,
+    errors.LoginRefused: 401,
+    errors.SessionRefused: 401,
+    errors.TooManyLogins: 429,
+    errors.LoginsBusy: 429,
     errors.Forbidden: 403,
     BodyNotJson: 400,
     MethodNotAllowed: 405,
@@ -109,7 +113,8 @@ def install(app: FastAPI) -> None:
 async def _known(request: Request, error: errors.StillframeError) -> ProblemResponse:
     if status_of(error) >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
-    return problem(error, {"Retry-After": "1"} if isinstance(error, errors.IdempotencyInFlight) else None)
+    wait_s = 1 if isinstance(error, errors.IdempotencyInFlight) else error.context.get("retry_after_s")
+    return problem(error, {"Retry-After": str(wait_s)} if wait_s else None)
 
 
 async def _not_valid(request: Request, error: RequestValidationError) -> ProblemResponse:

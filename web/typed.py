@@ -39,3 +39,10 @@ def _plain(annotation: Any) -> set[Any]:
     if get_origin(annotation) is Annotated:
         return _plain(inner[0])
     return set().union(*map(_plain, inner)) if inner else {annotation}
+
+
+def some(value: Any) -> Any:
+    """Of a change: for a field that may be left out, and has a value in any case."""
+    if value is None:
+        raise ValueError("it cannot be null; leave it out and it stays")
+    return value

@@ -1,7 +1,7 @@
 """Webhooks over HTTP: what may be sent, and what is answered."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -10,6 +10,7 @@ from models.webhooks.tables import DeliveryState
 from stillframe.events import Level
 from web.examples import Json, shown
 from web.shapes import Ref, Shape
+from web.typed import some
 from web.wishes import Description, Wish, Words
 
 _WEBHOOK = "01a206ea-d111-7aa0-8c54-0f6b51f24fd9"
@@ -57,12 +58,6 @@ DELIVERY: Json = {
 }
 
 
-def _some(value: Any) -> Any:
-    if value is None:
-        raise ValueError("it cannot be null; leave it out and it stays")
-    return value
-
-
 class WishWebhook(Wish):
     """Where events are to be posted, and which: of these types (all but steps if there are none), this level or worse,
     this VM.
@@ -84,13 +79,13 @@ class WishWebhookEdit(Wish):
 
     model_config = ConfigDict(json_schema_extra=shown({"types": ["job."]}))
 
-    url: Annotated[Words | None, Field(max_length=2000), AfterValidator(_some)] = None
+    url: Annotated[Words | None, Field(max_length=2000), AfterValidator(some)] = None
     types: Annotated[
-        list[Annotated[Words, Field(max_length=64)]] | None, Field(max_length=100), AfterValidator(_some)
+        list[Annotated[Words, Field(max_length=64)]] | None, Field(max_length=100), AfterValidator(some)
     ] = None
-    level: Annotated[Level | None, AfterValidator(_some)] = None
+    level: Annotated[Level | None, AfterValidator(some)] = None
     vm: Annotated[Words, Field(max_length=255)] | None = None
-    description: Annotated[Description | None, AfterValidator(_some)] = None
+    description: Annotated[Description | None, AfterValidator(some)] = None
 
 
 class WishResume(Wish):

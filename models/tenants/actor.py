@@ -11,11 +11,11 @@ from stillframe.rules import check_right
 
 @dataclass(frozen=True)
 class Actor:
-    """An account that acts, by a key or by a policy. `name` is what people read.
+    """An account that acts: by a key, by a user who is logged in, or by a policy. `name` is what people read.
 
     `domain` is the path of the account's domain. `scopes` are the rights that the key was narrowed to; None means all
     of its role. `wide`: there are many accounts in its domain, which is a hint about how to look for them.
-    `until` is when the key expires.
+    `until` is when the key expires, or the user; whoever logged in gives nothing that lasts longer either.
     """
 
     name: str
@@ -25,6 +25,12 @@ class Actor:
     scopes: frozenset[Right] | None = None
     wide: bool = False
     until: datetime | None = None
+    #: The key by which it acts; or the user, and their login. None of them for policies and Stillframe itself.
+    key_id: UUID | None = None
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    #: It logged in by a password that somebody else set: nothing but another password is open to it.
+    must_change: bool = False
 
     @property
     def rights(self) -> frozenset[Right]:

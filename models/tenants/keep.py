@@ -13,6 +13,7 @@ from models.ids import new_id
 from models.moves import Told, tell
 from models.queries.find import as_id
 from models.tenants.actor import Actor
+from models.tenants.gifts import check_gift
 from models.tenants.keys import make_key
 from models.tenants.scope import mine, my_domains
 from models.tenants.tables import Account, ApiKey, Domain
@@ -23,11 +24,10 @@ from stillframe.errors import (
     DomainNameTaken,
     DomainNotFound,
     KeyNotFound,
-    RightsNotOfRole,
 )
 from stillframe.events import EventType
 from stillframe.names import check_name
-from stillframe.rights import RIGHTS, Right, Role, is_within
+from stillframe.rights import Right, Role, is_within
 
 LIMITS_OF_ACCOUNT = ("max_snapshots_a_vm", "max_snapshots", "max_bytes", "max_jobs")
 LIMITS_OF_DOMAIN = ("max_snapshots", "max_bytes")
@@ -121,19 +121,9 @@ def add_key(
 ) -> tuple[str, UUID]:
     """A new key of an account, shown this once; raises AccountNotFound, RightsNotOfRole, or BeyondOwn for more than one has."""
     row, _ = find_account(session, actor, account)
-    if not is_within(role, actor.role):
-        raise BeyondOwn(what=f"A key of the role {role}")
-    rights = RIGHTS[role] if scopes is None else frozenset(scopes)
-    if foreign := rights - RIGHTS[role]:
-        raise RightsNotOfRole(
-            role=role, rights=_listed(foreign), has=_listed(RIGHTS[role]) or "none, it looks"
-        )
-    if beyond := sorted(rights - actor.rights):
-        raise BeyondOwn(what=f"A key with the rights {', '.join(beyond)}")
     if isinstance(expires_at, timedelta):
         expires_at += session.scalars(select(func.now())).one()
-    if actor.until is not None and (expires_at is None or expires_at > actor.until):
-        raise BeyondOwn(what=f"A key that lives longer than until {actor.until.isoformat()}")
+    check_gift(actor, "A key", role, scopes, expires_at)
     key, id_ = make_key(session, row.id, role, name, expires_at=expires_at, scopes=scopes)
     said = {"key_id": str(id_), "role": role.value, "scopes": sorted(scopes) if scopes is not None else None}
     _tell(session, actor, EventType.KEY_CREATED, f"{name} of account {row.name}", said, account=row.id)
@@ -162,10 +152,6 @@ def _tell(
     session: Session, actor: Actor, type_: EventType, message: str, data: Json, *, account: UUID
 ) -> None:
     tell(session, Told(type_, actor.name, message=message, data=data), account=account)
-
-
-def _listed(rights: Collection[Right]) -> str:
-    return ", ".join(right for right in Right if right in rights)
 
 
 def _can_be(text: str) -> bool:

@@ -84,18 +84,26 @@ def verify_key(session: Session, key: str) -> Actor:
         .where(ApiKey.id == found.id, or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < minute))
         .values(last_used_at=func.now())
     )
-    wide = (
-        found.role is Role.DOMAIN and len(session.scalars(accounts(found.domain).limit(_WIDE)).all()) == _WIDE
-    )
     return Actor(
         name=found.name,
         account_id=found.account,
         role=found.role,
         domain=found.domain,
-        scopes=None if found.scopes is None else frozenset(right for right in Right if right in found.scopes),
+        scopes=rights_of(found.scopes),
         until=found.expires_at,
-        wide=wide,
+        wide=is_wide(session, found.role, found.domain),
+        key_id=found.id,
     )
+
+
+def rights_of(scopes: Collection[str] | None) -> frozenset[Right] | None:
+    """Those that a row was narrowed to; None for all of its role."""
+    return None if scopes is None else frozenset(right for right in Right if right in scopes)
+
+
+def is_wide(session: Session, role: Role, domain: str) -> bool:
+    """Whether somebody of that role sees many accounts of that domain."""
+    return role is Role.DOMAIN and len(session.scalars(accounts(domain).limit(_WIDE)).all()) == _WIDE
 
 
 def _hash(key: str) -> str:

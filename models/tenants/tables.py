@@ -34,7 +34,12 @@ class Account(Base):
     """The owner of VMs and snapshots."""
 
     __tablename__ = "account"
-    __table_args__ = (Index("ix_account_domain", "domain_id"), Index("ix_account_name", "name", "id"))
+    __table_args__ = (
+        Index("ix_account_domain", "domain_id"),
+        Index("ix_account_name", "name", "id"),
+        # For users, whose names are unique in their account's domain.
+        UniqueConstraint("id", "domain_id", name="uq_account_id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     domain_id: Mapped[UUID] = mapped_column(ForeignKey("domain.id"))

@@ -409,6 +409,30 @@ class NewWebhook(TypedDict):
     secret: str
 
 
+class Oneself(TypedDict):
+    """Who asks. `name` is what events call them; `must_change_password`: nothing else is open before."""
+
+    name: str
+    account: Ref
+    domain: str
+    role: Role
+    rights: list[Right]
+    by: Literal["key", "session"]
+    key: OwnKey | None
+    user: User | None
+    session: Session | None
+    must_change_password: bool
+
+
+class OwnKey(TypedDict):
+    """The key that somebody asks with."""
+
+    id: str
+    name: str
+    prefix: str
+    expires_at: str | None
+
+
 class Pause(TypedDict):
     """How the VM will stand still. `expected_ms`: from, to; null if there is none, or it cannot be told."""
 
@@ -659,6 +683,19 @@ class Secret(TypedDict):
     secret: str
 
 
+class Session(TypedDict):
+    """A login that goes on: until `idle_until` if it is not used, and until `expires_at` in any case. `current`: it asks."""
+
+    id: str
+    current: bool
+    created_at: str
+    last_seen_at: str
+    idle_until: str
+    expires_at: str
+    address: str
+    agent: str
+
+
 class Snapshot(TypedDict):
     """A VM at an instant. `foreign` is null but for one that another tool made, `hold` but for one that is held."""
 
@@ -780,6 +817,31 @@ class Used(TypedDict):
     snapshots: int
     bytes: int
     jobs: int
+
+
+class User(TypedDict):
+    """A person who logs in. `rights` are those that the role and the scopes have in common. `opens`: it is neither
+    disabled nor expired.
+    """
+
+    id: str
+    login: str
+    name: str
+    display_name: str
+    email: str | None
+    account: str
+    domain: str
+    role: Role
+    scopes: list[str] | None
+    rights: list[Right]
+    opens: bool
+    must_change_password: bool
+    created_by: str
+    created_at: str
+    expires_at: str | None
+    disabled_at: str | None
+    password_set_at: str
+    last_login_at: str | None
 
 
 class Vm(TypedDict):

@@ -12,6 +12,7 @@ from stillframe.errors.policies import *
 from stillframe.errors.requests import *
 from stillframe.errors.snapshots import *
 from stillframe.errors.storage import *
+from stillframe.errors.users import *
 from stillframe.errors.vms import *
 from stillframe.errors.volumes import *
 from stillframe.errors.webhooks import *

@@ -4,21 +4,21 @@ from stillframe.errors.families import Invalid, NotFound, Refused, StillframeErr
 
 
 class KeyMissing(StillframeError):
-    """This needs an API key."""
+    """This needs an API key, or a login."""
 
     code = "key.missing"
     remedy = "Send `Authorization: Bearer <key>`; the CLI reads STILLFRAME_KEY."
 
 
 class Forbidden(StillframeError):
-    """This needs the right "{right}", which this key does not have."""
+    """This needs the right "{right}", which whoever asks does not have."""
 
     code = "right.missing"
     remedy = "Ask with a key that has it, or ask an administrator for one."
 
 
 class BeyondOwn(Forbidden):
-    """{what} goes beyond what this key may do itself."""
+    """{what} goes beyond what whoever asks may do themselves."""
 
     code = "right.beyond_own"
     remedy = "Give less, or ask an administrator who may."
@@ -77,7 +77,7 @@ class QuotaExceeded(Refused):
 
 
 class RightsNotOfRole(Invalid):
-    """A key of the role {role} cannot have the rights {rights}. It can have: {has}."""
+    """{what} of the role {role} cannot have the rights {rights}. It can have: {has}."""
 
     code = "key.rights_not_of_role"
-    remedy = "Leave those out, or give it a role that has them; the role is how far it sees."
+    remedy = "Leave those out, or give a role that has them; the role is how far it sees."

@@ -4,8 +4,15 @@ import pytest
 from sqlalchemy import Engine
 
 from models.jobs.journal import Journal
+from tests.clock import Clock
 
 
 @pytest.fixture
 def journal(engine: Engine) -> Journal:
     return Journal(engine)
+
+
+@pytest.fixture
+def clock(engine: Engine) -> Clock:
+    """The database's clock, which stands still until the test moves it."""
+    return Clock(engine)

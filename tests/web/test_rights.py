@@ -29,7 +29,10 @@ def reader(api: Api) -> str:
 
 
 def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, name: str) -> None:
-    """Every route that is not a GET or a plan refuses it before it looks at the request; every GET of a list answers."""
+    """Every route that is not a GET or a plan refuses it before it looks at the request; every GET of a list answers.
+
+    But for those about whoever asks.
+    """
     id_ = str(world.snapshot(world.vm(name), "s1"))
     before = [world.count(table) for table in (Job, Snapshot)]
     document = httpx.get(f"{api.url}/openapi.json", timeout=60).json()
@@ -38,7 +41,7 @@ def test_a_read_only_key_changes_nothing(api: Api, world: World, reader: str, na
         for path, operations in document["paths"].items():
             if path.endswith("/stream"):
                 continue  # it goes on
-            for method in operations:
+            for method in (name for name, one in operations.items() if one["tags"] != ["login"]):
                 answer = http.request(
                     method,
                     path.format_map(words),

@@ -51,7 +51,7 @@ router = APIRouter(prefix="/v1", tags=["accounts"])
 NO_ACCOUNT = AccountNotFound(account="acme")
 NO_DOMAIN = DomainNotFound(domain="/acme")
 NO_KEY = KeyNotFound(key="01a206ee")
-NOT_OF_ROLE = RightsNotOfRole(role="user", rights="host", has="create, revert, delete")
+NOT_OF_ROLE = RightsNotOfRole(what="A key", role="user", rights="host", has="create, revert, delete")
 BEYOND = BeyondOwn(what="A key of the role root")
 Admin = Annotated[Actor, needs(Right.ACCOUNT)]
 AccountPath = Annotated[str, Path(description="An account's name or id", examples=["acme"])]

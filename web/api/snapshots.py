@@ -13,6 +13,7 @@ from models.queries.paging import Wanted
 from models.tenants.actor import Actor
 from stillframe.errors import (
     AfterNotForMemory,
+    CrossSite,
     DeletionAsked,
     DeletionsRefused,
     DisplayNameInvalid,
@@ -258,7 +259,7 @@ def delete_snapshots(
     summary="Plan the deletion of many snapshots",
     response_model=Page[Forecast],
     response_description="The plans, one a VM, also of what would be refused: then `allowed` is false.",
-    responses=keyed(*BODY, ALL_REFUSED),
+    responses=keyed(CrossSite(), *BODY, ALL_REFUSED),
 )
 def plan_deletions(*, house: HouseOf, actor: Reader, wish: WishDeletions) -> Any:
     """What deleting them together would free, move and leave. Nothing is done."""

@@ -1,4 +1,4 @@
-"""Who may do what: rights of keys and policies, quotas, whose an event is, and idempotency keys of an account.
+"""Who may do what: rights of keys and policies, users and their logins, quotas, whose an event is, idempotency keys.
 
 May be applied while the version before runs. Until now there was one account, the first administrator's: what is there
 is its, by a default that rewrites nothing.
@@ -31,9 +31,60 @@ CREATE INDEX ix_snapshot_counted ON snapshot (account_id, vm_id) INCLUDE (size_b
 CREATE INDEX ix_job_in_flight ON job (account_id) WHERE state IN ('queued', 'running', 'undoing');
 CREATE UNIQUE INDEX uq_job_idempotency_key ON job (asker_id, idempotency_key);
 DROP INDEX uq_job_idempotency;
+ALTER TABLE account ADD CONSTRAINT uq_account_id UNIQUE (id, domain_id);
+CREATE TABLE app_user (
+    id uuid NOT NULL CONSTRAINT pk_app_user PRIMARY KEY,
+    account_id uuid NOT NULL,
+    domain_id uuid NOT NULL CONSTRAINT fk_app_user_domain_id REFERENCES domain,
+    name text NOT NULL,
+    display_name text NOT NULL,
+    email text,
+    role varchar(16) NOT NULL CONSTRAINT ck_app_user_role CHECK (role IN ('root', 'domain', 'user', 'read_only')),
+    scopes text[],
+    password_hash text NOT NULL,
+    password_number bigint NOT NULL DEFAULT 1,
+    password_set_at timestamptz NOT NULL DEFAULT now(),
+    must_change boolean NOT NULL,
+    disabled_at timestamptz,
+    expires_at timestamptz,
+    last_login_at timestamptz,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT fk_app_user_account_id FOREIGN KEY (account_id, domain_id) REFERENCES account (id, domain_id)
+        ON UPDATE CASCADE ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX uq_app_user_name ON app_user (domain_id, lower(name));
+CREATE INDEX ix_app_user_account ON app_user (account_id);
+CREATE INDEX ix_app_user_sorted ON app_user (name, id);
+CREATE TABLE login_session (
+    id uuid NOT NULL CONSTRAINT pk_login_session PRIMARY KEY,
+    user_id uuid NOT NULL CONSTRAINT fk_login_session_user_id REFERENCES app_user ON DELETE CASCADE,
+    sha256 text NOT NULL CONSTRAINT uq_login_session_sha256 UNIQUE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_seen_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    address text NOT NULL,
+    agent text NOT NULL
+);
+CREATE INDEX ix_login_session_user ON login_session (user_id, created_at);
+CREATE INDEX ix_login_session_expires ON login_session (expires_at);
+CREATE TABLE login_known (
+    user_id uuid NOT NULL CONSTRAINT fk_login_known_user_id REFERENCES app_user ON DELETE CASCADE,
+    address text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pk_login_known PRIMARY KEY (user_id, address)
+);
+CREATE TABLE login_bucket (
+    subject text NOT NULL CONSTRAINT pk_login_bucket PRIMARY KEY,
+    empty_at timestamptz NOT NULL,
+    told boolean NOT NULL DEFAULT false
+);
+CREATE INDEX ix_login_bucket_empty ON login_bucket (empty_at);
 """
 
 DOWN = """
+DROP TABLE login_bucket, login_known, login_session, app_user;
+ALTER TABLE account DROP CONSTRAINT uq_account_id;
 CREATE UNIQUE INDEX uq_job_idempotency ON job (requested_by, idempotency_key);
 ALTER TABLE job DROP COLUMN asker_id;
 DROP INDEX ix_job_in_flight;

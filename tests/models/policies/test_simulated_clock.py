@@ -1,7 +1,7 @@
 """A year on a simulated clock, by the SQL that claims: restarts, clocks put forward and back, two beats at once.
 
-The database's own clock is simulated: a schema that stands before Postgres' own has another `now()`. So all that is
-asked of time below is asked of the clock of the test, and the code under test knows nothing of it.
+All that is asked of time below is asked of the clock of the test (tests/clock.py), and the code under test knows nothing
+of it.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 
 from models.jobs.tables import Job
 from models.policies.keep import add_policy
@@ -25,41 +25,13 @@ from tasks.app import make_app
 from tasks.policies import claim, let_go, settle_ended
 from tasks.producer import Producer
 from tests.accounts import check_account
+from tests.clock import Clock
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-_CLOCK = """
-    CREATE SCHEMA simulated;
-    CREATE TABLE simulated.clock (at timestamptz NOT NULL);
-    INSERT INTO simulated.clock VALUES ('2026-03-01T00:00:00Z');
-    CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated.clock';
-"""
-
-
-class Clock:
-    """The database's clock, in the hands of a test."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def set(self, at: datetime) -> None:
-        with transaction(self._engine) as session:
-            session.execute(text("UPDATE simulated.clock SET at = :at"), {"at": at})
-
-
-@pytest.fixture
-def clock(engine: Engine) -> Clock:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(_CLOCK)
-        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET search_path = simulated, pg_catalog, public')
-    engine.dispose()  # connections made from now on see the clock
-    return Clock(engine)
-
 
 SCHEDULES: list[dict[str, Any]] = [
     {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "misfire": "run_once"},

@@ -1,0 +1,198 @@
+"""Users: people who log in, made and looked after by administrators."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
+
+from models.queries import users as rows
+from models.queries.paging import Wanted
+from models.session import transaction
+from models.tenants.actor import Actor
+from models.users import keep
+from stillframe.errors import (
+    AccountNotFound,
+    BeyondOwn,
+    DomainNotFound,
+    LoginsBusy,
+    NameInvalid,
+    PasswordInvalid,
+    RightsNotOfRole,
+    UserIsOneself,
+    UserNameAmbiguous,
+    UserNameTaken,
+    UserNotFound,
+)
+from stillframe.rights import Right
+from web.auth import Reader, needs
+from web.described import BODY, CHANGE, PAGES, keyed
+from web.house import House, HouseOf
+from web.shapes import Json, Page
+from web.user_shapes import User, WishPassword, WishUser, WishUserEdit
+from web.wishes import Filter, wanted
+
+router = APIRouter(prefix="/v1/users", tags=["users"])
+
+UNKNOWN = (
+    UserNotFound(user="kim"),
+    UserNameAmbiguous(user="kim", candidates="/acme/kim (01a206ee-...), /acme/dev/kim (01a206ef-...)"),
+)
+NO_ACCOUNT = AccountNotFound(account="web")
+BEYOND = BeyondOwn(what="A user of the role root")
+NOT_OF_ROLE = RightsNotOfRole(what="A user", role="user", rights="host", has="create, revert, delete")
+PLAIN = PasswordInvalid(why="its characters follow one another")
+Admin = Annotated[Actor, needs(Right.ACCOUNT)]
+UserPath = Annotated[
+    str, Path(description="A user's id, or a name that only one has of those one sees", examples=["kim"])
+]
+
+
+@router.get(
+    "",
+    summary="List users",
+    response_model=Page[User],
+    responses=keyed(*PAGES, NO_ACCOUNT, DomainNotFound(domain="/acme")),
+)
+def list_users(
+    *,
+    house: HouseOf,
+    actor: Reader,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    account: Filter = None,
+    domain: Filter = None,
+    login: Annotated[Filter, Query(description="Exactly this one's: /acme/kim")] = None,
+    q: Annotated[Filter, Query(description="Part of the name, the display name or the email")] = None,
+    disabled: bool | None = None,
+) -> Any:
+    """Users by name; `domain` means its whole subtree."""
+    with house.reads.connect() as connection:
+        return rows.users(
+            *(connection, actor, wanted),
+            account=account,
+            domain=domain,
+            login=login,
+            q=q,
+            disabled=disabled,
+        )
+
+
+@router.post(
+    "",
+    summary="Make a user",
+    response_model=User,
+    status_code=201,
+    responses=keyed(
+        *(*CHANGE, *BODY, NO_ACCOUNT, UserNameTaken(login="/acme/kim"), BEYOND, NOT_OF_ROLE, PLAIN),
+        *(NameInvalid(name="a/b", what="user", why="it has the character '/'"), LoginsBusy(retry_after_s=3)),
+    ),
+)
+async def create_user(*, house: HouseOf, actor: Admin, response: Response, wish: WishUser) -> Any:
+    """A user of an account, never with more rights than who asks. The password is to be changed at the first login."""
+    words = [wish.name, wish.display_name or "", (wish.email or "").partition("@")[0]]
+    kept = await house.logins.hash(wish.password.get_secret_value(), words)
+    made = await run_in_threadpool(_create, house, actor, wish, kept)
+    response.headers["Location"] = f"/v1/users/{made['id']}"
+    return made
+
+
+@router.get("/{user}", summary="Show a user", response_model=User, responses=keyed(*UNKNOWN))
+def show_user(*, house: HouseOf, actor: Reader, user: UserPath) -> Any:
+    """One user."""
+    with transaction(house.engine) as session:
+        row, _ = keep.find_user(session, actor, user)
+    return _look(house, actor, row.id)
+
+
+@router.patch(
+    "/{user}",
+    summary="Change a user",
+    response_model=User,
+    responses=keyed(*CHANGE, *BODY, *UNKNOWN, BEYOND, NOT_OF_ROLE),
+)
+def edit_user(*, house: HouseOf, actor: Admin, user: UserPath, wish: WishUserEdit) -> Any:
+    """What is left out stays. Role and rights count at once, for logins that go on too."""
+    with transaction(house.engine) as session:
+        id_ = keep.edit_user(session, actor, user, wish.given())
+    return _look(house, actor, id_)
+
+
+@router.post(
+    "/{user}/password",
+    summary="Set a user's password",
+    response_model=User,
+    responses=keyed(
+        *(*CHANGE, *BODY, *UNKNOWN, BEYOND, PLAIN, LoginsBusy(retry_after_s=3)),
+        UserIsOneself(what="set the password of"),
+    ),
+)
+async def set_user_password(*, house: HouseOf, actor: Admin, user: UserPath, wish: WishPassword) -> Any:
+    """All the user's logins end. The password is to be changed at the next one."""
+    names = await run_in_threadpool(_names, house, actor, user)
+    kept = await house.logins.hash(wish.password.get_secret_value(), names)
+    change = partial(keep.set_password, user=user, password_hash=kept)
+    return await run_in_threadpool(_do, house, actor, change)
+
+
+@router.post(
+    "/{user}/disable",
+    summary="Disable a user",
+    response_model=User,
+    responses=keyed(*CHANGE, *UNKNOWN, UserIsOneself(what="disable")),
+)
+def disable_user(*, house: HouseOf, actor: Admin, user: UserPath) -> Any:
+    """No login any more, and those that go on end at once. Twice is as once."""
+    return _do(house, actor, partial(keep.disable_user, user=user))
+
+
+@router.post(
+    "/{user}/enable", summary="Enable a user", response_model=User, responses=keyed(*CHANGE, *UNKNOWN, BEYOND)
+)
+def enable_user(*, house: HouseOf, actor: Admin, user: UserPath) -> Any:
+    """It may log in again, by the password it had. Twice is as once."""
+    return _do(house, actor, partial(keep.enable_user, user=user))
+
+
+@router.delete(
+    "/{user}",
+    summary="Delete a user",
+    status_code=204,
+    responses=keyed(*CHANGE, *UNKNOWN, UserIsOneself(what="delete")),
+)
+def delete_user(*, house: HouseOf, actor: Admin, user: UserPath) -> None:
+    """Its logins end at once. What it did stays under its name, which another may have then."""
+    with transaction(house.engine) as session:
+        keep.delete_user(session, actor, user)
+
+
+def _create(house: House, actor: Actor, wish: WishUser, kept: str) -> Json:
+    with transaction(house.engine) as session:
+        id_ = keep.add_user(
+            *(session, actor, wish.account, wish.name, kept),
+            role=wish.role,
+            scopes=wish.scopes,
+            display_name=wish.display_name,
+            email=wish.email,
+            expires_at=wish.expires_at,
+        )
+    return _look(house, actor, id_)
+
+
+def _names(house: House, actor: Actor, user: str) -> list[str]:
+    with transaction(house.engine) as session:
+        row, _ = keep.find_user(session, actor, user)
+        return [row.name, row.display_name]
+
+
+def _do(house: House, actor: Actor, change: Callable[[Session, Actor], UUID]) -> Json:
+    with transaction(house.engine) as session:
+        id_ = change(session, actor)
+    return _look(house, actor, id_)
+
+
+def _look(house: House, actor: Actor, id_: UUID) -> Json:
+    with house.reads.connect() as connection:
+        return rows.user(connection, actor, id_)
