@@ -88,7 +88,7 @@ class Postgres:
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database unless it is there, optionally as a copy; return its address."""
-        like = f" TEMPLATE {_checked(template)}" if template else ""
+        like = f" TEMPLATE {_checked(template)} STRATEGY file_copy" if template else ""
         if not self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{_checked(name)}'"):
             self.sql(f"CREATE DATABASE {name}{like}")
         return self.url(name)

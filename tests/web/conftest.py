@@ -22,7 +22,7 @@ from stillframe.cli import main
 from stillframe.client import Producer
 from stillframe.rights import Role
 from stillframe.settings import Settings
-from tests.postgres import fresh_database, private_lab
+from tests.postgres import fresh_database
 from tests.world import World
 from web.app import create_app
 from web.server import Server
@@ -71,21 +71,15 @@ class Cli:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with private_lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="session")
-def api(lab: Lab) -> Iterator[Api]:
+def api(stores: Lab) -> Iterator[Api]:
     """One server for all tests: each makes VMs of its own."""
-    with fresh_database(lab) as url, socket.create_server(("127.0.0.1", 0)) as listening:
+    with fresh_database(stores) as url, socket.create_server(("127.0.0.1", 0)) as listening:
         engine = make_engine(url)
         with transaction(engine) as session:
             key, _ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "tests")
         settings = Settings(
             database_url=url,
-            broker_url=lab.broker_url,
+            broker_url=stores.broker_url,
             webhook_key="k" * 32,
             webhook_allow="127.0.0.0/8",
         )
@@ -95,7 +89,7 @@ def api(lab: Lab) -> Iterator[Api]:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         until(lambda: server.started)
-        yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key, engine, lab, app)
+        yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key, engine, stores, app)
         server.should_exit = True
         thread.join(10)
         engine.dispose()
