@@ -23,6 +23,7 @@ from stillframe.states import OVER
 from tests.chaos.book import Book, Kept, new_marker
 from tests.chaos.judge import serial_errors, untidy
 from tests.chaos.patience import DOWN, refused, steadily
+from tests.given import given
 from tests.journeys.site import Json, Site, until
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Client(threading.Thread):
         with self.book.window() as seen:
             job = self._ask(self.book, CreateSnapshot(vm=self.book.guest.name, type=kind))  # type: ignore[arg-type]
             done = job and self._finish(self.book, job, may_cancel=True)
-        if done and done["state"] == "succeeded":
+        if job and done and done["state"] == "succeeded":
             certain = before is not None and not self.book.killed_since(job)
             boot = before.boot_id if before and certain and kind == "memory" else None
             least = before.counter if before and certain else 0
@@ -226,18 +227,19 @@ class Client(threading.Thread):
         target = self.dice.choice(["vda", "vdb"])
         job = self._ask(book, ExtractVolume(snapshot_id=kept.id, target=target))
         done = job and self._finish(book, job, may_cancel=True)
-        if not done or done["state"] != "succeeded":
+        if not job or not done or done["state"] != "succeeded":
             return
         volume = steadily(lambda: self.site.client.volume(done["volume_snapshot_id"]))
-        self._holds(Path(volume["path"]), "qcow2", kept, f"extract {job['id']} of {target}")
-        said = hashlib.sha256(Path(volume["path"]).read_bytes()).hexdigest()
+        path = Path(given(volume["path"]))
+        self._holds(path, "qcow2", kept, f"extract {job['id']} of {target}")
+        said = hashlib.sha256(path.read_bytes()).hexdigest()
         if volume["sha256"] not in {None, said}:
             raise WrongBytes(
                 f"volume {volume['id']} has the checksum {said}, its row says {volume['sha256']}"
             )
         book.witness.taken_away.add(volume["id"])
-        Path(volume["path"]).unlink()
-        Path(volume["path"]).with_suffix(".json").unlink()
+        path.unlink()
+        path.with_suffix(".json").unlink()
         self.tally.count(self.tally.verified, "extract")
 
     def as_stranger(self) -> None:
@@ -371,8 +373,8 @@ class Client(threading.Thread):
                 raise Wrong(
                     f"job {job['id']} ({job['kind']}) is {found['state']} in {found['phase']} after {JOB_S:g} s"
                 )
-        code = (found["error"] or {}).get("code")
-        logger.info("%s %s of %s: %s %s", job["kind"], job["id"], book.guest.name, found["state"], code or "")
+        code = found["error"]["code"] if found["error"] else ""
+        logger.info("%s %s of %s: %s %s", job["kind"], job["id"], book.guest.name, found["state"], code)
         self.tally.count(self.tally.jobs, f"{job['kind']} {found['state']}")
         if found["state"] == "stuck":
             self.tally.complain(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import Tick, readback
+from tests.given import given
 from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Mark, Shot, Witness
 
@@ -87,11 +88,6 @@ class Scene:
 
 def _off(stage: Stage) -> None:
     stage.vm.power_off()
-
-
-def _bulk(stage: Stage) -> None:
-    if stage.big:
-        stage.vm.fill(BULK_MIB)
 
 
 def _bulk(stage: Stage) -> None:
@@ -203,7 +199,7 @@ def _extract() -> Scene:
     def end(stage: Stage, job: Json) -> None:
         assert stage.about is not None
         volume = stage.site.client.volume(job["volume_snapshot_id"])
-        path = Path(volume["path"])
+        path = Path(given(volume["path"]))
         marker = readback.read_file(path, "/marker")
         assert hashlib.sha256(marker).hexdigest() == stage.about.mark.digest
         said = until(lambda: stage.site.client.volume(volume["id"])["sha256"], 30, "the checksum")

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from stillframe.states import OVER
 from tests.chaos.judge import serial_errors, untidy
@@ -109,7 +110,7 @@ class Theatre:
         if faults:
             return faults
         for shot in stage.shots:
-            faults += _told(f"snapshot {shot.id}", lambda shot=shot: stage.vm.holds(shot))
+            faults += _told(f"snapshot {shot.id}", partial(stage.vm.holds, shot))
         stage.run()
         faults += _told("the guest", lambda: stage.vm.runs(stage.digest))
         return faults + untidy(stage.vm, running=True)

@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +21,8 @@ from stillframe.client import Producer
 from stillframe.states import OVER
 from tasks.routing import PRIORITY_STEPS, queue_for
 
-Json = dict[str, Any]
+#: What the API answers, of any kind.
+Json = Mapping[str, Any]
 Found = TypeVar("Found")
 
 #: All but Flower, which only looks.
@@ -30,7 +31,9 @@ PROGRAMS = ("api", "watchdog", "worker", "control", "beat")
 _numbers = itertools.count(1)
 
 
-def until(true: Callable[[], Found], timeout_s: float = 30, what: str = "it", every_s: float = 0.01) -> Found:
+def until(
+    true: Callable[[], Found | None], timeout_s: float = 30, what: str = "it", every_s: float = 0.01
+) -> Found:
     """What `true` returns once that is something; fails when the time is over."""
     end = time.monotonic() + timeout_s
     while not (found := true()):
@@ -187,9 +190,10 @@ class Site:
             lambda: found if (found := self.job(job))["state"] == state else None, timeout_s, state, 0.005
         )
 
-    def events(self, job: Json) -> list[Json]:
+    def events(self, job: Json) -> Sequence[Json]:
         """All events of a job, oldest first, also those of a moment ago."""
-        return list(self.client.every(self.client.events, job=job["id"], limit=500))[::-1]
+        newest_first = self.client.every(self.client.events, job=job["id"], limit=500)
+        return [*newest_first][::-1]
 
     def story(self, job: Json) -> list[str]:
         """A job's events in short: `step.started cut`."""

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable
 
+from tests.given import given
 from tests.journeys.command import Cli
 from tests.journeys.site import Site
 from tests.journeys.witness import Witness
@@ -108,7 +109,7 @@ def test_a_job_that_fails_is_waited_for_and_told(site: Site, cli: Cli, witness: 
     assert said.returncode == 1, (said.stdout, said.stderr)
     assert "agent" in said.stdout + said.stderr
     (job,) = site.client.jobs(vm=vm.name)["items"]
-    assert (job["state"], job["error"]["code"]) == ("failed", "vm.agent_unresponsive")
-    assert site.client.snapshot(job["snapshot_id"])["state"] == "error"
+    assert (job["state"], given(job["error"])["code"]) == ("failed", "vm.agent_unresponsive")
+    assert site.client.snapshot(given(job["snapshot_id"]))["state"] == "error"
     vm.runs_bare()
     vm.is_tidy()

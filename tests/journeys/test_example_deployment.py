@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from tests.given import given
 from tests.journeys.site import Site, until
 from tests.journeys.witness import Witness
 
@@ -83,9 +84,8 @@ def test_a_deployment_that_fails_leaves_no_trace(
 
     (taken,) = site.client.jobs(vm=vm.name, kind="create_snapshot")["items"]
     assert len(back) == 1
-    assert taken["idempotency_key"].removesuffix("-before") == back[0]["idempotency_key"].removesuffix(
-        "-back"
-    )
-    assert site.client.snapshot(taken["snapshot_id"])["tags"] == ["deployment"]
+    asked, undone = given(taken["idempotency_key"]), given(back[0]["idempotency_key"])
+    assert asked.removesuffix("-before") == undone.removesuffix("-back")
+    assert site.client.snapshot(given(taken["snapshot_id"]))["tags"] == ["deployment"]
     log = tmp_path / "log"
     until(lambda: "CalledProcessError" in log.read_text(), 30, "the error of the task")

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lab import readback
+from tests.given import given
 from tests.journeys.site import Site, until
 from tests.journeys.witness import Witness
 
@@ -43,14 +44,18 @@ def test_a_policy_keeps_images_beyond_its_snapshots(site: Site, witness: Callabl
 
     until(left, 120, "one snapshot is left")
     kept = [site.client.volume(id_) for id_ in images("ready")]
-    read = [hashlib.sha256(readback.read_file(Path(one["path"]), "/marker")).hexdigest() for one in kept]
+    read = [
+        hashlib.sha256(readback.read_file(Path(given(one["path"])), "/marker")).hexdigest() for one in kept
+    ]
     assert read == [digests[2], digests[1]], "newest first"
     gone = site.client.volume(images("deleted")[0])
-    assert not Path(gone["path"]).exists()
-    assert len(list(Path(kept[0]["path"]).parent.iterdir())) == 4, "two images and what lies beside them"
+    assert not Path(given(gone["path"])).exists()
+    assert len(list(Path(given(kept[0]["path"])).parent.iterdir())) == 4, (
+        "two images and what lies beside them"
+    )
     vm.runs(digests[2])
 
     site.client.delete_policy(policy["id"])
     for one in kept:
         site.succeeded(site.client.delete_volume(one["id"]))
-    assert not Path(kept[0]["path"]).parent.exists()
+    assert not Path(given(kept[0]["path"])).parent.exists()

@@ -1,16 +1,18 @@
 """A snapshot that somebody took with virsh, seen and used over HTTP."""
 
+from pathlib import Path
+
 import pytest
 
 from lab import readback
 from stillframe.errors import StillframeError
+from tests.given import given
 from tests.journeys.site import Json, Site, until
 
 
 def foreign(site: Site, vm: str) -> list[Json]:
     """The VM's snapshots of other tools."""
-    found: list[Json] = site.client.snapshots(vm=vm, origin="foreign")["items"]
-    return found
+    return [*site.client.snapshots(vm=vm, origin="foreign")["items"]]
 
 
 def test_a_snapshot_of_virsh(site: Site) -> None:
@@ -32,7 +34,8 @@ def test_a_snapshot_of_virsh(site: Site) -> None:
     assert (refused["state"], refused["error"]["code"]) == ("failed", "vm.foreign_internal_snapshots")
 
     job = site.succeeded(site.client.extract_volume(row["id"], "vda"))
-    counter, boot = readback.counter(site.client.volume(job["volume_snapshot_id"])["path"], "qcow2")
+    copy = site.client.volume(job["volume_snapshot_id"])
+    counter, boot = readback.counter(Path(given(copy["path"])))
     assert boot == before.boot_id
     assert before.counter <= counter <= after.counter
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from stillframe.errors import StillframeError
-from tests.journeys.site import Json, Site, until
+from tests.journeys.site import Found, Json, Site, until
 from tests.journeys.witness import Witness
 
 #: Seconds within which a change of a VM is seen.
@@ -16,13 +16,14 @@ Measured = Callable[[str, float], None]
 Made = Callable[..., Witness]
 
 
-def seen_in(true: Callable[[], object], measured: Measured, what: str) -> None:
+def seen_in(true: Callable[[], Found | None], measured: Measured, what: str) -> Found:
     """Waits for what the API is to show, and insists that it shows it soon."""
     began = time.monotonic()
-    until(true, 20, what)
+    found = until(true, 20, what)
     took = time.monotonic() - began
     measured(f"seen: {what}", took)
     assert took < SOON_S
+    return found
 
 
 def test_a_vm_defined_a_moment_ago(site: Site, measured: Measured) -> None:
@@ -37,9 +38,7 @@ def test_a_vm_defined_a_moment_ago(site: Site, measured: Measured) -> None:
                 raise
             return None
 
-    jobs: list[Json | None] = []
-    seen_in(lambda: jobs.append(accepted()) or jobs[-1], measured, "a VM defined")
-    job = site.succeeded(jobs[-1] or {})
+    job = site.succeeded(seen_in(accepted, measured, "a VM defined"))
     row = site.client.snapshot(job["snapshot_id"])
     assert (row["type"], row["state"], row["vm"]) == ("cold", "ready", {"id": guest.uuid, "name": guest.name})
     vm = site.client.vm(guest.name)

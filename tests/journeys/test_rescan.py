@@ -59,8 +59,8 @@ def test_the_tree_is_rebuilt_from_the_host_alone(site: Site, witness: Made) -> N
 
 def known(site: Site, vm: Witness) -> tuple[list[Json], list[Json]]:
     """The VM's snapshots and volume snapshots as the API shows them, oldest first."""
-    snapshots = site.client.snapshots(vm=vm.name, sort="created_at")["items"]
-    volumes = site.client.volumes(vm=vm.name)["items"]
+    snapshots: list[Json] = [*site.client.snapshots(vm=vm.name, sort="created_at")["items"]]
+    volumes: list[Json] = [*site.client.volumes(vm=vm.name)["items"]]
     return (
         [{name: one[name] for name in _KEPT} for one in snapshots],
         [{name: one[name] for name in _KEPT_OF_VOLUMES} for one in volumes],

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypervisor.qemu_img import QemuImages
 from lab import Guest, Tick, readback
+from tests.given import given
 from tests.journeys.site import Json, Site, until
 
 #: What may lie in a snapshot's folder.
@@ -160,7 +161,8 @@ class Witness:
             needed |= {image.path for image in QemuImages().chain(head, _form(head))}
         for volume in self.site.client.every(self.site.client.volumes, vm=self.name):
             if volume["state"] == "ready" and volume["id"] not in self.taken_away:
-                needed |= {volume["path"], volume["path"].removesuffix("qcow2") + "json"}
+                path = given(volume["path"])
+                needed |= {path, path.removesuffix("qcow2") + "json"}
         return needed
 
 

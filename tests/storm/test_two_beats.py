@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
@@ -103,7 +104,7 @@ def lived(site: Site, seconds: float, dice: int) -> Outcome:
     return _judge(site, began, seconds, killed)
 
 
-def _make_fast(site: Site) -> dict[str, datetime]:
+def _make_fast(site: Site) -> dict[UUID, datetime]:
     """Policies as anybody makes them, then faster than anybody may; since when each fires."""
     with transaction(site.engine) as session:
         for name, (every_s, vms, more) in FAST.items():

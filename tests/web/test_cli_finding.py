@@ -9,6 +9,7 @@ from models.session import transaction
 from models.vms.tables import Vm
 from stillframe.client import Producer
 from stillframe.states import SnapshotState
+from tests.given import given
 from tests.web.conftest import Api, Cli
 from tests.world import World
 
@@ -54,7 +55,7 @@ def test_volumes_and_jobs_are_found_by_the_end_of_an_id(
 ) -> None:
     """As a table that is cut short shows it."""
     job = client.extract_volume(str(world.snapshot(world.vm(name), "s1")), "vda", f"v-{name}")
-    volume = client.volume(job["volume_snapshot_id"])
+    volume = client.volume(given(job["volume_snapshot_id"]))
 
     assert job["id"] in cli("job", "show", job["id"][-8:]).out
     assert volume["id"] in cli("volume", "show", volume["id"][-8:]).out

@@ -15,6 +15,7 @@ from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.policies.as_json import policy_from_json
 from stillframe.states import SnapshotOrigin
+from tests.given import given
 from tests.web.conftest import Api, Cli
 from tests.world import World
 
@@ -136,7 +137,7 @@ def test_people_edit_and_tag_by_command(cli: Cli, client: Producer, world: World
     assert cli(*edit, "--name", "s2", "--tag", "a", "--expires", "30d", "--description", "밤").code == 0
     one = client.snapshots(vm=name)["items"][0]
     assert (one["name"], one["tags"], one["description"]) == ("s2", ["a"], "밤")
-    ahead = datetime.fromisoformat(one["expires_at"]) - datetime.now(UTC)
+    ahead = datetime.fromisoformat(given(one["expires_at"])) - datetime.now(UTC)
     assert timedelta(days=29) < ahead < timedelta(days=31)
     assert "Expires" in cli("snapshot", "show", f"{name}/s2").out
     assert cli("snapshot", "edit", f"{name}/s2", "--no-tags", "--no-expiry").code == 0

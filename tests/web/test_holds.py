@@ -10,6 +10,7 @@ from models.snapshots.tables import Snapshot
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.states import SnapshotState
+from tests.given import given
 from tests.web.conftest import Api, Cli
 from tests.world import World
 
@@ -25,7 +26,11 @@ def test_a_held_snapshot_is_not_deleted_until_it_is_released(
     with pytest.raises(StillframeError) as refused:
         client.delete_snapshot(id_)
 
-    assert (held["held"], held["hold"]["reason"], held["hold"]["until"]) == (True, "for the audit", None)
+    assert (held["held"], given(held["hold"])["reason"], given(held["hold"])["until"]) == (
+        True,
+        "for the audit",
+        None,
+    )
     assert (refused.value.code, refused.value.status) == ("snapshot.held", 409)
     assert refused.value.evidence["until"] == "it is released"
     assert "for the audit" in str(refused.value)
@@ -44,8 +49,8 @@ def test_a_hold_whose_time_is_over_holds_nothing(client: Producer, api: Api, wor
     """It is not listed as held, and the snapshot can be deleted, though nobody released it."""
     vm = world.vm(name)
     id_ = str(world.snapshot(vm))
-    until = client.hold_snapshot(id_, "for the night", "12h")["hold"]["until"]
-    ahead = datetime.fromisoformat(until) - datetime.now(UTC)
+    until = given(client.hold_snapshot(id_, "for the night", "12h")["hold"])["until"]
+    ahead = datetime.fromisoformat(given(until)) - datetime.now(UTC)
     assert timedelta(hours=11) < ahead < timedelta(hours=13)
     assert [one["id"] for one in client.snapshots(vm=name, held=True)["items"]] == [id_]
     with transaction(api.engine) as session:

@@ -1,7 +1,7 @@
 """Hosts that are drained, and what their jobs wait for, as the API and the command line say it."""
 
 import json
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from models.jobs.journal import Journal
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
+from tests.given import given
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -26,7 +27,7 @@ def host(world: World) -> str:
 def test_a_drained_host_refuses_and_says_so(client: Producer, world: World, name: str, host: str) -> None:
     """Who, since when and why are shown; a request is refused with them; undrained, it is accepted."""
     world.vm(name, host=host)
-    drained = client.drain_host(host, "new memory")["drained"]
+    drained = given(client.drain_host(host, "new memory")["drained"])
     assert (drained["by"], drained["reason"]) == ("admin", "new memory")
     assert client.drain_host(host)["drained"] == drained
     with pytest.raises(StillframeError) as refused:
@@ -46,7 +47,7 @@ def test_a_request_asked_before_is_answered_after(
     client.drain_host(host)
     again = client.create_snapshot(name, name="s", idempotency_key=f"k-{host}")
     assert again["id"] == first["id"]
-    assert again["waiting"]["code"] == "host_drained"
+    assert given(again["waiting"])["code"] == "host_drained"
 
 
 def test_hosts_are_narrowed(client: Producer, http: httpx.Client, host: str) -> None:
@@ -73,17 +74,18 @@ def test_a_job_says_what_it_waits_for(
     """In lists and alone; a job that goes on, or has ended, waits for nothing."""
     vm = world.vm(name, host=host)
     first, second = client.create_snapshot(name), client.create_snapshot(name)
-    assert second["waiting"]["code"] == "behind_job"
-    assert first["id"] in second["waiting"]["detail"]
-    assert second["expires_at"] > second["created_at"]
-    attempt = journal.claim(first["id"], worker="w", lease_s=30)
+    waits = given(second["waiting"])
+    assert waits["code"] == "behind_job"
+    assert first["id"] in waits["detail"]
+    assert given(second["expires_at"]) > second["created_at"]
+    attempt = journal.claim(UUID(first["id"]), worker="w", lease_s=30)
     assert attempt is not None
     listed = {one["id"]: one["waiting"] for one in client.jobs(vm=str(vm))["items"]}
     assert listed[first["id"]] is None
-    assert listed[second["id"]]["detail"].endswith("create_snapshot, running")
+    assert given(listed[second["id"]])["detail"].endswith("create_snapshot, running")
     attempt.succeed({}, None)
     assert client.job(first["id"])["waiting"] is None
-    assert client.job(second["id"])["waiting"]["code"] in {"not_sent", "no_free_worker"}
+    assert given(client.job(second["id"])["waiting"])["code"] in {"not_sent", "no_free_worker"}
 
 
 def test_the_command_line_drains(cli: Cli, world: World, name: str, host: str) -> None:

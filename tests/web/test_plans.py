@@ -1,6 +1,7 @@
 """What an operation would do, asked over HTTP and on the command line: nothing is ever written."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -76,7 +77,7 @@ def seen(world: World, name: str) -> Seen:
     return Seen(world, name)
 
 
-def codes(items: list[dict[str, Any]]) -> list[str]:
+def codes(items: Iterable[Mapping[str, Any]]) -> list[str]:
     return [item["code"] for item in items]
 
 

@@ -9,6 +9,7 @@ import pytest
 from models.jobs.journal import Journal
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
+from tests.given import given
 from tests.web.conftest import Cli
 from tests.world import World
 
@@ -31,8 +32,8 @@ def stuck(world: World, journal: Journal, name: str) -> str:
 def test_all_there_is_to_know(client: Producer, stuck: str, name: str) -> None:
     """Steps with outputs, evidence, direction, the VM as last seen, the last events, and the ways out."""
     found = client.inspect_job(stuck)
-    assert [step["name"] for step in found["job"]["steps"]] == ["check_snapshot", "drop_reference"]
-    assert found["job"]["error"]["evidence"]["found"]["vm"]["state"] == "off"
+    assert [step["name"] for step in given(found["job"]["steps"])] == ["check_snapshot", "drop_reference"]
+    assert given(found["job"]["error"])["evidence"]["found"]["vm"]["state"] == "off"
     assert (found["direction"], found["past_no_return"], found["vm"]["name"]) == ("forward", True, name)
     assert found["events"][-1]["type"] == "job.stuck"
     assert {way: may["allowed"] for way, may in found["ways"].items()} == {
@@ -48,9 +49,9 @@ def test_a_decision_is_accepted_or_refused_as_was_shown(client: Producer, stuck:
     with pytest.raises(StillframeError) as refused:
         client.recover_job(stuck, "rollback")
     assert (refused.value.status, refused.value.code) == (409, "job.rollback_too_late")
-    assert shown.startswith(str(refused.value))
+    assert given(shown).startswith(str(refused.value))
     job = client.recover_job(stuck, "resume", "moved the file back")
-    assert (job["state"], job["recovery"]["note"]) == ("running", "moved the file back")
+    assert (job["state"], given(job["recovery"])["note"]) == ("running", "moved the file back")
     (event,) = client.events(job=stuck, type="job.recovered")["items"]
     assert (event["actor"], event["data"]["action"]) == ("admin", "resume")
     with pytest.raises(StillframeError) as twice:
@@ -73,7 +74,7 @@ def test_a_job_that_is_not_stuck_can_be_inspected(client: Producer, world: World
     """Every way is shown as not open, with the reason."""
     found = client.inspect_job(str(world.job(world.vm(name))))
     assert found["direction"] is None
-    assert all("is queued, not stuck" in way["reason"] for way in found["ways"].values())
+    assert all("is queued, not stuck" in given(way["reason"]) for way in found["ways"].values())
 
 
 def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Producer, stuck: str) -> None:
@@ -127,7 +128,7 @@ def test_a_job_is_asked_for_again(
     second = client.retry_job(first["id"], idempotency_key="again")
     assert client.retry_job(first["id"], idempotency_key="again")["id"] == second["id"] != first["id"]
     assert second["request"] == first["request"]
-    snapshot = client.snapshot(second["snapshot_id"])
+    snapshot = client.snapshot(given(second["snapshot_id"]))
     assert (snapshot["name"], snapshot["tags"], snapshot["state"]) == ("s1", ["a"], "creating")
     attempt = journal.claim(UUID(second["id"]), worker="w", lease_s=30)
     assert attempt is not None

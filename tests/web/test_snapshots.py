@@ -12,6 +12,7 @@ from stillframe.client import Producer
 from stillframe.errors import StillframeError
 from stillframe.operations import CreateSnapshot
 from stillframe.states import SnapshotState, VmState
+from tests.given import given
 from tests.web.conftest import Api
 from tests.world import World
 
@@ -56,7 +57,7 @@ def test_asking_answers_with_a_job_and_where_it_is(http: httpx.Client, world: Wo
 def test_the_type_fits_the_vm_by_itself(client: Producer, world: World, name: str) -> None:
     """Without a type a stopped VM gets a cold snapshot, with a name made from the time."""
     world.vm(name, state=VmState.OFF)
-    snapshot = client.snapshot(client.create_snapshot(name)["snapshot_id"])
+    snapshot = client.snapshot(given(client.create_snapshot(name)["snapshot_id"]))
 
     assert snapshot["type"] == "cold"
     assert snapshot["name"].startswith("snap-2")
@@ -65,12 +66,14 @@ def test_the_type_fits_the_vm_by_itself(client: Producer, world: World, name: st
 def test_hangul_comes_back_as_it_went(client: Producer, world: World, name: str) -> None:
     """Display name, description, tags and comments in Korean are the same after a round trip."""
     world.vm(name)
-    words = {"display_name": "업그레이드 전 스냅샷", "description": "되돌릴 곳 🙂", "tags": ("운영", "밤")}
-    id_ = client.create_snapshot(name, **words)["snapshot_id"]
+    called, about = "업그레이드 전 스냅샷", "되돌릴 곳 🙂"
+    job = client.create_snapshot(name, display_name=called, description=about, tags=("운영", "밤"))
+    id_ = given(job["snapshot_id"])
     client.add_comment(id_, "확인했습니다")
     snapshot = client.snapshot(id_)
 
-    assert {key: snapshot[key] for key in words} == words | {"tags": ["운영", "밤"]}
+    assert (snapshot["display_name"], snapshot["description"]) == (called, about)
+    assert snapshot["tags"] == ["운영", "밤"]
     assert [one["text"] for one in client.comments(id_)["items"]] == ["확인했습니다"]
 
 
@@ -152,7 +155,7 @@ def test_actions_say_what_a_request_would_be_told(http: httpx.Client, world: Wor
 
     assert shown["delete"] == {"allowed": True, "reason": None}
     assert not shown["revert"]["allowed"]
-    assert refused["detail"] in shown["revert"]["reason"]
+    assert refused["detail"] in given(shown["revert"]["reason"])
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -199,14 +202,14 @@ def test_once_a_deletion_is_asked_for_nothing_else_is_allowed(
         client.revert_snapshot(id_)
     assert refused.value.code == "snapshot.deletion_asked"
     assert job["id"] in refused.value.detail
-    assert refused.value.detail in shown["revert"]["reason"]
+    assert refused.value.detail in given(shown["revert"]["reason"])
 
 
 def test_an_extract_names_what_will_come_of_it(client: Producer, world: World, name: str) -> None:
     """The job knows its volume snapshot, which is listed as creating."""
     id_ = str(world.snapshot(world.vm(name), "s1"))
     job = client.extract_volume(id_, "vda", f"v-{name}")
-    volume = client.volume(job["volume_snapshot_id"])
+    volume = client.volume(given(job["volume_snapshot_id"]))
 
     assert (volume["name"], volume["state"], volume["target"]) == (f"v-{name}", "creating", "vda")
     assert client.volumes(vm=name)["items"] == [volume]

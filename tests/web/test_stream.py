@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -23,11 +22,13 @@ from models.events.tables import Event
 from models.moves import Told, tell
 from models.session import transaction
 from models.tenants.keys import make_key
-from models.tenants.tables import ADMIN_ACCOUNT, ApiKey, Role
+from models.tenants.tables import ADMIN_ACCOUNT, ApiKey
 from stillframe.client import Producer
+from stillframe.client.answers import Event as Answer
 from stillframe.client.following import messages
 from stillframe.errors import StillframeError
 from stillframe.events import EventType, Level
+from stillframe.rights import Role
 from tests.web.conftest import Api, until
 from tests.web.test_problems import problem
 from tests.world import World
@@ -65,7 +66,7 @@ def test_what_happens_is_told_as_it_happens(api: Api, world: World, client: Prod
     """A stream without an id begins now; each event has its id and is as the list has it."""
     vm = world.vm(name)
     say(api, vm, n=0)
-    got: list[dict[str, Any]] = []
+    got: list[Answer] = []
     thread = threading.Thread(target=lambda: got.append(next(iter(client.follow(vm=name)))), daemon=True)
     before = len(api_readers(api))
     thread.start()
@@ -234,7 +235,7 @@ def test_a_stream_outlives_its_database_connection(
     """When Postgres throws everybody out, the client comes back by itself and has missed nothing."""
     vm = world.vm(name)
     say(api, vm)
-    found: Iterator[dict[str, Any]] = client.follow(vm=name, after=0)
+    found = client.follow(vm=name, after=0)
     got = [next(found)["id"]]
     with api.engine.connect() as connection, suppress(Exception):
         connection.execute(

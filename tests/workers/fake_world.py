@@ -48,7 +48,7 @@ class Mortality:
     dies_at: int | None = None
     points: list[str] = field(default_factory=list)
     #: What else happens at a point, by its number.
-    happens: dict[int, Callable[[], None]] = field(default_factory=dict)
+    happens: dict[int, Callable[[], object]] = field(default_factory=dict)
 
     def pass_by(self, point: str) -> None:
         """Called at every point."""

@@ -4,6 +4,7 @@ import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -139,8 +140,8 @@ class RealWorld:
         assert set(tree.frozen) == {self.ids[name] for name in names}
         for name in names:
             mark, counters = self.marks[name], []
-            for path in tree.frozen[self.ids[name]].values():
-                form = tree.layers[path].format
+            for layer in tree.frozen[self.ids[name]].values():
+                path, form = Path(layer), tree.layers[layer].format
                 counters.append(readback.counter(path, form)[0])
                 marker = readback.read_file(path, "/marker", form)
                 assert hashlib.sha256(marker).hexdigest() == mark.digest, (name, path)

@@ -231,18 +231,18 @@ def test_the_point_of_no_return_is_where_no_later_step_hears(stage: Stage) -> No
     }
 
 
-@pytest.mark.parametrize("then", ["drop", "move:a", "turn:a", "move:b", "turn:b"])
-def test_a_cancel_that_was_accepted_is_always_heard(stage: Stage, then: str) -> None:
+@pytest.mark.parametrize("before", ["drop", "move:a", "turn:a", "move:b", "turn:b"])
+def test_a_cancel_that_was_accepted_is_always_heard(stage: Stage, before: str) -> None:
     """Whatever step it comes before, as long as the row has not passed the point of no return."""
     finish = stage.journal.finish
 
-    def told(step: str, output: Output, following: str | None, no_return: bool = False) -> bool:
-        stage.journal.cancel_asked = stage.journal.cancel_asked or following == then
-        return finish(step, output, following, no_return)
+    def told(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        stage.journal.cancel_asked = stage.journal.cancel_asked or then == before
+        return finish(step, output, then, no_return)
 
     stage.journal.finish = told  # type: ignore[method-assign]
     assert stage.carry(halting_plan(stage)).end is End.CANCELLED
-    assert then.replace(":", " ") not in stage.done
+    assert before.replace(":", " ") not in stage.done
 
 
 def test_a_job_whose_time_is_over_is_stopped_like_by_a_cancel(stage: Stage) -> None:

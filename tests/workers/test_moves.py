@@ -4,6 +4,7 @@ Two libvirt daemons with one storage are more than the lab has; what libvirt say
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -59,14 +60,14 @@ class Site:
             if leaves_definition:
                 one.vms[str(vm)] = type(row)(row.uuid, row.definition, reason="migrated")
 
-    def when(self, host: str, call: str, then: Callable[[], None]) -> None:
+    def when(self, host: str, awaited: str, then: Callable[[], object]) -> None:
         """Lets something happen right after the next such call of a worker on that host."""
         machine = self.machines[host]
         real = machine._maybe_fail
 
-        def maybe_fail(name: str, after: bool) -> None:
-            real(name, after)
-            if name == call and after:
+        def maybe_fail(call: str, after: bool) -> None:
+            real(call, after)
+            if call == awaited and after:
                 machine._maybe_fail = real  # type: ignore[method-assign]
                 then()
 
@@ -74,7 +75,7 @@ class Site:
 
 
 @pytest.fixture
-def site(engine: Engine, tmp_path) -> Site:
+def site(engine: Engine, tmp_path: Path) -> Site:
     return Site(engine, str(tmp_path))
 
 
@@ -148,7 +149,7 @@ def test_a_job_that_turned_back_is_walked_back_where_the_vm_is(site: Site, world
         real(self, error)
         site.migrate(guest.uuid, leaves_definition=True)
 
-    site.when("h1", "cut", lambda: Journal(site.engine).request_cancel(job, "kim") and None)
+    site.when("h1", "cut", lambda: Journal(site.engine).request_cancel(job, "kim"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Attempt, "turn_back", turn_back)
         site.run("h1", job)

@@ -12,6 +12,7 @@ from stillframe.errors import HypervisorFailed
 from stillframe.layers import Unlink, collect
 from stillframe.names import home_of, layer_path
 from stillframe.states import VmState
+from tests.given import given
 from tests.workers.fake_world import BLOCK_FOLDER, World, ok
 from workers import manifests
 from workers.carry import End
@@ -53,7 +54,7 @@ def test_a_vm_is_reported_even_if_its_layers_cannot_be_read(world: World) -> Non
     seen = read_vm(world.host.images, world.facts(), BLOCK_FOLDER)
 
     assert (seen.name, seen.tree) == ("vm1", None)
-    assert [volume.target for volume in seen.volumes] == ["vda"]
+    assert [volume.target for volume in given(seen.volumes)] == ["vda"]
 
 
 def _vm(uuid: UUID, *volumes: VolumeFacts) -> VmFacts:

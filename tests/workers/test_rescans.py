@@ -26,6 +26,7 @@ from stillframe.findings import Kind
 from stillframe.names import home_of, layer_path
 from stillframe.settings import Settings
 from stillframe.states import JobState, RescanState, SnapshotState, VmState, VolumeSnapshotState
+from tests.given import given
 from tests.workers.fake_world import BLOCK_FOLDER, World, ok
 from tests.world import World as RowWorld
 from workers import manifests
@@ -53,12 +54,13 @@ class House:
         self.world.guest.tick()
         return self.world.ids[name]
 
-    def rescan(self, vm: str | None = None, **wishes: bool) -> list[dict[str, Any]]:
+    def rescan(
+        self, vm: str | None = None, *, adopt: bool = False, repair: bool = False
+    ) -> list[dict[str, Any]]:
         """Asked for and carried out; what it found."""
-        wishes = {"adopt": False, "repair": False} | wishes
         take_inventory(self.engine, FakeHost(self.world.machine, "h1"), self.settings)
         with transaction(self.engine) as session:
-            id_ = ask(session, "h1", vm, ADMIN, **wishes)
+            id_ = ask(session, "h1", vm, ADMIN, adopt=adopt, repair=repair)
         assert self.rescans.run_next()
         found = self.row(id_)
         assert found["state"] is RescanState.DONE, found["error"]
@@ -152,8 +154,7 @@ def test_an_old_backup_is_brought_up_to_date(house: House) -> None:
 
     rows = house.snapshots()
     assert rows[old].state is SnapshotState.ERROR
-    assert rows[old].error is not None
-    assert rows[old].error["code"] == "snapshot.lost"
+    assert given(rows[old].error)["code"] == "snapshot.lost"
     assert rows[house.world.ids["new"]].state is SnapshotState.READY
     assert rows[house.world.ids["new"]].parent_id == house.world.ids["kept"]
     assert house.drift() == []

@@ -6,6 +6,7 @@ from hypervisor.port import Source
 from stillframe.errors import HostLost, HypervisorFailed
 from stillframe.names import layer_path
 from stillframe.states import VmState
+from tests.given import given
 from tests.workers.fake_world import Death, Job, World
 from workers.carry import TRIES, End
 from workers.evidence import evidence
@@ -91,7 +92,7 @@ def test_a_revert_by_hand_has_succeeded() -> None:
     world.machine.fail_next("define", HypervisorFailed(detail="no"))
     assert job.run().end is not End.SUCCEEDED
     wanted = {one.id: one for one in world.manifests()}[job.snapshot].volumes
-    assert "does not stand on" in job.settle().error["evidence"]["found"]
+    assert "does not stand on" in given(job.settle().error)["evidence"]["found"]
     world.guest.shut_down()
     vm = world.host.vm(world.guest.uuid)
     ours = {target: Source(f"/images/vm1/by-hand-{target}.qcow2", "qcow2") for target in wanted}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contracts.asking.doors import Door, InProcess, opened
-from tests.web.conftest import Api, api, lab, name, world
+from tests.web.conftest import Api, api, name, world
 
-__all__ = ["api", "lab", "name", "world"]
+__all__ = ["api", "name", "world"]
 
 
 @pytest.fixture(params=["in process", "threads", "event loop"])

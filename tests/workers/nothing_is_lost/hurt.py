@@ -2,7 +2,8 @@
 
 import re
 
-from tests.workers.fake_world import Death, World
+from tests.workers.fake_world import Death, Job, World
+from workers.steps import Output
 
 TWO = {"vda": "qcow2", "vdb": "qcow2"}
 
@@ -21,7 +22,7 @@ def detach(world: World, target: str) -> None:
         row.live = row.live and without(row.live, target)
 
 
-def die_at(world: World, job, word: str, nth: int = 0) -> None:
+def die_at(world: World, job: Job, word: str, nth: int = 0) -> None:
     """Runs the job until the nth point called so, and kills the worker there."""
     mortality = world.machine.mortality
     mortality.points.clear()
@@ -44,3 +45,26 @@ def die_at(world: World, job, word: str, nth: int = 0) -> None:
     finally:
         mortality.pass_by = real  # type: ignore[method-assign]
     raise AssertionError(f"never came by {word}: {mortality.points}")
+
+
+def cancelled_with(job: Job, last: str) -> None:
+    """A cancel is accepted in the last moment before the end of that step, or of its undo, is written down."""
+    real = job.journal.finish
+
+    def finish(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        job.journal.cancel_asked = step == last
+        return real(step, output, then, no_return)
+
+    job.journal.finish = finish  # type: ignore[method-assign]
+
+
+def cancelled_behind(job: Job, last: str) -> None:
+    """A cancel is heard when the end of that step is written down; nothing is past the point of no return."""
+    real = job.journal.finish
+
+    def finish(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        heard = real(step, output, then)
+        job.progress.cancel_asked = job.progress.cancel_asked or step == last
+        return heard
+
+    job.journal.finish = finish  # type: ignore[method-assign]

@@ -91,7 +91,7 @@ def test_manifests_that_lie_beside_a_disk_that_went_away_still_count() -> None:
     ok(world.create("s2", "hot").to_the_end())
     folder = f"/new/stillframe/{world.guest.uuid}/{world.ids['s2']}.snapshot"
     job = world.delete("s2")
-    job.folder = folder
+    job.about = {world.ids["s2"]: folder}
     ok(job.to_the_end())
     assert world.machine.read_back(frozen).get("counter") == at, "s1's layer of vdb was written into"
 

@@ -1,8 +1,12 @@
 """Guests and what other tools keep of them: frozen by the dead, saved, snapshotted."""
 
+from collections.abc import Mapping
+
+import pytest
+
 from hypervisor import fake_vm, xml
 from hypervisor.fake_world import FakeFile, FakeForeign
-from hypervisor.port import Source
+from hypervisor.port import CutFacts, Pulse, Source
 from stillframe.errors import Cancelled, HostLost
 from tests.workers.fake_world import World, ok
 from workers.carry import End
@@ -46,13 +50,19 @@ def test_a_managed_save_image_is_not_made_useless() -> None:
     assert ending.end is End.FAILED, "the head that the saved RAM stands on was merged and unlinked"
 
 
-def test_a_guest_frozen_by_a_daemon_that_died_is_thawed(monkeypatch) -> None:
+def test_a_guest_frozen_by_a_daemon_that_died_is_thawed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A libvirtd is restarted in the freeze window of a quiesced cut (C6); the worker lives."""
     world = World()
     real, first = fake_vm.FakeVm.cut, {"one": True}
 
-    def cut(self, layers, memory, quiesce, pulse):
-        if quiesce and first.pop("one", None):
+    def cut(
+        self: fake_vm.FakeVm,
+        layers: Mapping[str, Source],
+        memory: str | None,
+        quiesce: bool,
+        pulse: Pulse,
+    ) -> CutFacts:
+        if quiesce and first.pop("one", False):
             world.guest.change(frozen=True)
             world.machine.kill_daemon()
             world.machine.start_daemon()

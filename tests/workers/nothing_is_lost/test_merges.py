@@ -6,7 +6,7 @@ from hypervisor import fake_vm, xml
 from hypervisor.fake_world import FakeFile
 from hypervisor.port import BlockJob, Source
 from tests.workers.fake_world import World, ok
-from tests.workers.nothing_is_lost.hurt import TWO, die_at
+from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
 from workers.carry import End
 
 
@@ -30,7 +30,7 @@ def test_an_old_definition_put_back_loses_nothing() -> None:
     assert world.host.images.exists(newest), "the newest data of the guest was unlinked"
 
 
-def test_a_mirror_of_somebody_else_is_not_pivoted(monkeypatch) -> None:
+def test_a_mirror_of_somebody_else_is_not_pivoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """`virsh blockcopy vda /backup/copy` without --pivot stands ready. A delete must not end it, nor unlink anything."""
     world = World()
     world.guest.tick()
@@ -47,10 +47,10 @@ def test_a_mirror_of_somebody_else_is_not_pivoted(monkeypatch) -> None:
         )
     mirror = {"there": True}
 
-    def block_job(self, target):
+    def block_job(_: object, target: str) -> BlockJob | None:
         return BlockJob("copy", 1, 1, ready=True) if mirror["there"] else None
 
-    def pivot(self, target):
+    def pivot(_: object, target: str) -> None:
         mirror["there"] = False
         with world.machine.world() as inside:
             row = inside.vms[str(world.guest.uuid)]
@@ -74,13 +74,7 @@ def test_an_undo_done_half_does_not_write_old_data_over_new() -> None:
     world.guest.tick()
     world.guest.shut_down()
     job = world.create("s1", "cold")
-    real = job.journal.finish
-
-    def finish(step, output, then, no_return=False):
-        job.journal.cancel_asked = step == "cut"  # in the last moment before keep_snapshot is begun
-        return real(step, output, then, no_return)
-
-    job.journal.finish = finish
+    cancelled_with(job, "cut")
     die_at(world, job, "after finish of cut")
     # the guest ran a moment on the new layers
     world.guest.boot()
@@ -115,14 +109,7 @@ def test_an_undo_done_half_can_be_ended() -> None:
     world = World(TWO)
     world.guest.tick()
     job = world.create("s1", "hot")
-    real = job.journal.finish
-
-    def finish(step, output, then, no_return=False):
-        real(step, output, then)
-        if step == "cut":
-            job.progress.cancel_asked = True
-
-    job.journal.finish = finish
+    cancelled_behind(job, "cut")
     die_at(world, job, "after images.remove", 0)
     world.guest.tick()
     world.guest.shut_down()
@@ -135,14 +122,7 @@ def test_an_undo_done_half_while_off_does_not_bring_old_data_back() -> None:
     world = World(TWO)
     world.guest.tick()
     job = world.create("s1", "hot")
-    real = job.journal.finish
-
-    def finish(step, output, then, no_return=False):
-        real(step, output, then)
-        if step == "cut":
-            job.progress.cancel_asked = True
-
-    job.journal.finish = finish
+    cancelled_behind(job, "cut")
     die_at(world, job, "after turning back")
     world.guest.write("note", "old")
     world.guest.shut_down()

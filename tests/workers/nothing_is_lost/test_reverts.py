@@ -5,7 +5,7 @@ from hypervisor.port import Source
 from stillframe.errors import VmBusy
 from stillframe.states import VmState
 from tests.workers.fake_world import World, ok
-from tests.workers.nothing_is_lost.hurt import die_at
+from tests.workers.nothing_is_lost.hurt import cancelled_with, die_at
 from workers.carry import End
 
 
@@ -86,13 +86,7 @@ def test_a_vm_started_in_the_middle_of_a_revert_that_is_cancelled_stays_on_what_
     ok(world.create("s1", "hot").to_the_end())
     world.guest.shut_down()
     job = world.revert("s1")
-    real = job.journal.finish
-
-    def finish(step, output, then, no_return=False):
-        job.journal.cancel_asked = step == "switch_definition"
-        return real(step, output, then, no_return)
-
-    job.journal.finish = finish
+    cancelled_with(job, "switch_definition")
     die_at(world, job, "before finish of switch_definition")
     world.guest.boot()
     world.guest.write("note", "mine")

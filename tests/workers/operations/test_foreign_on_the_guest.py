@@ -44,7 +44,8 @@ def virsh(world: RealWorld, name: str, flags: int = 0) -> tuple[Tick, Tick]:
 
 def of(world: RealWorld, name: str) -> ForeignSnapshot:
     """What the host says of it."""
-    return next(one for one in world.facts().foreign_snapshots if one.name == name)
+    found: ForeignSnapshot = next(one for one in world.facts().foreign_snapshots if one.name == name)
+    return found
 
 
 def do(world: RealWorld, operation: Operation, name: str) -> Ending:
@@ -99,8 +100,8 @@ def test_an_external_snapshot_survives_what_we_are_asked_for(world: RealWorld) -
     world.create("ours", "hot", quiesce="never")
     virsh(world, "layers", EXTERNAL)
     heads, files = world.guest.disks, world.files()
-    for operation in (REVERT, DELETE, ExtractVolume(snapshot_id="x", target="vda")):
-        ending = do(world, operation, "layers")
+    for theirs in (REVERT, DELETE, ExtractVolume(snapshot_id="x", target="vda")):
+        ending = do(world, theirs, "layers")
         assert (ending.end, (ending.error or {})["code"]) == (End.FAILED, "snapshot.foreign")
     ours = world.ids["ours"]
     for operation in (

@@ -1,5 +1,7 @@
 """A base that a merge was stopped in: nobody uses it alone, and the deletion asked for again makes it whole."""
 
+from collections.abc import Callable
+
 import pytest
 
 from hypervisor.port import Source
@@ -40,7 +42,7 @@ def test_a_stopped_merge_leaves_its_mark_and_no_block_job(world: World) -> None:
 @pytest.mark.parametrize(
     "ask", [World.create, World.revert, World.delete], ids=["create", "revert", "delete"]
 )
-def test_a_vm_that_stands_on_it_alone_is_not_touched(world: World, ask: "type[Job]") -> None:
+def test_a_vm_that_stands_on_it_alone_is_not_touched(world: World, ask: Callable[[World, str], Job]) -> None:
     """Somebody pointed the definition at the base: nothing is cut, reverted or merged, and the top stays."""
     base, top = _stopped(world)
     world.guest.shut_down()
@@ -54,7 +56,7 @@ def test_a_vm_that_stands_on_it_alone_is_not_touched(world: World, ask: "type[Jo
 
 @pytest.mark.parametrize("ask", [World.revert, World.extract], ids=["revert", "extract"])
 def test_a_snapshot_that_names_it_alone_is_neither_reverted_to_nor_copied(
-    world: World, ask: "type[Job]"
+    world: World, ask: Callable[[World, str], Job]
 ) -> None:
     """A manifest from elsewhere names the base: what it would read never was."""
     _, top = _stopped(world)

@@ -8,6 +8,7 @@ import pytest
 from stillframe.errors import HostLost
 from stillframe.events import EventType, Level
 from stillframe.states import VmState
+from tests.given import given
 from tests.workers.fake_world import World
 from tests.workers.watchdog.watched import begin, dead, dog, look, said
 from workers import identity
@@ -98,7 +99,7 @@ def test_a_save_under_which_the_vm_stands_still_too_long_is_given_up(world: Worl
         time.sleep(0.02)
     thread.join()
     assert endings[0].end is End.FAILED
-    assert endings[0].error["code"] == "vm.pause_too_long"
+    assert given(endings[0].error)["code"] == "vm.pause_too_long"
     assert world.files() == files
     assert world.watch.wards() == []
     world.guest.tick()

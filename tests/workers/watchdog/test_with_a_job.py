@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stillframe.events import EventType, Level
+from tests.given import given
 from tests.workers.fake_world import Death, World, ok
 from tests.workers.watchdog.watched import dead, dog, is_frozen, look, said
 from workers.carry import End
@@ -43,7 +44,7 @@ def test_a_cut_that_had_to_be_quiesced_and_was_not_is_taken_back(world: World) -
     files = world.files()
     _, ending = run_watched(world, quiesce="require")
     assert ending.end is End.FAILED
-    assert ending.error["code"] == "vm.freeze_too_long"
+    assert given(ending.error)["code"] == "vm.freeze_too_long"
     assert world.files() == files
     world.guest.tick()
 
@@ -77,7 +78,7 @@ def test_a_cut_of_a_dead_worker_whose_freeze_was_ended_is_not_called_quiesced(
         ok(ending)
         assert job.outputs["cut"]["consistency"] == "crash"
     else:
-        assert ending.error["code"] == "vm.not_surely_frozen"
+        assert given(ending.error)["code"] == "vm.not_surely_frozen"
         assert world.files() == before
 
 
