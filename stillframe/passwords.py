@@ -43,8 +43,12 @@ def _why_plain(password: str, words: Iterable[str]) -> str | None:
     steps = {ord(after) - ord(before) for before, after in pairwise(password)}
     if steps in ({1}, {-1}) or any(password in run * len(password) for run in _RUNS):
         return "its characters follow one another"
-    bare = "".join(filter(str.isalpha, password.replace("0", "o")))
-    for word in (*_WORDS, *words):
-        if bare and not bare.replace(word.casefold(), "").strip("o"):
+    bare = _letters(password.replace("0", "o"))
+    for word in (*_WORDS, *map(_letters, words)):
+        if bare and word and not bare.replace(word, "").strip("o"):
             return "it is a name, or a word that everybody tries first, with little besides"
     return None
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text.casefold()))

@@ -46,6 +46,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         noun.set_defaults(verb=noun)
         if name == word:  # the others' verbs are not needed this time
             grow(noun.add_subparsers(metavar="VERB", prog=f"stillframe {name}"))
+    for name, (command, text) in ALONE.items():
+        _verb(nouns, name, command, text)
     asked, left = parser.parse_known_args(argv)
     if left:
         asked.verb.error(f"unknown: {' '.join(left)}")
@@ -281,6 +283,14 @@ def _accounts(noun: str) -> "Callable[[Verbs], None]":
     return grow
 
 
+def _user(verbs: "Verbs") -> None:
+    from functools import partial
+
+    from stillframe.cli.user_grammar import grow
+
+    grow(partial(_verb, verbs), _listed)
+
+
 def _webhook(verbs: "Verbs") -> None:
     from functools import partial
 
@@ -301,5 +311,8 @@ NOUNS = {
     "host": ("hypervisors", _host),
     "account": ("who owns VMs and snapshots", _accounts("account")),
     "domain": ("the tree that accounts live in", _accounts("domain")),
-    "key": ("what lets somebody in", _accounts("key")),
+    "key": ("what lets a program in", _accounts("key")),
+    "user": ("people who log in", _user),
 }
+#: Without a verb: the function that does it, and what it does.
+ALONE = {"whoami": ("users.whoami", "show whose key it is, and what it may do")}

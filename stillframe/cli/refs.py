@@ -7,7 +7,14 @@ from uuid import UUID
 
 from stillframe.client import Producer
 from stillframe.client.answers import Job, Snapshot, VolumeSnapshot, Webhook
-from stillframe.errors import Invalid, JobNotFound, SnapshotNotFound, VolumeSnapshotNotFound, WebhookNotFound
+from stillframe.errors import (
+    Invalid,
+    JobNotFound,
+    SnapshotNotFound,
+    UserNotFound,
+    VolumeSnapshotNotFound,
+    WebhookNotFound,
+)
 
 #: Ids begin with the time they were made, so it is by their end that they are told apart.
 ENDING = re.compile(r"[0-9a-f]{6,32}")
@@ -67,6 +74,16 @@ def webhook_id(client: Producer, text: str) -> str:
     if not fits:
         raise WebhookNotFound(webhook=text)
     return _only(text, fits, lambda one: f"{one['url']} ({one['id']})")
+
+
+def user_ref(client: Producer, text: str) -> str:
+    """Of a login, its user's id; an id or a name is what the API takes."""
+    if "/" not in text:
+        return text
+    found = client.users(login=text)["items"]
+    if not found:
+        raise UserNotFound(user=text)
+    return found[0]["id"]
 
 
 def _uuid(text: str) -> str | None:

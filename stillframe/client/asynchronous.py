@@ -12,12 +12,13 @@ from stillframe.client.request import Request
 from stillframe.client.verbs.awaited.accounts import Accounts
 from stillframe.client.verbs.awaited.asking import Asking
 from stillframe.client.verbs.awaited.reading import Reading
+from stillframe.client.verbs.awaited.users import Users
 from stillframe.client.verbs.awaited.webhooks import Webhooks
 
 T = TypeVar("T")
 
 
-class AsyncProducer(Accounts, Asking, Reading, Webhooks):
+class AsyncProducer(Accounts, Asking, Reading, Users, Webhooks):
     """As `Producer`, with every verb to be awaited; tasks of one event loop may share it."""
 
     def __init__(

@@ -13,12 +13,13 @@ from stillframe.client.request import Request
 from stillframe.client.verbs.accounts import Accounts
 from stillframe.client.verbs.asking import Asking
 from stillframe.client.verbs.reading import Reading
+from stillframe.client.verbs.users import Users
 from stillframe.client.verbs.webhooks import Webhooks
 
 T = TypeVar("T")
 
 
-class Producer(Accounts, Asking, Reading, Webhooks):
+class Producer(Accounts, Asking, Reading, Users, Webhooks):
     """One API and one key; threads may share it. The verbs of `tasks.producer.Producer`, and those of looking.
 
     What is refused or fails is raised as an error of `stillframe.errors`, by its code and in the API's words, with the
