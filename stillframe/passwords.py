@@ -45,7 +45,7 @@ def _why_plain(password: str, words: Iterable[str]) -> str | None:
         return "its characters follow one another"
     bare = _letters(password.replace("0", "o"))
     for word in (*_WORDS, *map(_letters, words)):
-        if bare and word and not bare.replace(word, "").strip("o"):
+        if word and word in bare and not bare.replace(word, "").strip("o"):
             return "it is a name, or a word that everybody tries first, with little besides"
     return None
 
