@@ -16,5 +16,7 @@ SCHEDULE = {
     "fire-policies": Tick("stillframe.fire_policies", 2.0),
     "lapse-leases": Tick("stillframe.lapse_leases", 5.0),
     "expire-snapshots": Tick("stillframe.expire_snapshots", 30.0),
+    "mend-clocks": Tick("stillframe.mend_clocks", 60.0),
+    "forget-firings": Tick("stillframe.forget_firings", 600.0),
     "expire-jobs": Tick("stillframe.expire_jobs", 10.0),
 }

@@ -63,6 +63,8 @@ class EventType(StrEnum):
     POLICY_RUN = "policy.run"
     #: What it does not keep could not be asked to be deleted: a warning.
     POLICY_PRUNE_REFUSED = "policy.prune_refused"
+    #: It had decided about times to come, by a clock that was ahead; it begins again now: a warning.
+    POLICY_CLOCK_WENT_BACK = "policy.clock_went_back"
     POLICY_DELETED = "policy.deleted"
     #: A volume of its snapshot could not be asked to be extracted.
     POLICY_EXTRACT_REFUSED = "policy.extract_refused"

@@ -64,6 +64,12 @@ class Settings:
         600.0,
         within=(60, 86400),
     )
+    keep_firings_days: float = _setting(
+        "Days for which it is kept what became of a policy's moments, longer while there is a snapshot of it; "
+        "0 to 36500; 0 keeps it for ever.",
+        400.0,
+        within=(0, 36500),
+    )
     freeze_budget_s: float = _setting(
         "Seconds after which the watchdog ends a freeze that Stillframe began, 1 to 600.",
         10.0,

@@ -11,9 +11,17 @@ from sqlalchemy import Engine
 from models.session import make_engine
 from stillframe.planning import Limits
 from stillframe.settings import Settings
-from tasks import ticks
+from tasks import housekeeping, ticks
 from tasks.app import make_app
-from tasks.messages import EXPIRE_JOBS, EXPIRE_SNAPSHOTS, FIRE_POLICIES, LAPSE_LEASES, PUBLISH_OWED
+from tasks.messages import (
+    EXPIRE_JOBS,
+    EXPIRE_SNAPSHOTS,
+    FIRE_POLICIES,
+    FORGET_FIRINGS,
+    LAPSE_LEASES,
+    MEND_CLOCKS,
+    PUBLISH_OWED,
+)
 from tasks.producer import Producer
 from tasks.publish import Publisher
 from tasks.routing import CONTROL_QUEUE
@@ -69,3 +77,15 @@ def fire_policies() -> None:
 def expire_snapshots() -> None:
     """Ask for the deletion of snapshots whose time is over."""
     ticks.expire_snapshots(_engine(), _producer())
+
+
+@app.task(name=MEND_CLOCKS, send_events=False)
+def mend_clocks() -> None:
+    """Let schedules that a clock led astray begin again."""
+    housekeeping.mend_clocks(_engine())
+
+
+@app.task(name=FORGET_FIRINGS, send_events=False)
+def forget_firings() -> None:
+    """Remove firings of long ago."""
+    housekeeping.forget_firings(_engine(), settings.keep_firings_days)

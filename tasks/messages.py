@@ -16,6 +16,8 @@ PUBLISH_OWED = "stillframe.publish_owed"
 LAPSE_LEASES = "stillframe.lapse_leases"
 EXPIRE_JOBS = "stillframe.expire_jobs"
 FIRE_POLICIES = "stillframe.fire_policies"
+MEND_CLOCKS = "stillframe.mend_clocks"
+FORGET_FIRINGS = "stillframe.forget_firings"
 EXPIRE_SNAPSHOTS = "stillframe.expire_snapshots"
 
 

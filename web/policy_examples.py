@@ -48,7 +48,8 @@ POLICY: Json = {
     },
     "schedules": [_SCHEDULE],
     "retention": {
-        **{"last": 3, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 0, "quarterly": 0, "yearly": 0},
+        **{"last": 3, "hourly": None, "daily": 7, "weekly": 4},
+        **{"monthly": None, "quarterly": None, "yearly": None},
         **{"within": None, "max_age": None, "max_count": None, "min_keep": 1},
     },
     "mode": "hot",
@@ -74,6 +75,8 @@ WARNINGS = [
     "firings that come before the one before them is over are skipped"
 ]
 MADE_POLICY: Json = POLICY | {"warnings": WARNINGS}
+
+DELETED_POLICY: Json = {"skipped": 3, "asked_for": 1}
 
 RUN: Json = {
     "id": "01a206ea-bbbb-7aa0-8c54-0f6b51f24fd9",

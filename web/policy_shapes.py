@@ -44,7 +44,19 @@ Span = Annotated[
 ]
 Mode = Literal["auto", "hot", "cold", "memory"]
 Priority = Literal["normal", "low"]
-Count = Annotated[int, Field(ge=0, le=100_000)]
+
+
+def _not_none_at_all(value: Any) -> Any:
+    if value == 0 and isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("0 would keep none by it; leave it out, or write null, for no such rule")
+    return value
+
+
+Count = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)] | None,
+    BeforeValidator(_not_none_at_all),
+    Field(description="null: no such rule"),
+]
 Name = Annotated[Words, Field(min_length=1, max_length=255)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Names = Annotated[list[Name], Field(max_length=1000)]
@@ -83,17 +95,17 @@ class PolicySchedule(Wish):
 class PolicyRetention(Wish):
     """What is kept: whatever any rule keeps, less what the caps `max_age` and `max_count` take. Nothing set: all."""
 
-    last: Count = 0
-    hourly: Count = 0
-    daily: Count = 0
-    weekly: Count = 0
-    monthly: Count = 0
-    quarterly: Count = 0
-    yearly: Count = 0
+    last: Count = None
+    hourly: Count = None
+    daily: Count = None
+    weekly: Count = None
+    monthly: Count = None
+    quarterly: Count = None
+    yearly: Count = None
     within: Span | None = None
     max_age: Span | None = None
     max_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    min_keep: Count = 1
+    min_keep: Annotated[int, Field(ge=1, le=100_000)] = 1
 
 
 class PolicyGuards(Wish):
@@ -204,6 +216,15 @@ class MadePolicy(Policy):
     model_config = ConfigDict(json_schema_extra=shown(examples.MADE_POLICY))
 
     warnings: list[str]
+
+
+class DeletedPolicy(Shape):
+    """Firings that waited for their turn and do not take place any more; of these, those that people had asked for."""
+
+    model_config = ConfigDict(json_schema_extra=shown(examples.DELETED_POLICY))
+
+    skipped: int
+    asked_for: int
 
 
 class Run(Shape):

@@ -4,6 +4,7 @@ A schedule has a `next_at` only while it is to fire: the tick reads nothing else
 moment, never in the past.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -108,8 +109,9 @@ def pause_policy(
     was = row.paused_until
     row.enabled, row.paused_until = until is not None and row.enabled, until
     _wind_up(session, row, now, was)
-    _stop_waiting(session, policy, "the policy was paused")
-    _tell(session, EventType.POLICY_PAUSED, row, actor, until=until and until.isoformat())
+    stopped = _stop_waiting(session, policy, "the policy was paused")
+    until_text = until and until.isoformat()
+    _tell(session, EventType.POLICY_PAUSED, row, actor, until=until_text, skipped=stopped.skipped)
 
 
 def resume_policy(session: Session, policy: UUID, actor: Actor) -> None:
@@ -179,13 +181,22 @@ def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None =
     return now
 
 
-def delete_policy(session: Session, policy: UUID, actor: Actor) -> None:
+@dataclass(frozen=True)
+class Stopped:
+    """Firings that waited for their turn and do not take place; of these, those that people asked for."""
+
+    skipped: int
+    asked_for: int
+
+
+def delete_policy(session: Session, policy: UUID, actor: Actor) -> Stopped:
     """It is gone for people; its firings and its snapshots stay, and nothing prunes them any more."""
     row = _lock_to_change(session, policy, actor)
     row.deleted_at = _now(session)
     _wind_up(session, row, row.deleted_at)
-    _stop_waiting(session, policy, "the policy was deleted")
-    _tell(session, EventType.POLICY_DELETED, row, actor)
+    stopped = _stop_waiting(session, policy, "the policy was deleted")
+    _tell(session, EventType.POLICY_DELETED, row, actor, skipped=stopped.skipped)
+    return stopped
 
 
 def lock_policy(session: Session, policy: UUID, actor: Actor = ADMIN) -> Policy:
@@ -264,12 +275,16 @@ def _schedules(session: Session, policy: UUID) -> list[PolicySchedule]:
     )
 
 
-def _stop_waiting(session: Session, policy: UUID, reason: str) -> None:
-    session.execute(
+def _stop_waiting(session: Session, policy: UUID, reason: str) -> Stopped:
+    stopped = (
         update(Firing)
         .where(Firing.policy_id == policy, Firing.state == FiringState.WAITING)
         .values(state=FiringState.SKIPPED, reason=reason)
+        .returning(Firing.asked_by)
+        .cte("stopped")
     )
+    counts = select(func.count(), func.count(stopped.c.asked_by)).select_from(stopped)
+    return Stopped(*session.execute(counts).one())
 
 
 def _now(session: Session) -> datetime:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.policies.tables import PolicyVm
@@ -21,4 +21,5 @@ def resume_vms(session: Session, policy: UUID, vm: UUID | None = None) -> None:
     """What failed up to now counts no more, of one VM or of all, and none of them is set aside."""
     of = [PolicyVm.policy_id == policy, *([PolicyVm.vm_id == vm] if vm else [])]
     fresh = {"failures": 0, "counted_from": func.now(), "set_aside_at": None, "set_aside_reason": None}
-    session.execute(update(PolicyVm).where(*of, PolicyVm.failures > 0).values(fresh))
+    failing = or_(PolicyVm.failures > 0, PolicyVm.set_aside_at.is_not(None))
+    session.execute(update(PolicyVm).where(*of, failing).values(fresh))

@@ -181,13 +181,15 @@ def delete(client: Producer, asked: Namespace) -> int:
     """`policy delete`."""
     if not asked.yes and not _sure(asked.policy):
         return REFUSED
-    client.delete_policy(asked.policy)
+    gone = client.delete_policy(asked.policy)
     if asked.output == "json":
-        show.data({})
-    else:
-        print(
-            f"Policy {asked.policy} is deleted. Its snapshots stay; `stillframe snapshot delete` deletes them."
-        )
+        show.data(gone)
+        return 0
+    print(f"Policy {asked.policy} is deleted. Its snapshots stay; `stillframe snapshot delete` deletes them.")
+    if gone["skipped"]:
+        by_hand = f" ({gone['asked_for']} by `policy run`)" if gone["asked_for"] else ""
+        waited = counted(gone["skipped"], "firing")
+        show.note(f"Beware: {waited}{by_hand} still waited in line, and will not take place.")
     return 0
 
 

@@ -102,6 +102,13 @@ class Consequence(TypedDict):
     detail: str
 
 
+class DeletedPolicy(TypedDict):
+    """Firings that waited for their turn and do not take place any more; of these, those that people had asked for."""
+
+    skipped: int
+    asked_for: int
+
+
 class Domain(TypedDict):
     """A node of the tree of tenants. `used` is that of its subtree, and null in lists."""
 
@@ -512,13 +519,13 @@ class PolicyGuards(TypedDict):
 class PolicyRetention(TypedDict):
     """What is kept: whatever any rule keeps, less what the caps `max_age` and `max_count` take. Nothing set: all."""
 
-    last: int
-    hourly: int
-    daily: int
-    weekly: int
-    monthly: int
-    quarterly: int
-    yearly: int
+    last: int | None
+    hourly: int | None
+    daily: int | None
+    weekly: int | None
+    monthly: int | None
+    quarterly: int | None
+    yearly: int | None
     within: str | float | None
     max_age: str | float | None
     max_count: int | None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from stillframe.errors import Invalid
 from stillframe.policies.durations import duration, in_words
 from stillframe.policies.policy import Extract, Guards, Policy, Selector
-from stillframe.policies.retention import Retention
+from stillframe.policies.retention import COUNTS, Retention
 from stillframe.policies.schedule import Schedule
 from stillframe.policies.windows import Window
 
@@ -58,6 +58,16 @@ def _whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Invalid(detail=f"{what} is {value!r}, and has to be a whole number")
     return value
+
+
+def _count(value: Any, what: str) -> int:
+    if value is None:
+        return 0
+    if _whole(value, what) == 0:
+        raise Invalid(
+            detail=f"{what} is 0, which would keep none by it; leave it out, or write null, for no such rule"
+        )
+    return _whole(value, what)
 
 
 def _number(value: Any, what: str) -> float:
@@ -148,12 +158,19 @@ def _plain(value: Any, names: Mapping[str, str]) -> Any:
         return [_plain(one, names) for one in value]
     if not hasattr(value, "__dataclass_fields__"):
         return value
+    if isinstance(value, Retention):
+        return {one.name: _of_retention(one.name, getattr(value, one.name)) for one in fields(value)}
     return {
         names.get(one.name, one.name): _in_seconds(getattr(value, one.name))
         if one.name in names
         else _plain(getattr(value, one.name), names)
         for one in fields(value)
     }
+
+
+def _of_retention(name: str, value: Any) -> Any:
+    """A rule that there is not is null: 0 would read as if it kept none."""
+    return (value or None) if name in COUNTS else _plain(value, _NAMES)
 
 
 def _in_seconds(span: timedelta) -> float:
@@ -178,7 +195,7 @@ _SCHEDULE: dict[str, Reader] = {
     "overlap": _one_of("skip", "queue"),
 }
 _RETENTION: dict[str, Reader] = {
-    **dict.fromkeys(("last", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"), _whole),
+    **dict.fromkeys(COUNTS, _count),
     "within": _or_none(_span),
     "max_age": _or_none(_span),
     "max_count": _or_none(_whole),

@@ -23,6 +23,8 @@ PERIODS: dict[str, Callable[[datetime], str]] = {
     "quarterly": lambda at: f"{at.year}-Q{(at.month + 2) // 3}",
     "yearly": lambda at: at.strftime("%Y"),
 }
+#: The rules that count.
+COUNTS = ("last", *PERIODS)
 #: About how long one period is: a cap on age below what the rules promise is a contradiction.
 _LENGTHS = {
     "hourly": timedelta(hours=1),
@@ -204,8 +206,9 @@ def check_retention(retention: Retention) -> None:
     """Raises Invalid for counts below zero, and for caps that take away what the rules promise."""
     for one in fields(retention):
         value = getattr(retention, one.name)
-        if isinstance(value, int) and not 0 <= value <= 100_000:
-            raise Invalid(detail=f"retention `{one.name}` is {value}; it may be 0 to 100000")
+        least = 1 if one.name == "min_keep" else 0
+        if isinstance(value, int) and not least <= value <= 100_000:
+            raise Invalid(detail=f"retention `{one.name}` is {value}; it may be 1 to 100000")
     if retention.max_count is not None:
         _check_count(retention, retention.max_count)
     if retention.max_age is not None:

@@ -350,6 +350,35 @@ def test_a_full_host_is_given_time(world: World, engine: Engine, mute: Producer)
     assert extract(engine, mute) == 2
 
 
+def test_a_refused_deletion_of_an_image_is_told_and_tried_later(
+    world: World, engine: Engine, mute: Producer
+) -> None:
+    """Told once, kept with the VM, and tried again later each time; once it is asked for, all is well."""
+    world.vm("web1")
+    id_ = policy(engine)
+    four_days(engine, mute, id_)
+    with transaction(engine) as session:
+        session.execute(update(Host).values(drained_at=func.now(), drained_by="kim"))
+    waits = []
+    for _ in range(3):
+        _look_now(engine)
+        assert prune_volumes(engine, mute) == 0
+        with transaction(engine) as session:
+            until = func.extract("epoch", PolicyVm.volumes_due_at - func.now()) / 60
+            refusal, wait = session.execute(select(PolicyVm.volumes_refusal, until)).one()
+        assert "drained by kim" in (refusal or "")
+        waits.append(round(float(wait)))
+    assert waits == [5, 10, 20]
+    assert world.events().count("policy.prune_refused") == 1
+    with transaction(engine) as session:
+        session.execute(update(Host).values(drained_at=None))
+    _look_now(engine)
+    assert prune_volumes(engine, mute) > 0
+    with transaction(engine) as session:
+        row = session.scalars(select(PolicyVm)).one()
+    assert (row.volumes_refusal, row.volumes_refused) == (None, 0)
+
+
 def _of(engine: Engine, policy: UUID) -> UUID:
     """Its newest snapshot."""
     of = select(Snapshot.id).where(Snapshot.policy_id == policy).order_by(Snapshot.created_at.desc())

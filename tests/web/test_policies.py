@@ -7,9 +7,10 @@ from uuid import UUID
 import httpx
 import pytest
 from pydantic import TypeAdapter
+from sqlalchemy import func
 
 from models.jobs.tables import Job
-from models.policies.tables import PolicySchedule
+from models.policies.tables import PolicySchedule, PolicyVm
 from models.session import transaction
 from stillframe.states import JobState
 from tasks.app import make_app
@@ -58,6 +59,9 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
         ({"schedules": [{"cron": "@daily", "timezone": "Mars/Olympus"}]}, 422, "no timezone"),
         ({"schedules": [{"cron": "@daily", "end_at": "2020-01-01T00:00:00Z"}]}, 422, "never fires"),
         ({"retention": {"max_count": 0}}, 422, "max_count"),
+        ({"retention": {"last": 0}}, 422, "retention.last: 0 would keep none by it; leave it out"),
+        ({"retention": {"last": 2, "daily": 0}}, 422, "for no such rule"),
+        ({"retention": {"last": 2, "min_keep": 0}}, 422, "min_keep"),
         ({"retention": {"last": 9, "max_count": 3}}, 422, "contradicts itself"),
         ({"retention": {"hourly": 24, "daily": 7}}, 422, "stop for good"),
         ({"selector": {}}, 422, "selector is empty"),
@@ -113,13 +117,62 @@ def test_what_fires_faster_than_its_snapshots_is_refused_or_warned_of(
     assert http.put(f"/v1/policies/{name}", json=too_fast | both).json()["warnings"] == [said]
 
 
+def test_no_such_rule_is_null(http: httpx.Client, world: World, name: str) -> None:
+    """It is shown as null, and what is shown can be sent back."""
+    world.vm(name)
+    made = http.post("/v1/policies", json=wish(name)).json()
+    retention = made["retention"]
+    assert (retention["last"], retention["daily"], retention["yearly"], retention["min_keep"]) == (
+        2,
+        None,
+        None,
+        1,
+    )
+    assert (
+        http.put(f"/v1/policies/{name}", json=wish(name, retention=retention)).json()["retention"]
+        == retention
+    )
+
+
+def test_a_deletion_says_what_does_not_take_place(http: httpx.Client, world: World, name: str) -> None:
+    """Run by hand and deleted before its turn: who deletes it is told, and the rows say so."""
+    world.vm(name), world.vm(f"{name}-2")
+    http.post("/v1/policies", json=wish(name, selector={"names": [f"{name}*"]}))
+    runs = http.post(f"/v1/policies/{name}/run").json()["items"]
+    assert {run["asked_by"] for run in runs} == {"admin"}
+    assert http.delete(f"/v1/policies/{name}").json() == {"skipped": 2, "asked_for": 2}
+
+
+def test_how_a_vm_fares_is_listed(api: Api, http: httpx.Client, world: World, name: str) -> None:
+    """By name, those that are set aside alone, and one of them is resumed; one that is not is refused."""
+    bad, good = world.vm(f"{name}-bad"), world.vm(f"{name}-good")
+    id_ = UUID(http.post("/v1/policies", json=wish(name, selector={"names": [f"{name}*"]})).json()["id"])
+    with transaction(api.engine) as session:
+        why = {"failures": 4, "set_aside_at": func.now(), "set_aside_reason": "no room"}
+        session.add(PolicyVm(policy_id=id_, vm_id=bad, **why))
+        session.add(PolicyVm(policy_id=id_, vm_id=good, prune_refusal="held"))
+    items = http.get(f"/v1/policies/{name}/vms").json()["items"]
+    assert [(one["vm"]["name"], one["failures"], one["refused"]) for one in items] == [
+        (f"{name}-bad", 4, None),
+        (f"{name}-good", 0, "held"),
+    ]
+    assert items[0]["set_aside"]["reason"] == "no room"
+    assert http.get(f"/v1/policies/{name}").json()["set_aside"] == 1
+    aside = {"set_aside": True}
+    assert http.get(f"/v1/policies/{name}/vms", params=aside).json()["items"] == items[:1]
+    resume = f"/v1/policies/{name}/resume"
+    assert problem(http.post(resume, json={"vm": f"{name}-good"}))["code"] == "policy.vm_not_set_aside"
+    assert http.post(resume, json={"vm": f"{name}-bad"}).json()["set_aside"] == 0
+    assert http.get(f"/v1/policies/{name}/vms", params=aside).json()["items"] == []
+
+
 def test_a_name_is_had_once(http: httpx.Client, world: World, name: str) -> None:
     """Two of one name are refused; a deleted one gives its name back."""
     world.vm(name)
     assert http.post("/v1/policies", json=wish(name)).status_code == 201
     again = http.post("/v1/policies", json=wish(name))
     assert (again.status_code, again.json()["code"]) == (409, "policy.name_taken")
-    assert http.delete(f"/v1/policies/{name}").status_code == 204
+    assert http.delete(f"/v1/policies/{name}").json() == {"skipped": 0, "asked_for": 0}
     assert http.post("/v1/policies", json=wish(name)).status_code == 201
 
 

@@ -21,6 +21,7 @@ from stillframe.errors import (
     PolicyNameTaken,
     PolicyNotFound,
     PolicyTooFast,
+    PolicyVmNotSetAside,
     VmNotFound,
 )
 from stillframe.policies.as_json import policy_from_json
@@ -28,7 +29,17 @@ from stillframe.rights import Right
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
-from web.policy_shapes import MadePolicy, Policy, PolicyVm, Preview, Run, WishPause, WishPolicy
+from web.policy_shapes import (
+    DeletedPolicy,
+    MadePolicy,
+    Policy,
+    PolicyVm,
+    Preview,
+    Run,
+    WishPause,
+    WishPolicy,
+    WishResume,
+)
 from web.shapes import Json, Page
 from web.submitting import ONCE, once
 from web.wishes import Filter, IdempotencyKey, wanted
@@ -36,6 +47,8 @@ from web.wishes import Filter, IdempotencyKey, wanted
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
 UNKNOWN = PolicyNotFound(policy="nightly")
+NOT_SET_ASIDE = PolicyVmNotSetAside(policy="nightly", vm="web1")
+UNREADABLE = Invalid(detail="policy.mode is 'tepid', and may be auto, hot, cold, memory")
 WRONG = (
     Invalid(detail="the schedule never fires after now: its end is over, or there is no such day"),
     PolicyNameTaken(name="nightly"),
@@ -114,14 +127,20 @@ def edit_policy(
     return _made(house, actor, id_, left_out)
 
 
-@router.delete("/{policy}", summary="Delete a policy", status_code=204, responses=keyed(*CHANGE, UNKNOWN))
-def delete_policy(
-    *, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath
-) -> None:
-    """Nothing fires any more, and nothing is pruned: the snapshots it took stay until somebody deletes them."""
+@router.delete(
+    "/{policy}",
+    summary="Delete a policy",
+    response_model=DeletedPolicy,
+    responses=keyed(*CHANGE, UNKNOWN),
+)
+def delete_policy(*, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath) -> Any:
+    """Nothing fires any more, and nothing is pruned: the snapshots it took stay until somebody deletes them.
+
+    What had fired and waits for its turn does not take place, also if somebody has just run it: that is answered. Jobs go on.
+    """
     id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.delete_policy(session, id_, actor)
+        return vars(keep.delete_policy(session, id_, actor))
 
 
 @router.post(
@@ -145,13 +164,28 @@ def pause_policy(
 
 
 @router.post(
-    "/{policy}/resume", summary="Resume a policy", response_model=Policy, responses=keyed(*CHANGE, UNKNOWN)
+    "/{policy}/resume",
+    summary="Resume a policy, or one VM of it",
+    response_model=Policy,
+    responses=keyed(*CHANGE, *BODY, UNKNOWN, VmNotFound(vm="web9"), NOT_SET_ASIDE, UNREADABLE),
 )
-def resume_policy(*, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)], policy: PolicyPath) -> Any:
-    """It fires again from now on, also one that suspended itself; what was missed meanwhile is not made up for."""
+def resume_policy(
+    *,
+    house: HouseOf,
+    actor: Annotated[Actor, needs(Right.POLICY)],
+    policy: PolicyPath,
+    wish: WishResume | None = None,
+) -> Any:
+    """It fires again from now on, also one that suspended itself, for all its VMs; what was missed is not made up for.
+
+    With `vm` that one is set aside no more, and nothing else changes.
+    """
     id_ = _id(house, actor, policy)
     with transaction(house.engine) as session:
-        keep.resume_policy(session, id_, actor)
+        if wish and wish.vm:
+            keep.resume_vm(session, id_, wish.vm, actor)
+        else:
+            keep.resume_policy(session, id_, actor)
     return _look(house, actor, str(id_))
 
 
@@ -160,7 +194,7 @@ def resume_policy(*, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)
     summary="Fire a policy now",
     response_model=Page[Run],
     status_code=202,
-    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), *ONCE),
+    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), UNREADABLE, *ONCE),
 )
 def run_policy(
     *,
@@ -223,7 +257,7 @@ def list_policy_vms(
     "/{policy}/preview",
     summary="Show what is to come",
     response_model=Preview,
-    responses=keyed(UNKNOWN),
+    responses=keyed(UNKNOWN, UNREADABLE),
 )
 def preview_policy(
     *, house: HouseOf, actor: Reader, policy: PolicyPath, runs: Annotated[int, Query(ge=0, le=100)] = 5

@@ -5,6 +5,7 @@ from typing import Any
 
 from stillframe.client.answers import (
     Comment,
+    DeletedPolicy,
     Forecast,
     Host,
     Inspection,
@@ -145,8 +146,8 @@ class Asking(Verbs):
         """Fires it now; the page of its firings."""
         return self._ask(make(f"/v1/policies/{part(policy)}/run", key=idempotency_key))
 
-    def delete_policy(self, policy: str) -> Json:
-        """Its snapshots stay."""
+    def delete_policy(self, policy: str) -> DeletedPolicy:
+        """Its snapshots stay; what waited for its turn does not take place, and is counted."""
         return self._ask(change("DELETE", f"/v1/policies/{part(policy)}"))
 
     def tag_vm(self, vm: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Vm:

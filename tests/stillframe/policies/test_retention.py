@@ -181,7 +181,7 @@ def test_pruning_what_was_shown_leaves_what_was_shown(
 @pytest.mark.parametrize(
     ("retention", "word"),
     [
-        (Retention(last=-1), "may be 0"),
+        (Retention(last=-1), "may be 1"),
         (Retention(max_count=0), "keep nothing"),
         (Retention(last=7, max_count=5), "contradicts itself: `last` keeps 7"),
         (Retention(min_keep=7, max_count=5), "`min_keep`"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from stillframe.client.answers import (
     Comment,
+    DeletedPolicy,
     Forecast,
     Host,
     Inspection,
@@ -151,8 +152,8 @@ class Asking(Verbs):
         """Fires it now; the page of its firings."""
         return await self._ask(make(f"/v1/policies/{part(policy)}/run", key=idempotency_key))
 
-    async def delete_policy(self, policy: str) -> Json:
-        """Its snapshots stay."""
+    async def delete_policy(self, policy: str) -> DeletedPolicy:
+        """Its snapshots stay; what waited for its turn does not take place, and is counted."""
         return await self._ask(change("DELETE", f"/v1/policies/{part(policy)}"))
 
     async def tag_vm(self, vm: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Vm:
