@@ -19,7 +19,6 @@ from sqlalchemy import (
     String,
     Text,
     cast,
-    delete,
     func,
     insert,
     literal,
@@ -30,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from models.events.tables import Comment, Event
+from models.events.tables import Event
 from models.jobs.tables import Job
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants.scope import whose_vm
@@ -111,10 +110,7 @@ def move_snapshot(
     job: UUID | None = None,
     **values: Any,
 ) -> None:
-    """Move a snapshot; raises LostRace when it is in a state that does not lead there.
-
-    When it is deleted for good, what people said about it goes with it.
-    """
+    """Move a snapshot; raises LostRace when it is in a state that does not lead there."""
     allowed = sorted(old for old, moves in SNAPSHOT_MOVES.items() if to in moves)
     moved = (
         update(Snapshot)
@@ -134,9 +130,6 @@ def move_snapshot(
         if found is None:
             raise SnapshotNotFound(snapshot=snapshot)
         raise LostRace(what=f"snapshot {snapshot}", expected=" or ".join(allowed), found=found)
-    if to is SnapshotState.DELETED:
-        # Behind the move, which waits for whoever is commenting: no comment comes after it.
-        sql.execute(delete(Comment).where(Comment.snapshot_id == snapshot))
 
 
 def move_volume_snapshot(
