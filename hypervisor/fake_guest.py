@@ -48,7 +48,7 @@ class FakeGuest:
             row.ram["counter"] += 1
             for volume in xml.volumes_of(row.present):
                 if not volume.read_only:
-                    world.image(volume.path).content["counter"] = row.ram["counter"]
+                    world.image(self._head(row, volume.target)).content["counter"] = row.ram["counter"]
             return int(row.ram["counter"])
 
     def write(self, key: str, value: Any, target: str = "vda") -> None:
@@ -91,12 +91,28 @@ class FakeGuest:
                 setattr(world.vms[str(self.uuid)], name, value)
         self.machine.tell(self.uuid, "changed")
 
+    @contextmanager
+    def daemon_forgets(self) -> Iterator[None]:
+        """What is cut in this block, the daemon dies before it has noted it; it is up again at the end."""
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            live, definition = row.live, row.definition
+        yield
+        with self.machine.world() as world:
+            row = world.vms[str(self.uuid)]
+            row.unnoted = {volume.target: volume.path for volume in xml.volumes_of(row.present)}
+            row.live, row.definition = live, definition
+            for volume in xml.volumes_of(row.present):
+                if row.unnoted[volume.target] == volume.path:
+                    del row.unnoted[volume.target]
+            world.lives += 1
+
     def managed_save(self) -> None:
         """Somebody puts its RAM aside, and it is off."""
         with self.machine.world() as world:
             row = world.vms[str(self.uuid)]
             row.saved, row.managed_save = row.live, True
-        self.change(live=None, state=VmState.OFF, reason="saved", ram={}, jobs={}, frozen=False)
+        self.change(live=None, state=VmState.OFF, reason="saved", ram={}, jobs={}, unnoted={}, frozen=False)
 
     def take_internal(self, name: str) -> None:
         """Somebody takes a snapshot in its images (`virsh snapshot-create-as`)."""
@@ -124,11 +140,15 @@ class FakeGuest:
 
     def crash(self) -> None:
         """QEMU dies: the VM is off, its live merges are left where they were."""
-        self.change(live=None, state=VmState.CRASHED, reason="crashed", ram={}, jobs={}, frozen=False)
+        self.change(
+            live=None, state=VmState.CRASHED, reason="crashed", ram={}, jobs={}, unnoted={}, frozen=False
+        )
 
     def shut_down(self) -> None:
         """The guest turns itself off."""
-        self.change(live=None, state=VmState.OFF, reason="shutdown", ram={}, jobs={}, frozen=False)
+        self.change(
+            live=None, state=VmState.OFF, reason="shutdown", ram={}, jobs={}, unnoted={}, frozen=False
+        )
 
     @contextmanager
     def _awake(self) -> Iterator[tuple[World, FakeVmRow]]:
@@ -141,4 +161,5 @@ class FakeGuest:
             yield world, row
 
     def _head(self, row: FakeVmRow, target: str) -> str:
-        return next(volume.path for volume in xml.volumes_of(row.present) if volume.target == target)
+        noted = (volume.path for volume in xml.volumes_of(row.present) if volume.target == target)
+        return row.unnoted.get(target) or next(noted)

@@ -130,6 +130,13 @@ class FakeImages:
         with self._machine.world() as world:
             return world.real(path) if path in world.files else None
 
+    def is_open(self, path: str) -> bool:
+        """Whether a VM that is on stands on it, or a copy reads it."""
+        with self._machine.world() as world:
+            return (
+                world.real(path) in self._machine.opened_by_vms(world) or self._machine.being_read[path] > 0
+            )
+
     def size_bytes(self, path: str) -> int:
         """Bytes allocated."""
         with self._machine.world() as world:

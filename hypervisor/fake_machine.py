@@ -183,8 +183,13 @@ class FakeMachine:
         for row in world.vms.values():
             if row.is_on:
                 written |= {volume.path for volume in xml.volumes_of(row.present) if not volume.read_only}
-                written |= {job.base for job in row.jobs.values()}
+                written |= {job.base for job in row.jobs.values()} | set(row.unnoted.values())
         return {world.real(path) for path in written}
+
+    def opened_by_vms(self, world: World) -> set[str]:
+        """Images that a QEMU has open: what its VM writes to and all below, also what the daemon does not know of."""
+        heads = self.written_by_vms(world)
+        return {world.real(path) for head in heads for path in world.chain_so_far(head)}
 
     def tell(self, uuid: UUID, change: Change) -> None:
         """Lets all watchers know."""

@@ -68,12 +68,21 @@ class FakeVm:
         self._machine.tell(self.uuid, "changed")
         return done
 
+    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
+        """Undoes a cut that the daemon has not noted."""
+        with self._act("take_back") as (world, row):
+            unnoted = {target: path for target, path in row.unnoted.items() if target in layers}
+            for target, path in unnoted.items():
+                world.pour(path, self._head(row, target))
+                del row.unnoted[target]
+            return bool(unnoted)
+
     def stop(self) -> None:
         """Power off."""
         with self._act("stop") as (_, row):
             if row.is_on:
                 row.live, row.state, row.reason = None, VmState.OFF, "destroyed"
-                row.ram, row.jobs, row.frozen = {}, {}, False
+                row.ram, row.jobs, row.unnoted, row.frozen = {}, {}, {}, False
         self._machine.tell(self.uuid, "changed")
 
     def start(self, paused: bool = False) -> None:

@@ -117,6 +117,8 @@ class FakeVmRow:
     #: The name of the one that the daemon calls current.
     foreign_current: str | None = None
     jobs: dict[str, FakeJob] = field(default_factory=dict)
+    #: Of a cut that the daemon has not noted: what is really written to, by target.
+    unnoted: dict[str, str] = field(default_factory=dict)
     clock_is_set: bool = True
     #: Why its definition cannot be read, if a test wants that.
     unreadable: str | None = None

@@ -89,6 +89,12 @@ class LibvirtVm:
         with self._domain() as domain:
             return Cut(self._connection, domain, layers, memory, quiesce, pulse).make(self._agent_timeout_s)
 
+    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
+        """Undoes a cut that libvirt has not noted."""
+        with self._domain() as domain:
+            noted = {volume.path for volume in xml.volumes_of(describe(domain, 0))}
+            return lost_track.take_back(domain, layers, noted, pulse)
+
     def stop(self) -> None:
         """Power off."""
         with self._domain() as domain:

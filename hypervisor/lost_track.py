@@ -1,47 +1,76 @@
 """Where libvirt has lost track of a disk: its daemon died after QEMU had changed over, and before it had noted that.
 
-libvirt cannot be told, and believes what it noted until the VM is started anew. What can be done is that the VM starts on
-the image it writes to now, for on the other one all that was written since would be gone.
+libvirt cannot be told, and believes what it noted until the VM is started anew. After a merge what can be done is that the
+VM starts on the image it writes to now, for on the other one all that was written since would be gone. A cut can be taken
+back: then QEMU writes where libvirt says.
 """
 
-import json
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import libvirt
-import libvirt_qemu
 
-from hypervisor import headers
+from hypervisor import headers, locks, monitor
 from hypervisor.libvirt_cut import settle
-from hypervisor.port import Source
-from stillframe.errors import LostTrack
+from hypervisor.libvirt_facts import is_on
+from hypervisor.port import Pulse, Source
+from stillframe.errors import HypervisorFailed, LostTrack
 
 #: What QEMU answers who names an image that it has left.
 _LEFT = ("nor node-name", "Device 'libvirt-", "is not in this backing file chain")
+_POLL_S = 0.05
 
 
 def secure(domain: Any, target: str, top: str, base: str, error: libvirt.libvirtError) -> None:
     """Raises LostTrack, with the definition on `base`, if QEMU left `top` for it; otherwise nothing is done."""
     if not any(words in str(error) for words in _LEFT):
         return
-    written_to = _written_to(domain)
+    written_to = monitor.heads(domain).values()
     if top in written_to or base not in written_to:
         return
     settle(domain, {target: Source(base, headers.facts(top, "qcow2").backing_format or "raw")})
     raise LostTrack(vm=domain.name(), target=target, path=base) from error
 
 
-def _written_to(domain: Any) -> set[str]:
-    """The images that QEMU itself says its disks write to. Asked past libvirt, which it notes in its log as unusual."""
-    said = json.loads(libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-block"}', 0))
-    inserted = (device.get("inserted") for device in said["return"])
-    return {_path(found["file"]) for found in inserted if found}
+def take_back(domain: Any, layers: Mapping[str, Source], noted: set[str], pulse: Pulse) -> bool:
+    """Takes back what QEMU did with these layers of a cut that libvirt does not know of; whether there was anything.
+
+    `noted` are the images that libvirt says are written to. Nothing of what the guest wrote is lost: QEMU itself merges it.
+    """
+    unnoted = {
+        target: layer.path
+        for target, layer in layers.items()
+        if layer.path not in noted and locks.is_held(layer.path)
+    }
+    if not unnoted or not is_on(domain):
+        return False
+    for target, path in unnoted.items():
+        if path in monitor.heads(domain).values():
+            _merge_back(domain, target, path, pulse)
+        for node in monitor.nodes(domain, path):
+            monitor.ask(domain, "blockdev-del", **{"node-name": node})
+    return True
 
 
-def _path(file: str) -> str:
-    """Of an image with options QEMU gives them all as JSON."""
-    if not file.startswith("json:"):
-        return file
-    words = json.loads(file.removeprefix("json:"))
-    while isinstance(words.get("file"), dict):
-        words = words["file"]
-    return str(words.get("filename", ""))
+def _merge_back(domain: Any, target: str, path: str, pulse: Pulse) -> None:
+    """QEMU brings the layer's data down, and writes to what is below it again. One that was begun before goes on."""
+    below = headers.facts(path, "qcow2").backing
+    base = next(iter(monitor.nodes(domain, below or "")), None)
+    if base is None:
+        raise HypervisorFailed(detail=f"{path} is written to, and QEMU does not have {below} below it")
+    job = f"stillframe-{target}"
+    if _job(domain, job) is None:
+        top = next(node for node, head in monitor.heads(domain).items() if head == path)
+        monitor.ask(domain, "block-commit", **{"job-id": job, "device": top, "base-node": base})
+    while found := _job(domain, job):
+        if found["status"] == "ready":
+            monitor.ask(domain, "job-complete", id=job)
+        pulse(found["current-progress"], found["total-progress"])
+        time.sleep(_POLL_S)
+    if path in monitor.heads(domain).values():
+        raise HypervisorFailed(detail=f"QEMU did not merge {path} back into {below}")
+
+
+def _job(domain: Any, name: str) -> dict[str, Any] | None:
+    return next((job for job in monitor.ask(domain, "query-jobs") if job["id"] == name), None)

@@ -109,6 +109,9 @@ class Images(Protocol):
         The same for all its names: links and bind mounts are followed. Raises HypervisorFailed if it cannot be told.
         """
 
+    def is_open(self, path: str) -> bool:
+        """Whether a QEMU, or a tool of it, has the image open at this moment, whatever libvirt says."""
+
     def size_bytes(self, path: str) -> int:
         """Bytes allocated for the file; 0 if there is none."""
 
@@ -162,6 +165,13 @@ class Vm(Protocol):
         Raises AgentUnresponsive (nothing cut), Cancelled (nothing cut), VmBusy (nothing cut).
         After HypervisorFailed or HostLost it may have happened all the same, to some volumes or to all: compare `facts()`.
         HypervisorFailed also when somebody else changed the VM meanwhile, so that not every volume is on its layer at the end.
+        """
+
+    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
+        """Undoes a cut that only QEMU knows of, since libvirt's daemon died before it had noted it; whether there was one.
+
+        The VM then writes where `facts()` say, nothing it wrote is lost, and nobody has the layers open; what is in them is
+        old, and they are to be made anew. Until then `facts()` are not true, and to remove the layers would lose data.
         """
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable
 
-from hypervisor import digest, files, headers, mounts, qcow2
+from hypervisor import digest, files, headers, locks, mounts, qcow2
 from hypervisor.child import Ended, run
 from hypervisor.port import ImageFacts, Pulse, Source, StorageFacts
 from stillframe.errors import HypervisorFailed, QemuImgFailed
@@ -118,6 +118,10 @@ class QemuImages:
             return files.identity(path)
         except (OSError, ValueError) as error:
             raise HypervisorFailed(detail=f"cannot look at {path!r}: {error}", path=path) from error
+
+    def is_open(self, path: str) -> bool:
+        """Whether a QEMU has it open."""
+        return locks.is_held(path)
 
     def size_bytes(self, path: str) -> int:
         """Bytes allocated for the file."""

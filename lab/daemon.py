@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.clock import Clock
 from lab.errors import LabError
 
 POLL_S = 0.02
@@ -37,11 +38,17 @@ class Daemon:
             return None
         return int(pid) if began_at(int(pid)) == began else None
 
+    @property
+    def clock(self) -> Clock:
+        """What time it is for the program."""
+        return Clock(self.record.with_suffix(".clock"))
+
     def start(self, command: Sequence[str], user: str | None = None) -> None:
         """Start the command in a session of its own, its output appended to `log`.
 
         With `user`, and when started by root, it runs as that user.
         """
+        command = [*self.clock.words(), *command]
         if user and os.geteuid() == 0:
             pwd.getpwnam(user)
             command = [

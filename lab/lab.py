@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,8 @@ from lab.places import Places, free_port, is_free_soon
 from lab.postgres import Postgres
 
 PARTS = ("postgres", "redis", "libvirt")
+#: VIR_DOMAIN_XML_INACTIVE: the definition that is kept, and not that of the moment.
+_INACTIVE = 2
 
 
 def default_var() -> Path:
@@ -123,6 +126,18 @@ class Lab:
     def start_libvirtd(self) -> None:
         """Start libvirtd again beside the QEMUs that run."""
         self.machine.start_libvirtd()
+
+    @contextmanager
+    def daemon_forgets(self, guest: str) -> Iterator[None]:
+        """What QEMU does for a guest in this block libvirtd does not note: it dies before, and is up again at the end."""
+        status = self.places.run / "libvirt" / "qemu" / f"{guest}.xml"
+        domain = self.machine.connection().lookupByName(guest)
+        before, defined = status.read_bytes(), domain.XMLDesc(_INACTIVE)
+        yield
+        self.kill_libvirtd()
+        status.write_bytes(before)
+        self.start_libvirtd()
+        self.machine.connection().defineXML(defined)
 
     def restart_libvirtd(self) -> None:
         """SIGKILL libvirtd and start it again; the QEMUs run on throughout."""

@@ -4,7 +4,7 @@ A plan may be old when it is carried out, and another VM, a clone or a person ma
 is still needed stays, and the job says so; a file too many can be removed later, a file too few cannot be brought back.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from hypervisor.port import Host, Images, Vm, VmFacts
@@ -25,7 +25,7 @@ class Asking(Protocol):
     def vm(self) -> Vm: ...
 
 
-def needed_by(work: Asking, paths: Iterable[str], tree: Tree, *, own_too: bool) -> str | None:
+def needed_by(work: Asking, paths: Sequence[str], tree: Tree, *, own_too: bool) -> str | None:
     """Who needs one of these images: another VM on this host or another image in their folders; None if nobody.
 
     `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that.
@@ -36,6 +36,9 @@ def needed_by(work: Asking, paths: Iterable[str], tree: Tree, *, own_too: bool) 
             return f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}"
         if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm)):
             return f"VM {vm.name}"
+    # libvirt's word is not the last: its daemon may have died before it noted what QEMU writes to.
+    if own_too and (path := next(filter(work.images.is_open, paths), None)):
+        return f"a QEMU that has {path} open"
     return next(_clones(work, paths, identities, tree), None)
 
 

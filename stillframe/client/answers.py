@@ -50,13 +50,12 @@ VolumeSnapshotState = Literal["creating", "ready", "deleted", "error"]
 
 
 class Account(TypedDict):
-    """The owner of VMs and snapshots. Its name is its own in its domain. `used` is null in lists."""
+    """The owner of VMs and snapshots. `used` is null in lists."""
 
     id: str
     name: str
     domain: str
     created_at: str
-    deleted_at: str | None
     limits: Limits
     used: Used | None
 
@@ -66,14 +65,6 @@ class Action(TypedDict):
 
     allowed: bool
     reason: str | None
-
-
-class Brought(TypedDict):
-    """What went with a VM. `policies` took some of these snapshots and do not reach the VM any more: they prune none."""
-
-    snapshots: int
-    volumes: int
-    policies: list[str]
 
 
 class Bytes(TypedDict):
@@ -119,17 +110,13 @@ class DeletedPolicy(TypedDict):
 
 
 class Domain(TypedDict):
-    """A node of the tree of tenants. `used` is that of its subtree, and null in lists.
-
-    The path of one that was deleted ends in a part of its id.
-    """
+    """A node of the tree of tenants. `used` is that of its subtree, and null in lists."""
 
     id: str
     name: str
     path: str
     parent: str | None
     created_at: str
-    deleted_at: str | None
     limits: LimitsOfDomain
     used: Used | None
 
@@ -207,26 +194,6 @@ class Foreign(TypedDict):
     known_to_libvirt: bool
 
 
-class GivenVm(TypedDict):
-    """A VM that was given to an account, and what went with it."""
-
-    id: str
-    name: str
-    host: str
-    state: VmState
-    reason: str
-    memory_bytes: int
-    current: Ref | None
-    volumes: list[VmVolume]
-    traits: Traits
-    tags: list[str]
-    account: str | None
-    domain: str | None
-    created_at: str
-    seen_at: str
-    brought: Brought
-
-
 class Hold(TypedDict):
     """Why a snapshot is neither deleted nor pruned. `until` null: until it is released."""
 
@@ -255,14 +222,13 @@ class Host(TypedDict):
 class Inspection(TypedDict):
     """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
 
-    `vm` is null for who had it and has given it away. `events` are the job's last ones, the newest last; `ways` are resume,
-    rollback and mark_done.
+    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
     """
 
     job: Job
     direction: Literal["forward", "back"] | None
     past_no_return: bool
-    vm: Vm | None
+    vm: Vm
     events: list[Event]
     ways: dict[str, WayOut]
 
@@ -341,7 +307,6 @@ class Key(TypedDict):
 
     id: str
     account: str
-    domain: str
     name: str
     role: Role
     scopes: list[str] | None
@@ -409,11 +374,10 @@ class MadePolicy(TypedDict):
 
 
 class NewKey(TypedDict):
-    """A key that was just made, with the key itself: this once, and null when the request was sent before."""
+    """A key that was just made, with the key itself: this once."""
 
     id: str
     account: str
-    domain: str
     name: str
     role: Role
     scopes: list[str] | None
@@ -424,7 +388,7 @@ class NewKey(TypedDict):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
-    key: str | None
+    key: str
 
 
 class NewWebhook(TypedDict):

@@ -1,4 +1,4 @@
-"""libvirtd killed between the end of a merge in QEMU and its own note of it: from then on it tells of layers that are gone."""
+"""libvirtd killed between what QEMU did and its own note of it: it tells of layers that are gone, or does not know new ones."""
 
 from collections.abc import Callable
 
@@ -69,4 +69,28 @@ def test_a_pivot(site: Site, witness: Callable[..., Witness]) -> None:
     vm.holds(kept)
     vm.take("hot")
     vm.runs()
+    assert untidy(vm, running=True) == []
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("kind", ["hot", "memory"])
+def test_a_cut(site: Site, witness: Callable[..., Witness], kind: str) -> None:
+    """QEMU writes to layers that libvirt knows nothing of: the job takes that back, cuts again, and no tick is lost."""
+    vm = witness("qcow2", "raw")
+    kept = vm.take("hot")
+    with Hold(site, "keep_snapshot") as hold, site.lab.daemon_forgets(vm.name):
+        job = vm.ask(kind)
+        until(hold.waits, 90, "the end of the cut")
+        site.kill_child(job)
+        hold.cut_off()
+        hold.let_go()
+        site.stack.stop("worker")
+    digest = vm.write()
+    site.mend()
+    site.succeeded(job, 120)
+    vm.runs(digest)
+    vm.holds(kept)
+    vm.guest.destroy()
+    vm.guest.start()
+    vm.runs(digest)
     assert untidy(vm, running=True) == []

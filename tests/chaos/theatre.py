@@ -42,6 +42,9 @@ class Outcome:
 class Theatre:
     """A site, with one stage a number of disks and size; a stage on which something was lost is not played on again."""
 
+    #: What happens at a point.
+    strike: type[Strike] = Strike
+
     def __init__(self, site: Site) -> None:
         self.site = site
         self._stages: dict[tuple[int, bool], Stage] = {}
@@ -80,7 +83,7 @@ class Theatre:
         scene = SCENES[point.scene]
         scene.begin(stage)
         heard = stage.vm.guest.serial.end
-        strike = Strike(self.site, stage.vm, point, away_s)
+        strike = self.strike(self.site, stage.vm, point, away_s)
         with strike.prepared():
             job = self._ask(stage, scene)
             try:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -107,6 +108,9 @@ class Stage(Protocol):
     def kill_daemon(self) -> None: ...
 
     def start_daemon(self) -> None: ...
+
+    def daemon_forgets(self, guest: Guest) -> AbstractContextManager[None]:
+        """What is done to the guest in this block its daemon dies before noting; it is up again at the end."""
 
 
 class Play:
@@ -243,6 +247,9 @@ class FakeStage:
     def start_daemon(self) -> None:
         self.machine.start_daemon()
 
+    def daemon_forgets(self, guest: Guest) -> AbstractContextManager[None]:
+        return self.machine.guest(guest.uuid).daemon_forgets()
+
     def close(self) -> None:
         """Nothing is left."""
 
@@ -348,6 +355,9 @@ class RealStage:
 
     def start_daemon(self) -> None:
         self.lab.start_libvirtd()
+
+    def daemon_forgets(self, guest: Guest) -> AbstractContextManager[None]:
+        return self.lab.daemon_forgets(guest.name)
 
     def close(self) -> None:
         """Removes its guests."""

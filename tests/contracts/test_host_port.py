@@ -243,3 +243,29 @@ def test_vm_with_a_block_job_is_busy(play_with: PlayWith) -> None:
     with pytest.raises(VmBusy):
         play.vm.cut(play.layers(), None, False, quiet)
     assert play.heads()["vda"] == head
+
+
+@pytest.mark.parametrize("formats", [("qcow2",), ("raw", "qcow2")], ids=str)
+def test_a_cut_that_the_daemon_forgot_is_taken_back(play_with: PlayWith, formats: tuple[str, ...]) -> None:
+    """The daemon dies between QEMU's cut and its note: all that was written since is below again, and a cut works."""
+    play = play_with(*formats)
+    frozen, layers = play.heads(), play.layers()
+    assert not play.vm.take_back(layers, quiet)
+    with play.stage.daemon_forgets(play.guest):
+        play.vm.cut(layers, None, False, quiet)
+    play.host.reconnect(30)
+    assert play.heads() == frozen
+    written, boot = play.guest.tick()
+
+    assert play.vm.take_back(layers, quiet)
+
+    assert play.heads() == frozen
+    assert not play.vm.take_back(layers, quiet)
+    again = play.layers(on=frozen)
+    play.vm.cut(again, None, False, quiet)
+    assert play.heads() == again
+    after, same_boot = play.guest.tick()
+    assert same_boot == boot
+    play.vm.stop()
+    for source in frozen.values():
+        assert written <= play.stage.counter_in(source) <= after

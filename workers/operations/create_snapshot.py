@@ -96,6 +96,8 @@ def cut(work: Work) -> Output:
     thaw(work)
     facts = None
     try:
+        if work.vm.take_back(_layers(work), work.pulse):
+            make_layers(work)  # in them is what has gone down
         if not _is_cut(work):
             facts = _cut_as_wished(work)
     except HypervisorFailed:
@@ -120,6 +122,8 @@ def put_back(work: Work) -> None:
         wait_for_turn(work)
         _wake(work)
     thaw(work)
+    if "check_vm" in work.outputs:
+        work.vm.take_back(_layers(work), work.pulse)
     if _is_cut(work):
         for target, source in _frozen(work).items():
             merge_at_once(work, target, _layers(work)[target].path, source)
