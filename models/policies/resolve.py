@@ -31,18 +31,32 @@ _OWNED = """
     JOIN account ON account.id = coalesce(vm.account_id, :admin) JOIN domain ON domain.id = account.domain_id
 """
 
-#: A policy that names ids looks only at those; any other reads all VMs once. `behind` NULL: from the first one on.
+_BEHIND = "(wanted.behind IS NULL OR vm.id > wanted.behind)"
+
+#: Each policy is looked up by what leads to the fewest VMs: ids, names (by the index of their trigrams), tags, a host. Only one
+#: that gives none of these reads all VMs. `behind` NULL: from the first one on.
 _VMS = f"""
     SELECT wanted.place, found.id AS vm_id
     FROM unnest(:policies, :behind) WITH ORDINALITY AS wanted (policy_id, behind, place)
     JOIN policy ON policy.id = wanted.policy_id
     JOIN account AS owner ON owner.id = policy.account_id JOIN domain AS home ON home.id = owner.domain_id
     CROSS JOIN LATERAL (
-        SELECT vm.id FROM vm {_OWNED}
-        WHERE policy.of_ids IS NULL AND (wanted.behind IS NULL OR vm.id > wanted.behind) AND {_REST}
-        UNION ALL
         SELECT vm.id FROM unnest(policy.of_ids) AS named (id) JOIN vm ON vm.id = named.id {_OWNED}
-        WHERE (wanted.behind IS NULL OR vm.id > wanted.behind) AND {_REST}
+        WHERE {_BEHIND} AND {_REST}
+        UNION ALL
+        SELECT DISTINCT vm.id FROM unnest(policy.of_names) AS named (pattern) JOIN vm ON vm.name LIKE named.pattern {_OWNED}
+        WHERE policy.of_ids IS NULL AND {_BEHIND} AND {_REST}
+        UNION ALL
+        SELECT vm.id FROM vm {_OWNED}
+        WHERE policy.of_ids IS NULL AND policy.of_names IS NULL AND vm.tags && policy.of_tags AND {_BEHIND} AND {_REST}
+        UNION ALL
+        SELECT vm.id FROM vm {_OWNED}
+        WHERE policy.of_ids IS NULL AND policy.of_names IS NULL AND policy.of_tags IS NULL
+        AND vm.host_id = policy.of_host_id AND {_BEHIND} AND {_REST}
+        UNION ALL
+        SELECT vm.id FROM vm {_OWNED}
+        WHERE policy.of_ids IS NULL AND policy.of_names IS NULL AND policy.of_tags IS NULL AND policy.of_host_id IS NULL
+        AND {_BEHIND} AND {_REST}
         ORDER BY id
         LIMIT :most
     ) AS found

@@ -19,6 +19,7 @@ class Vm(Base):
         Index("ix_vm_host", "host_id"),
         Index("ix_vm_account", "account_id", "name"),
         Index("ix_vm_name", "name"),
+        Index("ix_vm_tags", "tags", postgresql_using="gin"),
         Index("ix_vm_name_trgm", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}),
     )
 

@@ -12,6 +12,7 @@ depends_on = None
 
 UP = """
 ALTER TABLE vm ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
+CREATE INDEX ix_vm_tags ON vm USING gin (tags);
 ALTER TABLE volume ADD COLUMN storage_id text, ADD COLUMN total_bytes bigint;
 CREATE TABLE policy (
     id uuid NOT NULL CONSTRAINT pk_policy PRIMARY KEY,
