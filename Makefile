@@ -5,7 +5,9 @@ BIN := .venv/bin
 # Which tests: make test T=tests/workers   Which benchmark file: make bench ONLY=jobs
 T ?= tests
 ONLY ?=
-PROCESSES ?= 2
+# Three processes of tests on two processors: each waits for guests and daemons about a third of its time
+PROCESSES ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 # make chaos: part of a point's name, minutes for points (0: all of them), minutes of the long run (0: none), the dice
 MINUTES ?= 60
 LONG ?= 0
@@ -40,7 +42,7 @@ demo: setup ## the stack and a tour through every operation on a real guest
 	@$(BIN)/python -m lab.demo
 
 test: setup ## the tests, on real Postgres, Redis, libvirt and guests; T=path for some
-	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not slow and not chaos" $(T)
+	@$(PYTEST) -m "not slow and not chaos" $(T)
 
 var/schemathesis/ready: tests/web/schemathesis.txt
 	@mkdir -p var
@@ -49,7 +51,7 @@ var/schemathesis/ready: tests/web/schemathesis.txt
 	@touch $@
 
 check: lint types layers var/schemathesis/ready ## what CI runs: style, types, import rules, the tests with the slow ones
-	@$(BIN)/python -m pytest -n $(PROCESSES) -m "not chaos" tests
+	@$(PYTEST) -m "not chaos" tests
 
 lint: setup ## style
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -70,7 +72,7 @@ bench: setup ## measures, against a baseline in the same run, into bench/results
 	@$(BIN)/python -m bench $(ONLY)
 
 chaos: setup ## kills everything anywhere, on real guests; ONLY=point MINUTES=60 (0: all) LONG=120 SEED=1
-	@test -n "$(ONLY)" || $(BIN)/python -m pytest -n $(PROCESSES) -m chaos tests
+	@test -n "$(ONLY)" || $(PYTEST) -m chaos tests
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --only "$(ONLY)"
 	@test "$(LONG)" = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
 

@@ -19,4 +19,5 @@ SCHEDULE = {
     "mend-clocks": Tick("stillframe.mend_clocks", 60.0),
     "forget-firings": Tick("stillframe.forget_firings", 600.0),
     "expire-jobs": Tick("stillframe.expire_jobs", 10.0),
+    "forget-keys": Tick("stillframe.forget_keys", 300.0),
 }

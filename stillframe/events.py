@@ -80,8 +80,11 @@ class EventType(StrEnum):
     COMMENT_ADDED = "comment.added"
     DOMAIN_CREATED = "domain.created"
     DOMAIN_LIMITED = "domain.limited"
+    DOMAIN_DELETED = "domain.deleted"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_LIMITED = "account.limited"
+    #: Its keys were revoked with it.
+    ACCOUNT_DELETED = "account.deleted"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     USER_CREATED = "user.created"

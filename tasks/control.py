@@ -18,6 +18,7 @@ from tasks.messages import (
     EXPIRE_SNAPSHOTS,
     FIRE_POLICIES,
     FORGET_FIRINGS,
+    FORGET_KEYS,
     LAPSE_LEASES,
     MEND_CLOCKS,
     PUBLISH_OWED,
@@ -89,3 +90,9 @@ def mend_clocks() -> None:
 def forget_firings() -> None:
     """Remove firings of long ago."""
     housekeeping.forget_firings(_engine(), settings.keep_firings_days)
+
+
+@app.task(name=FORGET_KEYS, send_events=False)
+def forget_keys() -> None:
+    """Remove idempotency keys of long ago."""
+    housekeeping.forget_keys(_engine())

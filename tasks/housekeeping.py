@@ -1,4 +1,4 @@
-"""What policies leave behind is looked after: schedules that a wrong clock led astray, and firings of long ago."""
+"""What is left behind is looked after: schedules that a wrong clock led astray, firings and idempotency keys of long ago."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
+from models import once
 from models.policies import forget
 from models.policies.astray import mend
 from models.session import transaction
@@ -41,4 +42,16 @@ def forget_firings(engine: Engine, keep_days: float) -> int:
         if found.last is None:
             break
         behind = found.last
+    return forgotten
+
+
+def forget_keys(engine: Engine) -> int:
+    """Removes idempotency keys that are known for long enough, the oldest first; returns how many."""
+    forgotten, end = 0, time.monotonic() + _LONGEST_S
+    while time.monotonic() < end:
+        with transaction(engine) as session:
+            found = once.forget(session)
+        forgotten += found
+        if not found:
+            break
     return forgotten

@@ -19,6 +19,7 @@ FIRE_POLICIES = "stillframe.fire_policies"
 MEND_CLOCKS = "stillframe.mend_clocks"
 FORGET_FIRINGS = "stillframe.forget_firings"
 EXPIRE_SNAPSHOTS = "stillframe.expire_snapshots"
+FORGET_KEYS = "stillframe.forget_keys"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """The one way to ask for something: checks and rows in one transaction, the message after it."""
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any
 from uuid import UUID
 
@@ -14,15 +11,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.ids import new_id
-from models.jobs.asking import NOBODY, add_job, find_first, find_with, vms_about, vms_of
+from models.jobs.asking import NOBODY, add_job, vms_about, vms_of
 from models.jobs.tables import INTERACTIVE, Job
 from models.moves import now_plus
+from models.once import Once, make_once, once
 from models.session import transaction, violated
 from models.tenants import quota
 from models.tenants.actor import Actor
 from models.tenants.scope import owner
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
-from stillframe.names import check_key
 from stillframe.operations import Operation
 from stillframe.planning import Forecast, Limits
 from stillframe.trace import current
@@ -78,10 +75,14 @@ class Producer:
         With an idempotency key the same request asked again, however often and by however many at once, is one job.
         A broker that is away delays the job and not this call.
         """
-        check_key(idempotency_key)
         asked = check_words(operation)
+        first = once(actor, idempotency_key, asked.kind, asked.to_json())
+
+        def ask(session: Session) -> list[Job]:
+            return [self.write_down(session, asked, actor, priority, key=idempotency_key)]
+
         try:
-            submitted = self._write(asked, actor, idempotency_key, priority)
+            (submitted,) = self._write(first, ask)
         except IntegrityError as error:
             raise _meaning(error, asked) from error
         if not submitted.replayed:
@@ -100,24 +101,20 @@ class Producer:
         Raises DeletionsRefused with every reason if one may not be deleted, and then nothing is asked for. `limits` are
         `start_within_s` and `timeout_s`. A key counts for the whole request.
         """
-        check_key(idempotency_key)
         limits = {name: value for name, value in limits.items() if value is not None}
-        fingerprint = _sha256(["delete_snapshots", sorted(set(snapshots)), limits])
-        with transaction(self._engine) as session:
-            if idempotency_key and (first := find_first(session, actor, idempotency_key, fingerprint)):
-                return [_submitted(job, replayed=True) for job in find_with(session, first)]
-            keys = chain([idempotency_key], repeat(None))
+        first = once(actor, idempotency_key, "delete_snapshots", sorted(set(snapshots)), limits)
 
-            def ask(wish: Operation) -> Job:
-                checked = check_words(wish)
-                return self.write_down(
-                    *(session, checked, actor, INTERACTIVE), key=next(keys), fingerprint=fingerprint
-                )
+        def ask(session: Session) -> list[Job]:
+            def one(wish: Operation) -> Job:
+                return self.write_down(session, check_words(wish), actor, INTERACTIVE, key=idempotency_key)
 
             quota.take_turn(session, vms_of(session, actor, snapshots))
-            submitted = [_submitted(job) for job in ask_all(session, actor, snapshots, limits, ask)]
-        for one in submitted:
-            self.publisher.next_of_vm(one.vm_id)
+            return ask_all(session, actor, snapshots, limits, one)
+
+        submitted = self._write(first, ask)
+        for asked in submitted:
+            if not asked.replayed:
+                self.publisher.next_of_vm(asked.vm_id)
         return submitted
 
     def plan_deletions(
@@ -141,13 +138,12 @@ class Producer:
         with transaction(self._engine) as session:
             return forecast(session, asked, actor, self._limits)
 
-    def _write(self, operation: Operation, actor: Actor, key: str | None, priority: int) -> SubmittedJob:
-        fingerprint = _fingerprint(operation)
+    def _write(self, first: Once | None, ask: Callable[[Session], list[Job]]) -> list[SubmittedJob]:
+        """What `ask` writes down, or what the first request with this key had."""
         with transaction(self._engine) as session:
-            if key is not None and (first := find_first(session, actor, key, fingerprint)):
-                return _submitted(first, replayed=True)
-            job = self.write_down(session, operation, actor, priority, key=key, fingerprint=fingerprint)
-            return _submitted(job)
+            made = make_once(session, first, lambda: " ".join(str(job.id) for job in ask(session)))
+            jobs = [session.get_one(Job, UUID(id_)) for id_ in made.what.split()]
+            return [_submitted(job, replayed=made.replayed) for job in jobs]
 
     def write_down(
         self,
@@ -157,7 +153,6 @@ class Producer:
         priority: int,
         *,
         key: str | None = None,
-        fingerprint: str | None = None,
         reasons: Mapping[UUID, str] = NOBODY,
     ) -> Job:
         """The rows of a request that was checked for its words, in the caller's transaction; raises what blocks it.
@@ -169,7 +164,7 @@ class Producer:
         id_ = new_id()
         prepared = prepare(session, operation, actor, id_, self._limits)
         job = _job(id_, prepared, actor, priority)
-        job.idempotency_key, job.request_sha256 = key, fingerprint
+        job.idempotency_key = key
         job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
         condemned = {snapshot: reasons.get(snapshot, "") for snapshot in prepared.condemned}
         add_job(session, job, actor, _told(prepared), condemned)
@@ -198,20 +193,8 @@ def _told(prepared: Prepared) -> dict[str, Any]:
     return {"kind": prepared.operation.kind, "vm": prepared.vm.name, "request": prepared.operation.to_json()}
 
 
-def _submitted(job: Job, *, replayed: bool = False) -> SubmittedJob:
+def _submitted(job: Job, *, replayed: bool) -> SubmittedJob:
     return SubmittedJob(job.id, job.vm_id, job.snapshot_id, job.volume_snapshot_id, replayed)
-
-
-def _fingerprint(operation: Operation) -> str:
-    # 60 and 60.0 seconds are one wish, whichever way they came.
-    wishes = operation.to_json()
-    numbers = {name: float(value) for name, value in wishes.items() if type(value) is int}
-    return _sha256([operation.kind, wishes | numbers])
-
-
-def _sha256(request: list[Any]) -> str:
-    words = json.dumps(request, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(words.encode()).hexdigest()
 
 
 def _meaning(error: IntegrityError, operation: Operation) -> Exception:

@@ -16,6 +16,17 @@ hypothesis.settings.register_profile("stillframe", deadline=None)
 hypothesis.settings.load_profile("stillframe")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first: at the end all others would wait for it. The rest stays in its random order."""
+
+    def may_take_s(item: pytest.Item) -> float:
+        own = item.get_closest_marker("timeout")
+        return float(own.args[0]) if own else 0
+
+    items.sort(key=may_take_s, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab with Postgres and Redis only, started by the first test that needs it."""

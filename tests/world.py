@@ -45,9 +45,13 @@ class World:
     def account(self, name: str, path: str = "/") -> UUID:
         """The account of that name, made in the domain of that path, which is made too."""
         with transaction(self.engine) as session:
-            found = session.scalars(select(Account.id).where(Account.name == name)).one_or_none()
-            row = Account(id=found or new_id(), domain_id=_domain(session, path), name=name)
-            return session.merge(row).id
+            home = _domain(session, path)
+            mine = Account.name == name, Account.domain_id == home, Account.deleted_at.is_(None)
+            row = session.scalars(select(Account).where(*mine)).one_or_none()
+            if row is None:
+                row = Account(id=new_id(), domain_id=home, name=name)
+                session.add(row)
+            return row.id
 
     def vm(
         self,

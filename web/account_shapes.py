@@ -1,4 +1,4 @@
-"""Accounts, domains and keys over HTTP: what may be sent, and what is answered."""
+"""Accounts and domains over HTTP: what may be sent, and what is answered."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,10 +6,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from stillframe.rights import Right, Role
 from web.examples import shown
 from web.shapes import Shape
-from web.wishes import When, Wish, Words
+from web.wishes import Wish, Words
 
 Json = dict[str, Any]
 Name = Annotated[Words, Field(min_length=1, max_length=255)]
@@ -24,6 +23,7 @@ DOMAIN: Json = {
     "path": "/acme",
     "parent": "/",
     "created_at": "2026-11-23T09:10:00Z",
+    "deleted_at": None,
     "limits": _OF_DOMAIN,
     "used": _USED,
 }
@@ -32,22 +32,9 @@ ACCOUNT: Json = {
     "name": "acme",
     "domain": "/acme",
     "created_at": "2026-11-23T09:11:00Z",
+    "deleted_at": None,
     "limits": _LIMITS,
     "used": _USED,
-}
-KEY: Json = {
-    "id": "01a206ee-0d1c-7c0b-93a5-9a4a1c0e6a55",
-    "account": "acme",
-    "name": "backup service",
-    "role": "user",
-    "scopes": ["create", "delete"],
-    "rights": ["create", "delete"],
-    "prefix": "sfk_Qm3xT9aB",
-    "opens": True,
-    "created_at": "2026-11-23T09:12:44Z",
-    "expires_at": "2027-11-23T00:00:00Z",
-    "revoked_at": None,
-    "last_used_at": None,
 }
 
 
@@ -74,7 +61,10 @@ class Used(Shape):
 
 
 class Domain(Shape):
-    """A node of the tree of tenants. `used` is that of its subtree, and null in lists."""
+    """A node of the tree of tenants. `used` is that of its subtree, and null in lists.
+
+    The path of one that was deleted ends in a part of its id.
+    """
 
     model_config = ConfigDict(json_schema_extra=shown(DOMAIN))
 
@@ -83,12 +73,13 @@ class Domain(Shape):
     path: str
     parent: str | None
     created_at: datetime
+    deleted_at: datetime | None
     limits: LimitsOfDomain
     used: Used | None
 
 
 class Account(Shape):
-    """The owner of VMs and snapshots. `used` is null in lists."""
+    """The owner of VMs and snapshots. Its name is its own in its domain. `used` is null in lists."""
 
     model_config = ConfigDict(json_schema_extra=shown(ACCOUNT))
 
@@ -96,35 +87,9 @@ class Account(Shape):
     name: str
     domain: str
     created_at: datetime
+    deleted_at: datetime | None
     limits: Limits
     used: Used | None
-
-
-class Key(Shape):
-    """`rights` are those that its role and its scopes have in common. `opens`: it is neither revoked nor expired."""
-
-    model_config = ConfigDict(json_schema_extra=shown(KEY))
-
-    id: UUID
-    account: str
-    name: str
-    role: Role
-    scopes: list[str] | None
-    rights: list[Right]
-    prefix: str
-    opens: bool
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
-
-
-class NewKey(Key):
-    """A key that was just made, with the key itself: this once."""
-
-    model_config = ConfigDict(json_schema_extra=shown({**KEY, "key": "sfk_Qm3xT9aB..."}))
-
-    key: str
 
 
 class WishAccount(Wish):
@@ -145,22 +110,6 @@ class WishDomain(Wish):
     parent: Name | None = None
 
 
-class WishKey(Wish):
-    """A key to be made. `scopes` narrow it to some of what its role may do."""
-
-    model_config = ConfigDict(
-        json_schema_extra=shown(
-            {"account": "acme", "role": "user", "name": "backup service", "scopes": ["create", "delete"]}
-        )
-    )
-
-    account: Name
-    role: Role = Role.USER
-    name: Name
-    scopes: Annotated[list[Right], Field(max_length=32)] | None = None
-    expires_at: When | None = None
-
-
 class WishLimitsOfDomain(Wish):
     """New limits of a domain; what is left out stays, null takes a limit away."""
 
@@ -177,11 +126,3 @@ class WishLimits(WishLimitsOfDomain):
 
     max_snapshots_a_vm: Limit = None
     max_jobs: Limit = None
-
-
-class WishAssignment(Wish):
-    """Whom a VM is to be given to."""
-
-    model_config = ConfigDict(json_schema_extra=shown({"account": "acme"}))
-
-    account: Name

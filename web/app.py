@@ -18,11 +18,14 @@ from tasks.producer import Producer
 from web import problems
 from web.api import (
     accounts,
+    domains,
     events,
+    giving,
     health,
     holds,
     hosts,
     jobs,
+    keys,
     login,
     policies,
     remarks,
@@ -49,20 +52,8 @@ from web.waiting import Bell
 CONNECTIONS = 20
 #: What needs a key.
 KEYED = (
-    login,
-    hosts,
-    rescans,
-    accounts,
-    users,
-    vms,
-    snapshots,
-    remarks,
-    holds,
-    volumes,
-    jobs,
-    policies,
-    events,
-    webhooks,
+    *(login, hosts, rescans, accounts, domains, keys, users, giving, vms, snapshots, remarks, holds),
+    *(volumes, jobs, policies, events, webhooks),
 )
 
 DESCRIPTION = """\

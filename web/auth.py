@@ -91,17 +91,20 @@ Person = Annotated[Actor, Depends(Needs((), first=True, person=True))]
 OPEN = frozenset({"/v1/login"})
 
 
-async def still_welcome(request: Request, house: House) -> bool:
-    """Whether the key or the login of a request that goes on for long is still good. It is no use of the login."""
+async def still_welcome(request: Request, house: House, before: Actor) -> bool:
+    """Whether the key or the login of a request that goes on for long is still good, and sees what it saw.
+
+    It is no use of the login.
+    """
     credentials, token = await _bearer(request), token_of(request)
     try:
         if credentials is None and token is not None:
-            await run_in_threadpool(house.logins.verify, token, used=False)
+            now = await run_in_threadpool(house.logins.verify, token, used=False)
         else:
-            await actor(request, house, credentials, None)
+            now = await actor(request, house, credentials, None)
     except (KeyMissing, KeyRefused, SessionRefused):
         return False
-    return True
+    return (now.role, now.account_id, now.domain) == (before.role, before.account_id, before.domain)
 
 
 def check_declared(app: FastAPI) -> None:

@@ -1,11 +1,12 @@
 """What the routes share: made once a process, passed by FastAPI."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from models.jobs.journal import Journal
 from stillframe.settings import Settings
@@ -14,6 +15,9 @@ from web.keys import Keys
 from web.logins import Logins
 from web.streaming import Streams
 from web.waiting import Bell
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,11 @@ class House:
     logins: Logins
     bell: Bell
     streams: Streams
+
+    def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a question to the rows answers."""
+        with self.reads.connect() as connection:
+            return query(connection, *args, **kwargs)
 
     @property
     def fresh(self) -> timedelta:

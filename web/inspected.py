@@ -19,7 +19,8 @@ class WayOut(Shape):
 class Inspection(Shape):
     """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
 
-    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
+    `vm` is null for who had it and has given it away. `events` are the job's last ones, the newest last; `ways` are resume,
+    rollback and mark_done.
     """
 
     model_config = ConfigDict(json_schema_extra=examples.shown(examples.INSPECTION))
@@ -27,6 +28,6 @@ class Inspection(Shape):
     job: Job
     direction: Literal["forward", "back"] | None
     past_no_return: bool
-    vm: Vm
+    vm: Vm | None
     events: list[Event]
     ways: dict[str, WayOut]

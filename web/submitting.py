@@ -4,20 +4,17 @@ from typing import Any
 
 from fastapi import Response
 
-from models.once import Once
 from models.queries.jobs import job
 from models.tenants.actor import Actor
 from stillframe.errors import (
     HostDraining,
-    IdempotencyInFlight,
-    IdempotencyMismatch,
     QuotaExceeded,
     StillframeError,
 )
-from stillframe.names import check_key
 from stillframe.operations import Operation
 from web.described import CHANGE, keyed
 from web.house import House
+from web.making import ONCE, REPLAYED, replayed_or_not
 from web.shapes import Job, Json
 
 FULL = QuotaExceeded(whose="account acme", limit=500, what="snapshots", used=500)
@@ -26,19 +23,6 @@ _LOCATION = {
     "description": "The job",
     "schema": {"type": "string", "examples": ["/v1/jobs/01a206ea-c839-..."]},
 }
-
-
-REPLAYED = {
-    "description": "`true` when an earlier request with this idempotency key had made it",
-    "schema": {"type": "string", "enum": ["true"]},
-}
-ONCE = (IdempotencyMismatch(key="nightly-2026-11-23"), IdempotencyInFlight(key="nightly-2026-11-23"))
-
-
-def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
-    """What a route that makes something else than a job hands down, if the request has a key."""
-    check_key(key)
-    return None if key is None else Once(actor.account_id, key, request)
 
 
 def accepted(*errors: StillframeError) -> dict[str, Any]:
@@ -58,7 +42,6 @@ def submit(house: House, operation: Operation, actor: Actor, key: str | None, re
     """Writes the job down and answers with it."""
     submitted = house.producer.submit(operation, actor, idempotency_key=key)
     response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
-    if submitted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+    replayed_or_not(response, replayed=submitted.replayed)
     with house.reads.connect() as connection:
         return job(connection, actor, submitted.job_id)

@@ -11,7 +11,6 @@ from models.base import Json
 from models.hosts.tables import Host, Rescan
 from models.ids import new_id
 from models.moves import OVER_CHANNEL, Told, tell
-from models.once import Once, made_before, remember
 from models.queries.find import run_host_id, vm_id
 from models.tenants.actor import Actor
 from models.vms.tables import Vm
@@ -33,19 +32,8 @@ class Asked:
     requested_by: str
 
 
-def ask(
-    session: Session,
-    host: str,
-    vm: str | None,
-    actor: Actor,
-    *,
-    adopt: bool,
-    repair: bool,
-    once: Once | None = None,
-) -> UUID:
+def ask(session: Session, host: str, vm: str | None, actor: Actor, *, adopt: bool, repair: bool) -> UUID:
     """Ask for a look at a host, or at one VM of it; raises HostNotFound, VmNotFound or VmNameAmbiguous."""
-    if before := made_before(session, once):
-        return UUID(before)
     connection = session.connection()
     host_ = run_host_id(connection, actor, host)
     vm_ = vm_id(connection, actor, vm) if vm else None
@@ -53,7 +41,6 @@ def ask(
         raise VmNotFound(vm=f"{vm} on host {host}")
     id_ = new_id()
     session.add(Rescan(id=id_, host_id=host_, vm_id=vm_, adopt=adopt, repair=repair, requested_by=actor.name))
-    remember(session, once, id_)
     return id_
 
 

@@ -13,13 +13,11 @@ from models.hosts.tables import Host
 from models.jobs.about import deletions_of
 from models.jobs.tables import Job, JobSnapshot
 from models.moves import Told, tell
-from models.once import take_turn
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_vms, owner
 from models.vms.tables import Vm
 from stillframe.errors import (
-    IdempotencyMismatch,
     SnapshotNotFound,
     VmGone,
     VmNameAmbiguous,
@@ -127,36 +125,6 @@ def targets_of(session: Session, snapshot: UUID) -> list[str]:
     """The volumes that a snapshot holds."""
     rows = session.scalars(select(SnapshotLayer.target).where(SnapshotLayer.snapshot_id == snapshot))
     return sorted(rows)
-
-
-def find_first(session: Session, actor: Actor, key: str, request_sha256: str) -> Job | None:
-    """The job that this idempotency key made before; raises IdempotencyMismatch if it was another request.
-
-    Requests with the same key take turns from here to the end of their transactions; raises IdempotencyInFlight when the
-    one before takes too long.
-    """
-    take_turn(session, actor.account_id, key)
-    first = session.scalars(
-        select(Job).where(Job.asker_id == actor.account_id, Job.idempotency_key == key)
-    ).one_or_none()
-    if first is not None and first.request_sha256 != request_sha256:
-        raise IdempotencyMismatch(key=key)
-    return first
-
-
-def find_with(session: Session, first: Job) -> list[Job]:
-    """The jobs that one request made together with this one: those of that moment, asker and request."""
-    return list(
-        session.scalars(
-            select(Job)
-            .where(
-                Job.asker_id == first.asker_id,
-                Job.created_at == first.created_at,
-                Job.request_sha256 == first.request_sha256,
-            )
-            .order_by(Job.id)
-        )
-    )
 
 
 def add_snapshot(

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.events.tables import Comment
 from models.hosts.follow import follow
 from models.hosts.machine import lock_vm, mark_gone, record_vm
 from models.hosts.tables import Host
@@ -230,6 +231,8 @@ def _forget(session: Session, end: End, gone: UUID, told: Told) -> None:
         size_bytes=0,
         error=None,
     )
+    # Behind the move, which waits for whoever is commenting: no comment comes after it.
+    session.execute(delete(Comment).where(Comment.snapshot_id == gone))
     above = select(Snapshot.parent_id).where(Snapshot.id == gone).scalar_subquery()
     session.execute(update(Snapshot).where(Snapshot.parent_id == gone).values(parent_id=above))
     session.execute(delete(SnapshotLayer).where(SnapshotLayer.snapshot_id == gone))

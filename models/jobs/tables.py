@@ -33,7 +33,6 @@ class Job(Base):
             unique=True,
             postgresql_where=text(f"state IN ({quoted(HELD)})"),
         ),
-        Index("uq_job_idempotency_key", "asker_id", "idempotency_key", unique=True),
         Index(
             "ix_job_line",
             "vm_id",
@@ -89,9 +88,11 @@ class Job(Base):
     publish_count: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
     requested_by: Mapped[str]
-    #: The account that asked, whose idempotency keys are its own. `account_id` is the VM's.
+    #: The account that asked. `account_id` is the VM's.
     asker_id: Mapped[UUID] = mapped_column(server_default=str(ADMIN_ACCOUNT))
+    #: What it came with, to be shown: what it stands for is in `models.once`.
     idempotency_key: Mapped[str | None]
+    #: Written by the version before, read by nobody.
     request_sha256: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]

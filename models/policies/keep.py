@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from models.ids import new_id
 from models.moves import Told, tell
-from models.once import Once, made_before, remember
 from models.policies.claim import claim_all
 from models.policies.meant import left_out, meant
 from models.policies.pace import took
@@ -26,6 +25,7 @@ from models.policies.vms import one_set_aside, resume_vms
 from models.queries.find import vm_ids
 from models.session import violated
 from models.tenants.actor import ADMIN, Actor
+from models.tenants.named import keep_own
 from stillframe.errors import (
     Invalid,
     PolicyMatchesNothing,
@@ -41,17 +41,14 @@ from stillframe.policies.policy import check_policy
 from stillframe.rights import Right
 
 
-def add_policy(
-    session: Session, wish: Wish, actor: Actor, *, allow_empty: bool = True, once: Once | None = None
-) -> UUID:
+def add_policy(session: Session, wish: Wish, actor: Actor, *, allow_empty: bool = True) -> UUID:
     """A new policy, which means only VMs that its maker sees; it fires from the first instant after now on.
 
     Raises Invalid, NotFound, Forbidden or PolicyTooFast.
 
     Without `allow_empty` PolicyMatchesNothing is raised if there is no VM at this moment that is meant.
     """
-    if before := made_before(session, once):
-        return UUID(before)
+    keep_own(session, actor)
     now = _now(session)
     check_policy(wish, now)
     row = Policy(id=new_id(), account_id=actor.account_id, role=actor.role, created_by=actor.name)
@@ -66,7 +63,6 @@ def add_policy(
         raise PolicyMatchesNothing
     check_pace(wish, took(session, vms, wish.mode), now)
     _tell(session, EventType.POLICY_CREATED, row, actor)
-    remember(session, once, row.id)
     return row.id
 
 
@@ -153,13 +149,11 @@ def suspend_policy(session: Session, policy: UUID, reason: str) -> None:
     _tell(session, EventType.POLICY_SUSPENDED, row, "stillframe", Level.ERROR, reason=reason)
 
 
-def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None = None) -> datetime:
+def run_policy(session: Session, policy: UUID, actor: Actor) -> datetime:
     """Fires for every VM that is meant at this moment, without jitter; returns the moment. Raises PolicyMatchesNothing.
 
     Also for those that are set aside: a person wants to know.
     """
-    if before := made_before(session, once):
-        return datetime.fromisoformat(before)
     row = lock_policy(session, policy, actor)
     now = _now(session)
     vms = vms_in(session, [policy]).get(policy, [])
@@ -177,7 +171,6 @@ def run_policy(session: Session, policy: UUID, actor: Actor, once: Once | None =
     session.add_all(Firing(**of, vm_id=vm, state=FiringState.WAITING, asked_by=actor.name) for vm in vms)
     session.flush()
     _tell(session, EventType.POLICY_RUN, row, actor, vms=len(vms))
-    remember(session, once, now.isoformat())
     return now
 
 

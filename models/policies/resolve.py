@@ -4,15 +4,15 @@ import re
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.queries.find import host_id
 from models.tenants.actor import Actor
-from models.tenants.scope import mine, my_domains
-from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
-from stillframe.errors import Invalid, NotFound
+from models.tenants.named import find_account, find_domain
+from models.tenants.tables import ADMIN_ACCOUNT
+from stillframe.errors import Invalid
 from stillframe.policies.policy import Selector
 
 _REST = """
@@ -89,13 +89,15 @@ def next_vms(
 
 
 def columns_of(session: Session, selector: Selector, actor: Actor) -> Json:
-    """The selector as columns of a policy; raises NotFound for an account, domain or host that the actor sees none of."""
+    """The selector as columns of a policy; raises NotFound for an account, domain or host that the actor
+    sees none of, and AccountNameAmbiguous.
+    """
     return {
         "of_ids": [_id(one) for one in selector.ids] or None,
         "of_names": [like(one) for one in selector.names] or None,
         "of_tags": list(selector.tags) or None,
-        "of_account_id": selector.account and _account(session, selector.account, actor),
-        "of_domain": selector.domain and _domain(session, selector.domain, actor),
+        "of_account_id": selector.account and find_account(session, actor, selector.account)[0].id,
+        "of_domain": selector.domain and find_domain(session, actor, selector.domain).path,
         "of_host_id": selector.host and host_id(session.connection(), actor, selector.host),
     }
 
@@ -110,19 +112,3 @@ def _id(one: str) -> UUID:
         return UUID(one)
     except ValueError:
         raise Invalid(detail=f"selector id {one!r} is no VM's id; `names` takes names and patterns") from None
-
-
-def _account(session: Session, name: str, actor: Actor) -> UUID:
-    found = session.scalars(
-        select(Account.id).where(Account.name == name, mine(actor, Account.id))
-    ).one_or_none()
-    if found is None:
-        raise NotFound(what=f'account "{name}"')
-    return found
-
-
-def _domain(session: Session, path: str, actor: Actor) -> str:
-    found = session.scalars(select(Domain.path).where(Domain.path == path, my_domains(actor))).one_or_none()
-    if found is None:
-        raise NotFound(what=f'domain "{path}"')
-    return found

@@ -16,6 +16,7 @@ from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
 from models.tenants.scope import mine
 from models.vms.tables import Vm
+from stillframe.errors import SnapshotNotFound
 from stillframe.events import Level
 
 _ID = Event.id.expression
@@ -99,10 +100,15 @@ def _conditions(connection: Connection, actor: Actor, filters: Filters) -> Itera
 
 def comments(connection: Connection, snapshot: UUID, wanted: Wanted) -> Json:
     """A page of what was said about a snapshot, oldest first."""
-    said = select(Comment.id, Comment.snapshot_id, Comment.author, Comment.text, Comment.created_at)
-    return page(
-        connection, said.where(Comment.snapshot_id == snapshot), SAID_IN_ORDER, wanted, _comment_items
-    )
+    return page(connection, _said_of(snapshot), SAID_IN_ORDER, wanted, _comment_items)
+
+
+def comment(connection: Connection, snapshot: UUID, id_: UUID) -> Json:
+    """One thing that was said; raises SnapshotNotFound when it went with its snapshot."""
+    row = connection.execute(_said_of(snapshot).where(Comment.id == id_)).first()
+    if row is None:
+        raise SnapshotNotFound(snapshot=str(snapshot))
+    return dict(row._mapping)
 
 
 def items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
@@ -115,3 +121,8 @@ def items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
 
 def _comment_items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
     return [dict(row._mapping) for row in rows]
+
+
+def _said_of(snapshot: UUID) -> AnySelect:
+    said = select(Comment.id, Comment.snapshot_id, Comment.author, Comment.text, Comment.created_at)
+    return said.where(Comment.snapshot_id == snapshot)

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.events.tables import Comment
 from models.ids import new_id
 from models.jobs.about import deletions_of
 from models.moves import Told, tell
-from models.once import Once, made_before, remember
 from models.session import violated
 from models.snapshots.tables import Snapshot
 from models.vms.tables import Vm
@@ -102,24 +102,20 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def comment(engine: Engine, snapshot: UUID, text: str, author: str, once: Once | None = None) -> Json:
-    """Adds a comment, also to a snapshot that failed; not to one that is deleted."""
-    with engine.begin() as connection:
-        if before := made_before(connection, once):
-            there = select(Comment.__table__).where(Comment.id == UUID(before))
-            return dict(connection.execute(there).one()._mapping)
-        of = select(Snapshot.__table__).where(Snapshot.id == snapshot).with_for_update(key_share=True)
-        found = connection.execute(of).first()
-        row = dict(found._mapping) if found else None
-        if row is None or row["state"] == SnapshotState.DELETED:
-            raise SnapshotNotFound(snapshot=str(snapshot))
-        values = {"id": new_id(), "snapshot_id": snapshot, "author": author, "text": text}
-        at = connection.scalar(insert(Comment).values(values).returning(Comment.created_at))
-        message = f"{author} commented on snapshot {row['name']}"
-        remember(connection, once, values["id"])
-        said = {"comment_id": str(values["id"])}
-        _told(connection, Told(EventType.COMMENT_ADDED, author, message=message, data=said), row)
-    return {**values, "created_at": at}
+def comment(session: Session, snapshot: UUID, text: str, author: str) -> UUID:
+    """Adds a comment, also to a snapshot that failed; not to one that is deleted. Returns its id."""
+    connection = session.connection()
+    of = select(Snapshot.__table__).where(Snapshot.id == snapshot).with_for_update(key_share=True)
+    found = connection.execute(of).first()
+    row = dict(found._mapping) if found else None
+    if row is None or row["state"] == SnapshotState.DELETED:
+        raise SnapshotNotFound(snapshot=str(snapshot))
+    id_ = new_id()
+    connection.execute(insert(Comment).values(id=id_, snapshot_id=snapshot, author=author, text=text))
+    message = f"{author} commented on snapshot {row['name']}"
+    said = {"comment_id": str(id_)}
+    _told(connection, Told(EventType.COMMENT_ADDED, author, message=message, data=said), row)
+    return id_
 
 
 def _told(connection: Connection, told: Told, row: Mapping[str, Any]) -> None:

@@ -1,39 +1,51 @@
 """A VM given to an account: with it go its snapshots and what was extracted of them; its past stays where it was."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.hosts.machine import lock_vm
 from models.jobs.tables import UNFINISHED, Job
-from models.moves import Told, tell
+from models.moves import AnyRow, Told, tell
 from models.policies.tables import Policy
 from models.queries.find import vm_id
 from models.session import violated
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants import quota
 from models.tenants.actor import Actor
-from models.tenants.keep import find_account
+from models.tenants.named import find_account
 from models.tenants.scope import is_below, owner
 from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from stillframe.errors import VmHasJobs, VmNotFound, VolumeNameTaken
 from stillframe.events import EventType
 from stillframe.rights import Role
+from stillframe.states import SnapshotState, VolumeSnapshotState
 
 
-def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> UUID:
-    """Gives a VM to an account; returns the VM's id. Raises VmHasJobs, QuotaExceeded or VolumeNameTaken.
+@dataclass(frozen=True)
+class Given:
+    """A VM that was given away, and what went with it. `policies` prune nothing of it any more."""
+
+    vm: UUID
+    snapshots: int = 0
+    volumes: int = 0
+    policies: tuple[str, ...] = ()
+
+
+def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> Given:
+    """Gives a VM to an account. Raises VmHasJobs, QuotaExceeded or VolumeNameTaken.
 
     Jobs and events of before stay with whoever had it then. A policy that does not reach the VM there prunes nothing of
     it any more: its snapshots stay until somebody deletes them.
     """
     id_ = vm_id(session.connection(), actor, vm)
-    to, home = find_account(session, actor, account)
+    to, home = find_account(session, actor, account, keep=True)
     quota.alone_with(session, id_)
     limited = quota.take_turn(session, [id_], [to.id])
     row = lock_vm(session, id_)
@@ -41,13 +53,13 @@ def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> UUID:
         raise VmNotFound(vm=vm)
     before = owner(row)
     if row.account_id == to.id:
-        return id_
+        return Given(id_)
     _check_no_jobs(session, row)
     if before != to.id:
         _check_room(session, limited, id_, before=before, to=to.id, home=home.path)
     row.account_id = to.id
     session.flush()
-    _take_along(session, id_, to.id, home.path)
+    given = _take_along(session, id_, to.id, home.path)
     # Who had it is not told who has it now: they may not see that account.
     for type_, whose, data in (
         (EventType.VM_GIVEN_AWAY, before, {}),
@@ -55,7 +67,7 @@ def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> UUID:
     ):
         told = Told(type_, actor.name, message=row.name, data=data)
         tell(session, told, vm=id_, host=row.host_id, account=whose)
-    return id_
+    return given
 
 
 def _check_no_jobs(session: Session, vm: Vm) -> None:
@@ -85,21 +97,12 @@ def _check_room(
     quota.check(session, entered, quota.of_vm(session, vm))
 
 
-def _take_along(session: Session, vm: UUID, to: UUID, home: str) -> None:
-    reaching = [
-        row.id
-        for row in session.execute(
-            select(Policy.id, Policy.role, Policy.account_id, Domain.path)
-            .join(Account, Account.id == Policy.account_id)
-            .join(Domain, Domain.id == Account.domain_id)
-            .where(Policy.id.in_(select(Snapshot.policy_id).where(Snapshot.vm_id == vm)))
-        )
-        if _reaches(row, to, home)
-    ]
+def _take_along(session: Session, vm: UUID, to: UUID, home: str) -> Given:
+    left = [row for row in _policies_of(session, vm) if not _reaches(row, to, home)]
     session.execute(update(Snapshot).where(Snapshot.vm_id == vm).values(account_id=to))
     session.execute(
         update(Snapshot)
-        .where(Snapshot.vm_id == vm, Snapshot.policy_id.not_in(reaching))
+        .where(Snapshot.vm_id == vm, Snapshot.policy_id.in_([row.id for row in left]))
         .values(policy_id=None)
     )
     try:
@@ -108,6 +111,26 @@ def _take_along(session: Session, vm: UUID, to: UUID, home: str) -> None:
         if violated(error) != "uq_volume_snapshot_live_name":
             raise
         raise VolumeNameTaken(name="one of this VM's") from error
+    snapshots = select(func.count()).where(Snapshot.vm_id == vm, Snapshot.state != SnapshotState.DELETED)
+    volumes = select(func.count()).where(
+        VolumeSnapshot.vm_id == vm, VolumeSnapshot.state != VolumeSnapshotState.DELETED
+    )
+    return Given(
+        vm,
+        session.scalars(snapshots).one(),
+        session.scalars(volumes).one(),
+        tuple(sorted(row.name for row in left if row.deleted_at is None)),
+    )
+
+
+def _policies_of(session: Session, vm: UUID) -> Sequence[AnyRow]:
+    """Those that snapshots of it are of."""
+    return session.execute(
+        select(Policy.id, Policy.name, Policy.role, Policy.account_id, Policy.deleted_at, Domain.path)
+        .join(Account, Account.id == Policy.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
+        .where(Policy.id.in_(select(Snapshot.policy_id).where(Snapshot.vm_id == vm)))
+    ).all()
 
 
 def _reaches(policy: Any, account: UUID, path: str) -> bool:

@@ -1,24 +1,31 @@
-"""API keys: shown once when they are made, kept as a hash, known by their first letters."""
+"""API keys: shown once when they are made, kept as a hash, known by their first letters. Nobody gives more than they have."""
 
 import hashlib
 import secrets
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from models.moves import Told, tell
 from models.tenants.actor import Actor
-from models.tenants.scope import accounts
+from models.tenants.gifts import check_gift
+from models.tenants.named import find_account
+from models.tenants.scope import accounts, mine
 from models.tenants.tables import Account, ApiKey, Domain
-from stillframe.errors import KeyRefused, NotFound
-from stillframe.rights import Right, Role
+from stillframe.errors import KeyNotFound, KeyRefused, NotFound
+from stillframe.events import EventType
+from stillframe.rights import Right, Role, is_within
 
 _PREFIX = "sfk_"
 #: Accounts below a domain from which on they are many.
 _WIDE = 100
 _SHOWN = len(_PREFIX) + 8
+
+#: Neither revoked nor over.
+OPENS = and_(ApiKey.revoked_at.is_(None), func.coalesce(ApiKey.expires_at > func.now(), True))
 
 
 def make_key(
@@ -70,11 +77,7 @@ def verify_key(session: Session, key: str) -> Actor:
         )
         .join(Account, Account.id == ApiKey.account_id)
         .join(Domain, Domain.id == Account.domain_id)
-        .where(
-            ApiKey.sha256 == _hash(key),
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
-        )
+        .where(ApiKey.sha256 == _hash(key), OPENS, Account.deleted_at.is_(None))
     ).one_or_none()
     if found is None:
         raise KeyRefused
@@ -104,6 +107,49 @@ def rights_of(scopes: Collection[str] | None) -> frozenset[Right] | None:
 def is_wide(session: Session, role: Role, domain: str) -> bool:
     """Whether somebody of that role sees many accounts of that domain."""
     return role is Role.DOMAIN and len(session.scalars(accounts(domain).limit(_WIDE)).all()) == _WIDE
+
+
+def add_key(
+    session: Session,
+    actor: Actor,
+    account: str,
+    role: Role,
+    name: str,
+    *,
+    scopes: Collection[Right] | None = None,
+    expires_at: datetime | timedelta | None = None,
+) -> tuple[str, UUID]:
+    """A new key of an account, shown this once; raises AccountNotFound, RightsNotOfRole, or BeyondOwn for more than one has."""
+    row, _ = find_account(session, actor, account, keep=True)
+    if isinstance(expires_at, timedelta):
+        expires_at += session.scalars(select(func.now())).one()
+    check_gift(actor, "A key", role, scopes, expires_at)
+    key, id_ = make_key(session, row.id, role, name, expires_at=expires_at, scopes=scopes)
+    said = {"key_id": str(id_), "role": role.value, "scopes": sorted(scopes) if scopes is not None else None}
+    message = f"{name} of account {row.name}"
+    tell(session, Told(EventType.KEY_CREATED, actor.name, message=message, data=said), account=row.id)
+    return key, id_
+
+
+def revoke_key(session: Session, actor: Actor, key: UUID) -> None:
+    """From now on it opens nothing; a second time changes nothing. Raises KeyNotFound."""
+    of = select(ApiKey).where(ApiKey.id == key, my_keys(actor))
+    row = session.scalars(of.with_for_update()).one_or_none()
+    if row is None:
+        raise KeyNotFound(key=key)
+    if row.revoked_at is None:
+        row.revoked_at = func.now()
+        said = {"key_id": str(key), "prefix": row.prefix}
+        told = Told(EventType.KEY_REVOKED, actor.name, message=row.name, data=said)
+        tell(session, told, account=row.account_id)
+
+
+def my_keys(actor: Actor) -> ColumnElement[bool]:
+    """Keys that the actor sees: administrators those of their accounts that see no further than they do, others their own."""
+    if not is_within(Role.DOMAIN, actor.role):
+        return ApiKey.id == actor.key_id
+    within = [role for role in Role if is_within(role, actor.role)]
+    return mine(actor, ApiKey.account_id) & ApiKey.role.in_(within)
 
 
 def _hash(key: str) -> str:

@@ -27,8 +27,8 @@ IN_FLIGHT = HELD | {JobState.QUEUED}
 OF_DOMAIN, OF_ACCOUNT = 1, 2
 
 #: In the very words of the partial index, so that it is used.
-_COUNTED = text("snapshot.state NOT IN ('deleted', 'error') AND snapshot.origin = 'stillframe'")
-_EXTRACTED = text("volume_snapshot.state NOT IN ('deleted', 'error')")
+COUNTED = text("snapshot.state NOT IN ('deleted', 'error') AND snapshot.origin = 'stillframe'")
+EXTRACTED = text("volume_snapshot.state NOT IN ('deleted', 'error')")
 
 _VMS = (
     "SELECT pg_advisory_xact_lock_shared(hashtextextended(vm::text, 5)) FROM unnest(:vms) AS vm ORDER BY vm"
@@ -118,16 +118,14 @@ def _measured(session: Session, row: Row[Any], wanted: Wanted) -> Iterator[tuple
 
 
 def _snapshots(session: Session | Connection, of: Any, vm: UUID | None = None) -> int:
-    counted = select(func.count()).where(Snapshot.account_id.in_(of), _COUNTED)
+    counted = select(func.count()).where(Snapshot.account_id.in_(of), COUNTED)
     return session.scalar(counted if vm is None else counted.where(Snapshot.vm_id == vm)) or 0
 
 
 def _bytes(session: Session | Connection, of: Any) -> int:
-    held = select(func.coalesce(func.sum(Snapshot.size_bytes), 0)).where(
-        Snapshot.account_id.in_(of), _COUNTED
-    )
+    held = select(func.coalesce(func.sum(Snapshot.size_bytes), 0)).where(Snapshot.account_id.in_(of), COUNTED)
     extracted = select(func.coalesce(func.sum(VolumeSnapshot.size_bytes), 0)).where(
-        VolumeSnapshot.account_id.in_(of), _EXTRACTED
+        VolumeSnapshot.account_id.in_(of), EXTRACTED
     )
     return int(session.scalar(held) or 0) + int(session.scalar(extracted) or 0)
 
@@ -135,9 +133,9 @@ def _bytes(session: Session | Connection, of: Any) -> int:
 def of_vm(session: Session, vm: UUID) -> Wanted:
     """What all that a VM has would add where it is given to."""
     of = select(func.count(), func.coalesce(func.sum(Snapshot.size_bytes), 0))
-    count, size = session.execute(of.where(Snapshot.vm_id == vm, _COUNTED)).one()
+    count, size = session.execute(of.where(Snapshot.vm_id == vm, COUNTED)).one()
     extracted = select(func.coalesce(func.sum(VolumeSnapshot.size_bytes), 0))
-    more = session.scalar(extracted.where(VolumeSnapshot.vm_id == vm, _EXTRACTED)) or 0
+    more = session.scalar(extracted.where(VolumeSnapshot.vm_id == vm, EXTRACTED)) or 0
     return Wanted(vm, snapshots=count, size_bytes=int(size) + int(more), jobs=0)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, words
@@ -15,10 +15,22 @@ ADMIN_ACCOUNT = UUID("00000000-0000-7000-8000-000000000002")
 
 
 class Domain(Base):
-    """A node of the tree of tenants. The root has no parent; `path` is the names from the root, with slashes."""
+    """A node of the tree of tenants. The root has no parent; `path` is the names from the root, with slashes.
+
+    One that was deleted stays as a row for what was in it. Its path has an ending that no name can have, so that
+    whoever gets a domain of the same name does not see what was before.
+    """
 
     __tablename__ = "domain"
-    __table_args__ = (UniqueConstraint("parent_id", "name", name="uq_domain_name"),)
+    __table_args__ = (
+        Index(
+            "uq_domain_live_name",
+            "parent_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("domain.id"))
@@ -28,10 +40,11 @@ class Domain(Base):
     max_snapshots: Mapped[int | None]
     max_bytes: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
 
 
 class Account(Base):
-    """The owner of VMs and snapshots."""
+    """The owner of VMs and snapshots. Its name is its own in its domain; one that was deleted stays for its history."""
 
     __tablename__ = "account"
     __table_args__ = (
@@ -39,11 +52,18 @@ class Account(Base):
         Index("ix_account_name", "name", "id"),
         # For users, whose names are unique in their account's domain.
         UniqueConstraint("id", "domain_id", name="uq_account_id"),
+        Index(
+            "uq_account_live_name",
+            "domain_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     domain_id: Mapped[UUID] = mapped_column(ForeignKey("domain.id"))
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     #: NULL is no limit.
     max_snapshots_a_vm: Mapped[int | None]
     max_snapshots: Mapped[int | None]
@@ -51,6 +71,7 @@ class Account(Base):
     #: That are not over, but for those that wait for a person.
     max_jobs: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
 
 
 class ApiKey(Base):

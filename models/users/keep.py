@@ -14,7 +14,7 @@ from models.moves import Told, tell
 from models.queries.find import as_id
 from models.tenants.actor import Actor
 from models.tenants.gifts import check_gift
-from models.tenants.keep import find_account
+from models.tenants.named import find_account
 from models.tenants.scope import mine
 from models.tenants.tables import Domain
 from models.users.sessions import end_sessions, login_of
@@ -50,7 +50,7 @@ def add_user(
     must_change: bool = True,
 ) -> UUID:
     """A user of an account; raises AccountNotFound, NameInvalid, UserNameTaken, RightsNotOfRole, or BeyondOwn."""
-    owner, domain = find_account(session, actor, account)
+    owner, domain = find_account(session, actor, account, keep=True)
     until = _until(session, expires_at)
     check_gift(actor, _WHAT, role, scopes, until)
     row = User(
@@ -143,15 +143,6 @@ def delete_user(session: Session, actor: Actor, user: str) -> None:
     row, login = find_user(session, actor, user, lock=True)
     _check_not_oneself(actor, row, "delete")
     _remove(session, actor, row, login)
-
-
-def delete_users_of(session: Session, actor: Actor, account: UUID) -> int:
-    """All users of an account, for when that is deleted; how many there were."""
-    of = _users().where(User.account_id == account).order_by(User.id)
-    rows = session.execute(of.with_for_update(of=User)).all()
-    for row, path in rows:
-        _remove(session, actor, row, login_of(path, row.name))
-    return len(rows)
 
 
 def end_session(session: Session, actor: Actor, id_: UUID | None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from models.ids import new_id
 from models.moves import Told, tell
 from models.tenants.actor import Actor
+from models.tenants.named import keep_own
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import DeliveryNotFound, WebhookNotActive, WebhookNotFound
 from stillframe.events import EventType, Level
@@ -17,6 +18,7 @@ from stillframe.events import EventType, Level
 
 def add_webhook(session: Session, actor: Actor, place: int, wish: Mapping[str, Any]) -> UUID:
     """A webhook for what happens after a place. `wish` are columns: url, description, types, level, vm_id."""
+    keep_own(session, actor)
     row = Webhook(
         id=new_id(),
         account_id=actor.account_id,

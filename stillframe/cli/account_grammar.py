@@ -10,62 +10,76 @@ Verb = Callable[..., argparse.ArgumentParser]
 Listed = Callable[[argparse.ArgumentParser], None]
 ROLES = tuple(role.value for role in Role)
 RIGHTS = tuple(right.value for right in Right)
+AN_ACCOUNT = "name, DOMAIN/NAME, or id"
 #: Each with whether a domain has it too.
 LIMITS = {"snapshots-a-vm": False, "snapshots": True, "bytes": True, "jobs": False}
 
 
 def grow_account(verb: Verb, listed: Listed) -> None:
     """The verbs of accounts."""
-    create = verb("create", "accounts.create_account", "make an account", changes=True)
+    create = verb("create", "accounts.create", "make an account", changes=True)
     create.add_argument("name", metavar="NAME")
     create.add_argument("--domain", metavar="PATH", help="such as /acme/dev; else your own")
-    table = verb("list", "accounts.list_accounts", "list accounts")
+    _once(create)
+    table = verb("list", "accounts.show_list", "list accounts")
     table.add_argument("--domain", metavar="PATH", help="in this domain and below it")
     table.add_argument("-q", metavar="TEXT", help="part of the name")
+    _deleted_too(table)
     listed(table)
-    verb("show", "accounts.show_account", "show one, with what it uses of its limits").add_argument(
-        "account", metavar="ACCOUNT", help="name or id"
-    )
-    limit = verb("limit", "accounts.limit_account", "set how much it may have", changes=True)
-    limit.add_argument("account", metavar="ACCOUNT", help="name or id")
+    shown = verb("show", "accounts.show_one", "show one, with what it uses of its limits")
+    limit = verb("limit", "accounts.limit", "set how much it may have", changes=True)
     _limits(limit, LIMITS)
+    delete = verb("delete", "accounts.delete", "delete it, once nothing is left in it", changes=True)
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    for one in (shown, limit, delete):
+        one.add_argument("account", metavar="ACCOUNT", help=AN_ACCOUNT)
 
 
 def grow_domain(verb: Verb, listed: Listed) -> None:
     """The verbs of domains."""
-    create = verb("create", "accounts.create_domain", "make a domain", changes=True)
+    create = verb("create", "domains.create", "make a domain", changes=True)
     create.add_argument("path", metavar="PATH", help="such as /acme/dev: dev below /acme")
-    table = verb("list", "accounts.list_domains", "list the tree of domains")
+    _once(create)
+    table = verb("list", "domains.show_list", "list the tree of domains")
     table.add_argument("--below", metavar="PATH", help="this one and those below it")
+    _deleted_too(table)
     listed(table)
-    verb("show", "accounts.show_domain", "show one, with what its subtree uses of its limits").add_argument(
-        "domain", metavar="DOMAIN", help="path or id"
-    )
-    limit = verb("limit", "accounts.limit_domain", "set how much its subtree may have", changes=True)
-    limit.add_argument("domain", metavar="DOMAIN", help="path or id")
+    shown = verb("show", "domains.show_one", "show one, with what its subtree uses of its limits")
+    limit = verb("limit", "domains.limit", "set how much its subtree may have", changes=True)
     _limits(limit, [name for name, of_domain in LIMITS.items() if of_domain])
+    delete = verb("delete", "domains.delete", "delete it, once nothing is left in it", changes=True)
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    for one in (shown, limit, delete):
+        one.add_argument("domain", metavar="DOMAIN", help="path or id")
 
 
 def grow_key(verb: Verb, listed: Listed) -> None:
     """The verbs of keys."""
-    create = verb("create", "accounts.create_key", "make a key; it is shown this once", changes=True)
+    create = verb("create", "keys.create", "make a key; it is shown this once", changes=True)
     create.formatter_class = argparse.RawDescriptionHelpFormatter
     create.epilog = "\n".join(("What each role may do, wherever it sees:", *map(_of_role, Role)))
-    create.add_argument("account", metavar="ACCOUNT", help="name or id")
+    create.add_argument("account", metavar="ACCOUNT", help=AN_ACCOUNT)
     create.add_argument("--name", required=True, metavar="TEXT", help="who or what uses it")
     create.add_argument("--role", choices=ROLES, default="user", help="(user)")
     create.add_argument("--right", action="append", choices=RIGHTS, help="only these of its role's; several")
     create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601, such as 2027-01-31")
-    table = verb("list", "accounts.list_keys", "list keys, newest first")
-    table.add_argument("--account", metavar="ACCOUNT")
+    _once(create)
+    table = verb("list", "keys.show_list", "list keys, newest first: your own, or those below you")
+    table.add_argument("--account", metavar="ACCOUNT", help=AN_ACCOUNT)
+    table.add_argument("-q", metavar="TEXT", help="part of the name, or the key's beginning")
     listed(table)
-    for name, text, changes in (
-        ("show", "show one", False),
-        ("revoke", "let it open nothing any more", True),
-    ):
-        verb(name, f"accounts.{name}_key", text, changes=changes).add_argument(
-            "key", metavar="KEY", help="id"
-        )
+    shown = verb("show", "keys.show_one", "show one")
+    revoke = verb("revoke", "keys.revoke", "let it open nothing any more", changes=True)
+    for one in (shown, revoke):
+        one.add_argument("key", metavar="KEY", help="name, its beginning as it is listed, or id")
+
+
+def _once(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--idempotency-key", metavar="KEY", help="asking twice with one key asks once")
+
+
+def _deleted_too(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--deleted", action="store_true", help="those that were deleted too")
 
 
 def _of_role(role: Role) -> str:

@@ -80,7 +80,7 @@ def _listed(verb: argparse.ArgumentParser) -> None:
 
 
 def _owned(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--account", metavar="ACCOUNT", help="of this account")
+    verb.add_argument("--account", metavar="ACCOUNT", help="of this account: name, DOMAIN/NAME, or id")
     verb.add_argument("--domain", metavar="PATH", help="of this domain and those below it")
 
 
@@ -141,7 +141,8 @@ def _vm(verbs: "Verbs") -> None:
         verbs, "assign", "accounts.assign_vm", "give it to an account, with its snapshots", changes=True
     )
     assign.add_argument("vm", metavar="VM")
-    assign.add_argument("--account", required=True, metavar="ACCOUNT", help="name or id")
+    assign.add_argument("--account", required=True, metavar="ACCOUNT", help="name, DOMAIN/NAME, or id")
+    assign.add_argument("--idempotency-key", metavar="KEY", help="asking twice with one key asks once")
     tag.add_argument("tags", nargs=argparse.REMAINDER, metavar="+TAG -TAG", help="to add, and to take away")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Iterator
 
 from stillframe.cli import jobs, refs, show, waiting
 from stillframe.cli.sure import sure
@@ -55,17 +56,24 @@ def _inspect(found: Json, output: str) -> None:
 
 
 def _show_vm(found: Json) -> None:
-    vm = found["vm"]
     went = {"forward": "forward", "back": "back: it was walked back", None: None}[found["direction"]]
     show.fields(
         (
-            ("VM now", f"{vm['state']} ({vm['reason']})" if vm["reason"] else vm["state"]),
-            ("Seen", show.time(vm["seen_at"])),
-            *((f"Volume {volume['target']}", volume["path"]) for volume in vm["volumes"]),
+            *_as_seen(found["vm"]),
             ("Went", went),
             ("Point of no return", "passed" if found["past_no_return"] else "not passed"),
         )
     )
+
+
+def _as_seen(vm: Json | None) -> Iterator[tuple[str, str]]:
+    if vm is None:
+        yield "VM now", "given to another account since"
+        return
+    yield "VM now", f"{vm['state']} ({vm['reason']})" if vm["reason"] else vm["state"]
+    yield "Seen", show.time(vm["seen_at"])
+    for volume in vm["volumes"]:
+        yield f"Volume {volume['target']}", volume["path"]
 
 
 def _show_error(error: Json) -> None:

@@ -6,10 +6,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from stillframe.client import Producer
-from stillframe.client.answers import Job, Snapshot, VolumeSnapshot, Webhook
+from stillframe.client.answers import Job, Key, Snapshot, VolumeSnapshot, Webhook
 from stillframe.errors import (
     Invalid,
     JobNotFound,
+    KeyNotFound,
     SnapshotNotFound,
     UserNotFound,
     VolumeSnapshotNotFound,
@@ -18,7 +19,7 @@ from stillframe.errors import (
 
 #: Ids begin with the time they were made, so it is by their end that they are told apart.
 ENDING = re.compile(r"[0-9a-f]{6,32}")
-Named = TypeVar("Named", Snapshot, VolumeSnapshot, Job, Webhook)
+Named = TypeVar("Named", Snapshot, VolumeSnapshot, Job, Webhook, Key)
 
 
 class Ambiguous(Invalid):
@@ -84,6 +85,21 @@ def user_ref(client: Producer, text: str) -> str:
     if not found:
         raise UserNotFound(user=text)
     return found[0]["id"]
+
+
+def key_id(client: Producer, text: str) -> str:
+    """Of an id, a name, a key's beginning as it is shown, or an id's end. Those that open win over those that do not."""
+    if whole := _uuid(text):
+        return whole
+    text = text.removesuffix("...")
+    found = list(client.every(client.keys, q=text, limit=200)) if text else []
+    fits = [one for one in found if text in (one["name"], one["prefix"])]
+    if not fits and ENDING.fullmatch(_digits(text)):
+        fits = _ending(list(client.every(client.keys, limit=200)), text)
+    fits = [one for one in fits if one["opens"]] or fits
+    if not fits:
+        raise KeyNotFound(key=text)
+    return _only(text, fits, lambda one: f"{one['name']} of {one['account']} ({one['prefix']}, {one['id']})")
 
 
 def _uuid(text: str) -> str | None:

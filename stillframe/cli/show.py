@@ -3,6 +3,7 @@
 import json
 import sys
 import unicodedata
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from shutil import get_terminal_size
@@ -30,6 +31,26 @@ def data(value: Any) -> None:
 def note(text: str) -> None:
     """A sentence beside the data."""
     print(text, file=sys.stderr)
+
+
+def told(asked: Namespace, one: Any, words: str) -> int:
+    """What was done: a sentence for people, the thing itself for programs. Returns the exit code for done."""
+    if asked.output == "json":
+        data(one)
+    else:
+        note(plain(words))
+    return 0
+
+
+def listed(
+    asked: Namespace, found: Any, heads: Sequence[str], rows: Iterable[Sequence[Any]], none: str
+) -> int:
+    """A list: a table for people, the items for programs. Returns the exit code for done."""
+    if asked.output == "json":
+        data(found)
+    else:
+        table(heads, rows, none)
+    return 0
 
 
 def problem(error: Json, output: str) -> None:

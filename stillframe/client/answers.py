@@ -50,12 +50,13 @@ VolumeSnapshotState = Literal["creating", "ready", "deleted", "error"]
 
 
 class Account(TypedDict):
-    """The owner of VMs and snapshots. `used` is null in lists."""
+    """The owner of VMs and snapshots. Its name is its own in its domain. `used` is null in lists."""
 
     id: str
     name: str
     domain: str
     created_at: str
+    deleted_at: str | None
     limits: Limits
     used: Used | None
 
@@ -65,6 +66,14 @@ class Action(TypedDict):
 
     allowed: bool
     reason: str | None
+
+
+class Brought(TypedDict):
+    """What went with a VM. `policies` took some of these snapshots and do not reach the VM any more: they prune none."""
+
+    snapshots: int
+    volumes: int
+    policies: list[str]
 
 
 class Bytes(TypedDict):
@@ -110,13 +119,17 @@ class DeletedPolicy(TypedDict):
 
 
 class Domain(TypedDict):
-    """A node of the tree of tenants. `used` is that of its subtree, and null in lists."""
+    """A node of the tree of tenants. `used` is that of its subtree, and null in lists.
+
+    The path of one that was deleted ends in a part of its id.
+    """
 
     id: str
     name: str
     path: str
     parent: str | None
     created_at: str
+    deleted_at: str | None
     limits: LimitsOfDomain
     used: Used | None
 
@@ -194,6 +207,26 @@ class Foreign(TypedDict):
     known_to_libvirt: bool
 
 
+class GivenVm(TypedDict):
+    """A VM that was given to an account, and what went with it."""
+
+    id: str
+    name: str
+    host: str
+    state: VmState
+    reason: str
+    memory_bytes: int
+    current: Ref | None
+    volumes: list[VmVolume]
+    traits: Traits
+    tags: list[str]
+    account: str | None
+    domain: str | None
+    created_at: str
+    seen_at: str
+    brought: Brought
+
+
 class Hold(TypedDict):
     """Why a snapshot is neither deleted nor pruned. `until` null: until it is released."""
 
@@ -222,13 +255,14 @@ class Host(TypedDict):
 class Inspection(TypedDict):
     """A job before a person decides about it. `direction` is which way it goes, or went when it became stuck.
 
-    `events` are its last ones, the newest last; `ways` are resume, rollback and mark_done.
+    `vm` is null for who had it and has given it away. `events` are the job's last ones, the newest last; `ways` are resume,
+    rollback and mark_done.
     """
 
     job: Job
     direction: Literal["forward", "back"] | None
     past_no_return: bool
-    vm: Vm
+    vm: Vm | None
     events: list[Event]
     ways: dict[str, WayOut]
 
@@ -307,6 +341,7 @@ class Key(TypedDict):
 
     id: str
     account: str
+    domain: str
     name: str
     role: Role
     scopes: list[str] | None
@@ -374,10 +409,11 @@ class MadePolicy(TypedDict):
 
 
 class NewKey(TypedDict):
-    """A key that was just made, with the key itself: this once."""
+    """A key that was just made, with the key itself: this once, and null when the request was sent before."""
 
     id: str
     account: str
+    domain: str
     name: str
     role: Role
     scopes: list[str] | None
@@ -388,7 +424,7 @@ class NewKey(TypedDict):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
-    key: str
+    key: str | None
 
 
 class NewWebhook(TypedDict):

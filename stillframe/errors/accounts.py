@@ -38,6 +38,13 @@ class AccountNotFound(NotFound):
     remedy = "`stillframe account list` shows the accounts."
 
 
+class AccountNameAmbiguous(Invalid):
+    """The name "{account}" belongs to several accounts: {candidates}."""
+
+    code = "account.name_ambiguous"
+    remedy = "Name it with its domain, as these are named, or by its id."
+
+
 class DomainNotFound(NotFound):
     """There is no domain "{domain}"."""
 
@@ -53,10 +60,20 @@ class KeyNotFound(NotFound):
 
 
 class AccountNameTaken(Refused):
-    """There is an account "{account}" already."""
+    """There is an account "{account}" in domain {domain} already."""
 
     code = "account.name_taken"
-    remedy = "Choose another name: it is the account's alone, in all domains."
+    remedy = "Choose another name, or another domain: a name is an account's alone in its domain."
+
+
+class AccountInUse(Refused):
+    """Account "{account}" cannot be deleted while it has {has}."""
+
+    code = "account.in_use"
+    remedy = (
+        "Give its VMs to another account (`stillframe vm assign`), delete the rest or wait for its end, "
+        "and ask again; lists filtered by the account show it."
+    )
 
 
 class DomainNameTaken(Refused):
@@ -64,6 +81,20 @@ class DomainNameTaken(Refused):
 
     code = "domain.name_taken"
     remedy = "Choose another name."
+
+
+class DomainInUse(Refused):
+    """Domain {domain} cannot be deleted while it has {has}."""
+
+    code = "domain.in_use"
+    remedy = "Delete those first; `stillframe domain list --below` and `account list --domain` show them."
+
+
+class Undeletable(Refused):
+    """{what} cannot be deleted: {why}."""
+
+    code = "account.undeletable"
+    remedy = "Leave it, or ask with a key of another account if it is only your own that is in the way."
 
 
 class QuotaExceeded(Refused):

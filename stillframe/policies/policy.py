@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from stillframe.counting import counted
 from stillframe.errors import Invalid
 from stillframe.names import TARGET, check_name
 from stillframe.operations import Quiesce
-from stillframe.policies.retention import PERIODS, Retention, check_retention
+from stillframe.policies.depth import most_kept
+from stillframe.policies.retention import Retention, check_retention
 from stillframe.policies.schedule import Schedule, check_schedule
 from stillframe.policies.windows import Window, check_window
 
@@ -108,6 +110,7 @@ def check_policy(policy: Policy, now: datetime) -> None:
     if policy.extract:
         _check_extract(policy.extract)
     _check_guards(policy)
+    _check_depth(policy, now)
 
 
 def _check_extract(extract: Extract) -> None:
@@ -133,10 +136,12 @@ def _check_guards(policy: Policy) -> None:
             raise Invalid(detail=f"guard `{name}` is {getattr(guards, name)}; it may be {least} to {most}")
     if not 1 <= policy.max_failures <= 1000:
         raise Invalid(detail=f"`max_failures` is {policy.max_failures}; it may be 1 to 1000")
-    retention = policy.retention
-    kept = retention.max_count or max(retention.last, *(getattr(retention, period) for period in PERIODS))
-    if kept >= guards.max_depth:
+
+
+def _check_depth(policy: Policy, now: datetime) -> None:
+    most = policy.guards.max_depth
+    if most_kept(policy.retention, policy.schedules, now, most) >= most:
         raise Invalid(
-            detail=f"the policy keeps {kept} snapshots of a VM, and its guard `max_depth` stops it at {guards.max_depth} "
-            "layers: it would stop for good; keep fewer, or raise the guard"
+            detail=f"the policy comes to keep {counted(most, 'snapshot')} of a VM or more, and its guard `max_depth` stops it "
+            f"at {counted(most, 'layer')}: it would stop for good; keep fewer, or raise the guard"
         )

@@ -25,6 +25,14 @@ PERIODS: dict[str, Callable[[datetime], str]] = {
 }
 #: The rules that count.
 COUNTS = ("last", *PERIODS)
+_BEGINS: dict[str, Callable[[datetime], datetime]] = {
+    "hourly": lambda at: at,
+    "daily": lambda at: at.replace(hour=0),
+    "weekly": lambda at: at.replace(hour=0) - timedelta(days=at.weekday()),
+    "monthly": lambda at: at.replace(hour=0, day=1),
+    "quarterly": lambda at: at.replace(hour=0, day=1, month=at.month - (at.month - 1) % 3),
+    "yearly": lambda at: at.replace(hour=0, day=1, month=1),
+}
 #: About how long one period is: a cap on age below what the rules promise is a contradiction.
 _LENGTHS = {
     "hourly": timedelta(hours=1),
@@ -36,6 +44,11 @@ _LENGTHS = {
 }
 #: An outage is when the newest good snapshot is older than so many of the schedule's usual gaps.
 _GAPS_OF_AN_OUTAGE = 2
+
+
+def begin_of(name: str, at: datetime) -> datetime:
+    """When the period begins that a moment of a place's wall clock lies in."""
+    return _BEGINS[name](at.replace(minute=0, second=0, microsecond=0)).astimezone(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,13 @@ class Schedule:
                 return
             yield instant
 
+    def instants_back(self, before: datetime, now: datetime) -> Iterator[datetime]:
+        """Those before a moment, the newest first, as if it had always been there; one that has an end is new now."""
+        if self.end_at is not None:
+            before = min(before, self.end_at + timedelta(microseconds=1))
+        begin = max(now, self.start_at or now) if self.end_at is not None else None
+        return takewhile(lambda instant: begin is None or instant >= begin, self._all_back(before))
+
     def next_after(self, after: datetime) -> datetime | None:
         """The first nominal instant after a moment, or None if there is none any more."""
         return next(self.instants(after), None)
@@ -101,6 +108,23 @@ class Schedule:
             return self._by_length(after)
         return self._by_cron(after)
 
+    def _all_back(self, before: datetime) -> Iterator[datetime]:
+        if self.every is not None:
+            anchor, tick = self.anchor or EPOCH, timedelta(microseconds=1)
+            instant = anchor + self.every * ((before - tick - anchor) // self.every)
+            while True:
+                yield instant.astimezone(UTC)
+                instant -= self.every
+        # cronsim looks at whole minutes, and at what comes before the one it is given.
+        floor = before.replace(second=0, microsecond=0)
+        start = floor if floor == before else floor + timedelta(minutes=1)
+        last = before
+        for found in self._cronsim(start.astimezone(self.zone), reverse=True):
+            instant = found.astimezone(UTC)
+            if instant < last:
+                last = instant
+                yield instant
+
     def _by_length(self, after: datetime) -> Iterator[datetime]:
         every, anchor = self.every or SHORTEST, self.anchor or EPOCH
         instant = anchor + every * ((after - anchor) // every + 1)
@@ -121,9 +145,9 @@ class Schedule:
                 last, limit = found, found + HORIZON
                 yield found
 
-    def _cronsim(self, start: datetime) -> CronSim:
+    def _cronsim(self, start: datetime, *, reverse: bool = False) -> CronSim:
         try:
-            return CronSim(self.expression, start)
+            return CronSim(self.expression, start, reverse=reverse)
         except CronSimError as error:
             raise Invalid(detail=f"{self.cron!r} is no cron expression that can fire: {error}") from None
 

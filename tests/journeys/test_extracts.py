@@ -31,18 +31,18 @@ def test_a_policy_keeps_images_beyond_its_snapshots(site: Site, witness: Callabl
     def made(count: int) -> bool:
         return len(images("ready") + images("deleted")) == count
 
+    def left() -> bool:
+        found = site.client.snapshots(policy=policy["id"])["items"]
+        return [one["state"] for one in found] == ["ready"]
+
     digests = []
     for number in range(1, 4):
         digests.append(vm.write())
         site.client.run_policy(policy["id"])
         until(partial(made, number), 120, f"image {number}")
+        until(left, 120, "one snapshot is left: while one is deleted no other is taken")
     until(lambda: len(images("deleted")) == 1, 60, "the oldest image is deleted")
 
-    def left() -> bool:
-        found = site.client.snapshots(policy=policy["id"])["items"]
-        return [one["state"] for one in found] == ["ready"]
-
-    until(left, 120, "one snapshot is left")
     kept = [site.client.volume(id_) for id_ in images("ready")]
     read = [
         hashlib.sha256(readback.read_file(Path(given(one["path"])), "/marker")).hexdigest() for one in kept

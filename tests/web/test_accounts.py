@@ -1,6 +1,7 @@
 """Accounts, domains, keys and limits, over HTTP and by the command line."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -94,6 +95,108 @@ def test_what_keys_may_do_is_shown(cli: Cli, name: str) -> None:
     assert "cannot have the rights host" in said.err
     helped = " ".join(cli("key", "create", "--help").out.split())
     assert "user all but account, recover, host read_only nothing: it looks" in helped
+
+
+def test_what_is_deleted_is_empty_first(cli: Cli, world: World, name: str) -> None:
+    """Refused with the figures and the remedy; then its VM is given away, which says what went with it, and it goes."""
+    tenant = f"d{name[3:]}"
+    world.snapshot(world.vm(name), "s1")
+    assert cli("domain", "create", f"/{tenant}").code == 0
+    assert cli("account", "create", "dev", "--domain", f"/{tenant}").code == 0
+    assert (
+        "with 1 snapshot and 0 extracted volumes"
+        in cli("vm", "assign", name, "--account", f"{tenant}/dev").err
+    )
+    refused = cli("account", "delete", f"{tenant}/dev", "--yes")
+    assert refused.code == 5
+    assert "while it has 1 VM, 1 snapshot" in refused.err
+    assert "stillframe vm assign" in refused.err
+    assert cli("account", "delete", f"{tenant}/dev").code == 2
+    assert cli("vm", "assign", name, "--account", "/admin").code == 0
+    assert "while it has 1 account" in cli("domain", "delete", tenant, "--yes").err
+    assert cli("account", "delete", f"{tenant}/dev", "--yes").code == 0
+    assert "No accounts." in cli("account", "list", "--domain", tenant).err
+    assert "\ndev " in cli("account", "list", "--domain", tenant, "--deleted").out
+    assert "Deleted" in cli("account", "show", f"{tenant}/dev").out
+    assert cli("domain", "delete", tenant, "--yes").code == 0
+    assert cli("domain", "show", tenant).code == 5
+    assert "account.deleted" in cli("event", "list", "--type", "account.deleted").out
+
+
+def test_a_name_of_several_accounts_is_named_with_its_domain(
+    http: httpx.Client, cli: Cli, world: World, name: str
+) -> None:
+    """By plain name refused with the candidates wherever an account is named; by domain/name, in a path too, found."""
+    tenant = f"n{name[3:]}"
+    world.vm(name)
+    for domain in (f"{tenant}-a", f"{tenant}-b"):
+        assert http.post("/v1/domains", json={"name": domain}).status_code == 201
+        assert http.post("/v1/accounts", json={"name": tenant, "domain": domain}).status_code == 201
+    both = f"/{tenant}-a/{tenant}, /{tenant}-b/{tenant}"
+    wish = {
+        "name": name,
+        "selector": {"account": tenant},
+        "schedules": [{"every": "1d"}],
+        "retention": {"last": 3},
+    }
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", f"/v1/accounts/{tenant}", None),
+        ("PATCH", f"/v1/accounts/{tenant}", {"max_jobs": 3}),
+        ("POST", "/v1/keys", {"account": tenant, "name": "k"}),
+        ("POST", f"/v1/vms/{name}:assign", {"account": tenant}),
+        ("POST", "/v1/policies?allow_empty=true", wish),
+        *(("GET", f"/v1/{noun}?account={tenant}", None) for noun in ("vms", "snapshots", "keys")),
+    ]
+    for method, path, body in asked:
+        shown = problem(http.request(method, path, json=body))
+        assert (shown["status"], shown["code"]) == (422, "account.name_ambiguous"), path
+        assert shown["evidence"]["candidates"] == both, path
+        exact = f"/{tenant}-a/{tenant}"
+        found = http.request(method, path.replace(tenant, exact), json=_renamed(body, tenant, exact))
+        assert found.is_success, (path, found.text)
+    assert problem(http.delete(f"/v1/accounts/{tenant}"))["evidence"]["candidates"] == both
+    assert http.delete(f"/v1/accounts//{tenant}-b/{tenant}").status_code == 204
+    assert f"/{tenant}-a" in cli("account", "show", tenant).out
+
+
+def _renamed(body: Any, name: str, exact: str) -> Any:
+    return None if body is None else json.loads(json.dumps(body).replace(f'"{name}"', f'"{exact}"'))
+
+
+def test_whose_keys_are_shown(api: Api, cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user sees the key it asks with; a domain's administrator those below that see no further; one is found by name."""
+    tenant = f"w{name[3:]}"
+    for words in (
+        ("domain", "create", f"/{tenant}"),
+        ("account", "create", tenant, "--domain", f"/{tenant}"),
+    ):
+        assert cli(*words).code == 0
+    keys = {
+        role: cli("key", "create", tenant, "--name", f"{tenant} {role}", "--role", role).out.strip()
+        for role in ("root", "domain", "user", "read_only")
+    }
+    seen = {}
+    for role, key in keys.items():
+        monkeypatch.setenv("STILLFRAME_KEY", key)
+        listed = json.loads(cli("key", "list", "--account", tenant, "-o", "json").out)
+        seen[role] = {one["role"] for one in listed}
+        assert cli("key", "show", f"{tenant} user").code == (0 if role != "read_only" else 5)
+    assert seen["root"] == {"root", "domain", "user", "read_only"}
+    assert seen["domain"] == {"domain", "user", "read_only"}
+    assert (seen["user"], seen["read_only"]) == ({"user"}, {"read_only"})
+
+    monkeypatch.setenv("STILLFRAME_KEY", keys["root"])
+    shown = cli("key", "show", keys["user"][:12]).out
+    assert f"/{tenant}" in shown
+    id_ = json.loads(cli("key", "show", f"{tenant} user", "-o", "json").out)["id"]
+    assert id_ in cli("key", "show", id_[-8:]).out
+    assert cli("key", "revoke", f"{tenant} user").code == 0
+    assert cli("key", "create", tenant, "--name", f"{tenant} user").code == 0
+    assert id_ not in cli("key", "show", f"{tenant} user").out
+    assert cli("key", "create", tenant, "--name", f"{tenant} user").code == 0
+    both = cli("key", "show", f"{tenant} user")
+    assert both.code == 2
+    assert "could be any of" in both.err
 
 
 def test_events_name_what_they_are_about(cli: Cli, world: World, name: str) -> None:

@@ -225,3 +225,21 @@ def test_a_key_beside_a_cookie_is_what_counts(api: Api, http: httpx.Client, kim:
     with httpx.Client(base_url=api.url, headers=http.headers, cookies=cookies) as both:
         assert both.get("/v1/me").json()["by"] == "key"
         assert both.post("/v1/domains", json={"name": kim.login.split("/")[1] + "k"}).status_code == 201
+
+
+@pytest.mark.parametrize("what", ["logged out", "narrowed"])
+def test_a_stream_ends_with_its_login(
+    api: Api, http: httpx.Client, kim: Person, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It opens with the cookie, and is over soon after the login is, or after it sees less."""
+    monkeypatch.setattr("web.streaming.KEEPALIVE_S", 0.2)
+    with kim.browser.stream("GET", "/v1/events/stream", params={"type": "none"}, timeout=30) as answer:
+        words = answer.iter_text()
+        next(words)
+        assert next(words).startswith(": at ")
+        if what == "logged out":
+            with httpx.Client(base_url=api.url, cookies=kim.browser.cookies) as other:
+                assert other.post("/v1/logout", headers={"Origin": api.url}).status_code == 204
+        else:
+            assert http.patch(f"/v1/users/{kim.id}", json={"role": "read_only"}).status_code == 200
+        assert all(word.startswith(": at ") for word in words)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stillframe.states import VmState
+from tests.workers.dying import Film, Picture, Whole, die, ends_like_one_that_was_not, watched
 from tests.workers.fake_world import Death, Job, World
 from workers.carry import End, Ending
 from workers.operations import merging
@@ -15,10 +16,6 @@ from workers.operations import merging
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake machine needs no time for a merge."""
     monkeypatch.setattr(merging, "POLL_S", 0.0)
-
-
-Film = Callable[[World], Job]
-Picture = dict[str, Any]
 
 
 def _two_snapshots(world: World) -> None:
@@ -151,25 +148,13 @@ def _picture(world: World) -> Picture:
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film, volumes: dict[str, str]) -> None:
     """Whatever the point of death, the next attempt brings data, tree, VM state and files to the same end."""
-    undisturbed = World(volumes)
-    job = film(undisturbed)
-    assert job.to_the_end().end is End.SUCCEEDED
-    points = list(undisturbed.machine.mortality.points)
-    wanted = _picture(undisturbed)
-    assert len(points) > 10
-
-    for number, point in enumerate(points):
-        world = World(volumes)
-        ending = film(world).to_the_end(dies_at=number)
-        assert (ending.end, _picture(world)) == (End.SUCCEEDED, wanted), (point, ending.error)
+    ends_like_one_that_was_not(film, volumes, _picture)
 
 
 def test_what_had_to_be_quiesced_is_so_however_often_its_worker_died() -> None:
     """At every point of death: the cut fell into a freeze that is on record, or was done again; the snapshot says so."""
     film = _create("hot", quiesce="require")
-    undisturbed = World()
-    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
-    for number, point in enumerate(list(undisturbed.machine.mortality.points)):
+    for number, point in enumerate(watched(film, None, _picture).points):
         world = World()
         ending = film(world).to_the_end(dies_at=number)
         assert ending.end is End.SUCCEEDED, (point, ending.error)
@@ -184,40 +169,32 @@ def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Fi
     A deletion that was stopped half way has its end when it is asked for again.
     """
     volumes = VOLUMES["3 volumes"]
-    undisturbed = World(volumes)
-    job = film(undisturbed)
-    before = _picture(undisturbed)
-    assert job.to_the_end().end is End.SUCCEEDED
-    after = _picture(undisturbed)
+    whole = watched(film, volumes, _picture)
 
-    for number in range(len(undisturbed.machine.mortality.points)):
+    for number in range(len(whole.points)):
         world = World(volumes)
         job = film(world)
-        point = _die(world, job, number)
+        point = die(world, job, number)
         accepted = job.cancel()
         ending = job.run()
-        _check_end(world, job, ending, accepted, before, after, point)
+        _check_end(world, job, ending, accepted, whole, point)
 
 
 @WITH_VOLUMES
 @pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
 def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film, volumes: dict[str, str]) -> None:
     """A cancel that is accepted at whatever point is heard, breaks nothing, and costs nothing but to ask again."""
-    undisturbed = World(volumes)
-    job = film(undisturbed)
-    before = _picture(undisturbed)
-    assert job.to_the_end().end is End.SUCCEEDED
-    after = _picture(undisturbed)
+    whole = watched(film, volumes, _picture)
     cancelled = 0
 
-    for number, point in enumerate(undisturbed.machine.mortality.points):
+    for number, point in enumerate(whole.points):
         world = World(volumes)
         job = film(world)
         accepted = _cancel_at(world, job, number)
         ending = job.run()
         assert (ending.end is End.CANCELLED) == accepted(), (point, ending.error)
         cancelled += accepted()
-        _check_end(world, job, ending, accepted(), before, after, point)
+        _check_end(world, job, ending, accepted(), whole, point)
     assert cancelled > 5
 
 
@@ -225,13 +202,9 @@ def test_a_delete_cancelled_anywhere_is_ended_by_asking_again(film: Film, volume
 @pytest.mark.parametrize("film", DELETES.values(), ids=DELETES.keys())
 def test_a_delete_that_dies_while_it_is_stopped_is_stopped_all_the_same(film: Film) -> None:
     """Cancelled at every point, the worker killed at every point after that: the next attempt ends what was under way."""
-    undisturbed = World(VOLUMES["1 volume"])
-    job = film(undisturbed)
-    before = _picture(undisturbed)
-    assert job.to_the_end().end is End.SUCCEEDED
-    after = _picture(undisturbed)
+    whole = watched(film, VOLUMES["1 volume"], _picture)
 
-    for number, point in enumerate(undisturbed.machine.mortality.points):
+    for number, point in enumerate(whole.points):
         world = World(VOLUMES["1 volume"])
         job = film(world)
         _cancel_at(world, job, number)
@@ -245,7 +218,7 @@ def test_a_delete_that_dies_while_it_is_stopped_is_stopped_all_the_same(film: Fi
                 job.run()
             other.machine.mortality.dies_at = None
             ending = job.run()
-            _check_end(other, job, ending, accepted(), before, after, f"{point}, then died at {death}")
+            _check_end(other, job, ending, accepted(), whole, f"{point}, then died at {death}")
 
 
 def _cancel_at(world: World, job: Job, number: int) -> Callable[[], bool]:
@@ -256,24 +229,22 @@ def _cancel_at(world: World, job: Job, number: int) -> Callable[[], bool]:
     return lambda: accepted == [True]
 
 
-def _check_end(
-    world: World, job: Job, ending: Ending, accepted: bool, before: Picture, after: Picture, point: str
-) -> None:
+def _check_end(world: World, job: Job, ending: Ending, accepted: bool, whole: Whole, point: str) -> None:
     """Done, or as before; or stopped half way with every other snapshot and the guest right, and then ended."""
     found = _picture(world)
     if ending.end is End.SUCCEEDED:
-        assert found == after, point
+        assert found == whole.after, point
         return
     assert (ending.end, accepted) == (End.CANCELLED, True), (point, ending.error)
-    if found == before:
+    if found == whole.before:
         return
     assert ending.error
     assert "again" in ending.error["remedy"], point
     for part in ("state", "heads", "snapshots", "frozen", "jobs"):
-        assert found[part] == after[part], (point, part)
+        assert found[part] == whole.after[part], (point, part)
     again = Job(world, job.operation, job.about)
     ending = again.to_the_end()
-    assert (ending.end, _picture(world)) == (End.SUCCEEDED, after), (point, ending.error)
+    assert (ending.end, _picture(world)) == (End.SUCCEEDED, whole.after), (point, ending.error)
 
 
 def _writes(world: World) -> None:
@@ -304,14 +275,11 @@ def test_a_delete_cut_anywhere_bears_what_the_guest_does_meanwhile(
     film: Film, meanwhile: Callable[[World], None]
 ) -> None:
     """Between a worker's death and the next attempt the guest writes, stops, crashes or starts: its data stays right."""
-    undisturbed = World(VOLUMES["1 volume"])
-    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
-    points = list(undisturbed.machine.mortality.points)
-    wanted = _picture(undisturbed)
-    for number in range(len(points)):
+    whole = watched(film, VOLUMES["1 volume"], _picture)
+    for number in range(len(whole.points)):
         world = World(VOLUMES["1 volume"])
         job = film(world)
-        point = _die(world, job, number)
+        point = die(world, job, number)
         off = world.facts().state == VmState.OFF
         if off == (meanwhile is _starts):
             meanwhile(world)
@@ -321,14 +289,4 @@ def test_a_delete_cut_anywhere_bears_what_the_guest_does_meanwhile(
         assert ending.end is End.SUCCEEDED, (point, ending.error)
         assert found["heads"] == counters, point
         for part in ("snapshots", "parents", "current", "manifests", "files", "jobs"):
-            assert found[part] == wanted[part], (point, part)
-
-
-def _die(world: World, job: Job, number: int) -> str:
-    mortality = world.machine.mortality
-    mortality.points.clear()
-    mortality.dies_at = number
-    with pytest.raises(Death):
-        job.run()
-    mortality.dies_at = None
-    return mortality.points[-1]
+            assert found[part] == whole.after[part], (point, part)

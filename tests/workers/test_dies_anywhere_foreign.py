@@ -1,16 +1,14 @@
 """The plans about snapshots of other tools, cut at every point and before and after every call, then carried on."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
 from stillframe.states import VmState
-from tests.workers.fake_world import Death, Job, World
+from tests.workers.dying import Film, Picture, die, ends_like_one_that_was_not, watched
+from tests.workers.fake_world import Job, World
 from workers.carry import End
-
-Film = Callable[[World], Job]
 
 
 def _two(world: World) -> None:
@@ -73,7 +71,7 @@ FILMS: dict[str, Film] = {
 VOLUMES = {"vda": "qcow2", "vdb": "qcow2", "vdc": "qcow2"}
 
 
-def _picture(world: World) -> dict[str, Any]:
+def _picture(world: World) -> Picture:
     """All that must be the same whether or not a worker died: data, RAM, snapshots, state, files."""
     facts = world.facts()
     with world.machine.world() as inside:
@@ -102,62 +100,34 @@ def _picture(world: World) -> dict[str, Any]:
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_job_cut_anywhere_ends_like_one_that_was_not(film: Film) -> None:
     """Whatever the point of death, the next attempt brings data, RAM, VM state and snapshots to the same end."""
-    undisturbed = World(VOLUMES)
-    assert film(undisturbed).to_the_end().end is End.SUCCEEDED
-    points = list(undisturbed.machine.mortality.points)
-    wanted = _picture(undisturbed)
-    assert len(points) > 5
-
-    for number, point in enumerate(points):
-        world = World(VOLUMES)
-        ending = film(world).to_the_end(dies_at=number)
-        assert (ending.end, _picture(world)) == (End.SUCCEEDED, wanted), (point, ending.error)
+    ends_like_one_that_was_not(film, VOLUMES, _picture)
 
 
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS.keys())
 def test_a_cancel_that_meets_a_dead_worker_leaves_all_as_before_or_done(film: Film) -> None:
     """Died anywhere, then cancelled: what comes out is the state before the job or the state after it, never between."""
-    undisturbed = World(VOLUMES)
-    job = film(undisturbed)
-    before = _picture(undisturbed)
-    assert job.to_the_end().end is End.SUCCEEDED
-    after = _picture(undisturbed)
-
-    for number in range(len(undisturbed.machine.mortality.points)):
+    whole = watched(film, VOLUMES, _picture)
+    for number in range(len(whole.points)):
         world = World(VOLUMES)
         job = film(world)
-        mortality = world.machine.mortality
-        mortality.points.clear()
-        mortality.dies_at = number
-        with pytest.raises(Death):
-            job.run()
-        mortality.dies_at = None
+        point = die(world, job, number)
         job.progress.cancel_asked = True
         ending = job.run()
         found = _picture(world)
         if ending.end is End.SUCCEEDED:
-            assert found == after, mortality.points[number]
+            assert found == whole.after, point
         else:
             assert ending.end is End.CANCELLED, ending.error
-            assert found == before, mortality.points[number]
+            assert found == whole.before, point
 
 
 def test_a_revert_that_is_over_is_not_done_again() -> None:
     """Libvirt ends what a worker that died had begun: what the guest has done since then stays."""
-    world = World(VOLUMES)
-    job = _revert(_two)(world)
-    points = world.machine.mortality.points
-    points.clear()
-    assert job.to_the_end().end is End.SUCCEEDED
-    dies_at = points.index("after revert_internal")
+    dies_at = watched(_revert(_two), VOLUMES, _picture).points.index("after revert_internal")
 
     world = World(VOLUMES)
     job = _revert(_two)(world)
-    world.machine.mortality.points.clear()
-    world.machine.mortality.dies_at = dies_at
-    with pytest.raises(Death):
-        job.run()
-    world.machine.mortality.dies_at = None
+    die(world, job, dies_at)
     at = world.guest.tick()
     assert job.run().end is End.SUCCEEDED
     assert (world.guest.counter, world.facts().state) == (at, VmState.RUNNING)

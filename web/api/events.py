@@ -87,11 +87,11 @@ async def stream_events(
     """What happens from now on, or has happened after an event's id: in order, without gaps, none twice.
 
     A browser's EventSource sends `Last-Event-ID` by itself when it comes back. A silent stream says every 15 s how far
-    it is. The stream ends when the server stops or its key does.
+    it is. The stream ends when the server stops, or the key or the login does.
     """
     seen = filters.after if last_event_id is None else last_event_id
     mark, conditions = await run_in_threadpool(_begin, house, actor, filters, seen, last)
-    return EventStream(house.streams.follow(mark, conditions, partial(still_welcome, request, house)))
+    return EventStream(house.streams.follow(mark, conditions, partial(still_welcome, request, house, actor)))
 
 
 def _begin(

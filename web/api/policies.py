@@ -1,6 +1,7 @@
 """Policies: what is snapshotted when, what is kept, what became of it, and what is to come."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from stillframe.rights import Right
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
+from web.making import ONCE, Making, made
 from web.policy_shapes import (
     DeletedPolicy,
     MadePolicy,
@@ -41,8 +43,7 @@ from web.policy_shapes import (
     WishResume,
 )
 from web.shapes import Json, Page
-from web.submitting import ONCE, once
-from web.wishes import Filter, IdempotencyKey, wanted
+from web.wishes import Filter, wanted
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -80,25 +81,30 @@ def list_policies(
     summary="Make a policy",
     response_model=MadePolicy,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, *WRONG, *ONCE, PolicyTooFast(gap="5m", vms=3, vm="web1", took="7m")),
+    responses={
+        **made(201, MadePolicy, "/v1/policies/01a206ee-..."),
+        **keyed(*CHANGE, *BODY, *WRONG, *ONCE, PolicyTooFast(gap="5m", vms=3, vm="web1", took="7m")),
+    },
 )
 def create_policy(
     *,
     house: HouseOf,
+    making: Making,
     actor: Annotated[Actor, needs(Right.POLICY)],
     response: Response,
     wish: WishPolicy,
     allow_empty: AllowEmpty = False,
-    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """A policy that fires from now on. What could never work is refused here, not at night; `warnings` say what may not."""
     asked = wish.model_dump(mode="json")
     policy = policy_from_json(asked)
-    first = once(actor, idempotency_key, "policy", asked)
-    with transaction(house.engine) as session:
-        id_ = keep.add_policy(session, policy, actor, allow_empty=allow_empty, once=first)
+    id_ = making.make(
+        actor,
+        ("policy", asked),
+        lambda session: keep.add_policy(session, policy, actor, allow_empty=allow_empty),
+    )
     response.headers["Location"] = f"/v1/policies/{id_}"
-    return _made(house, actor, id_)
+    return _made(house, actor, UUID(id_))
 
 
 @router.get("/{policy}", summary="Show a policy", response_model=Policy, responses=keyed(UNKNOWN))
@@ -194,21 +200,20 @@ def resume_policy(
     summary="Fire a policy now",
     response_model=Page[Run],
     status_code=202,
-    responses=keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), UNREADABLE, *ONCE),
+    responses={**made(202, Page[Run]), **keyed(*CHANGE, UNKNOWN, PolicyMatchesNothing(), UNREADABLE, *ONCE)},
 )
 def run_policy(
     *,
     house: HouseOf,
+    making: Making,
     actor: Annotated[Actor, needs(Right.POLICY)],
     policy: PolicyPath,
-    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Fires it for every VM it means, besides its schedules; guards and caps hold as ever."""
     id_ = _id(house, actor, policy)
-    with transaction(house.engine) as session:
-        at = keep.run_policy(session, id_, actor, once(actor, idempotency_key, "run", id_))
+    at = making.make(actor, ("run", id_), lambda session: keep.run_policy(session, id_, actor))
     with house.reads.connect() as connection:
-        return rows.runs(connection, actor, id_, rows.Runs(at=at), Wanted(limit=500))
+        return rows.runs(connection, actor, id_, rows.Runs(at=datetime.fromisoformat(at)), Wanted(limit=500))
 
 
 @router.get(

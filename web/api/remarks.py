@@ -1,6 +1,7 @@
 """What happened to a snapshot, and what was said about it."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
@@ -14,9 +15,9 @@ from web.api.snapshots import UNKNOWN
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
+from web.making import ONCE, Making, made
 from web.shapes import Comment, Event, Page
-from web.submitting import ONCE, once
-from web.wishes import EventAfter, IdempotencyKey, SnapshotPath, WishComment, snapshot_id, wanted
+from web.wishes import EventAfter, SnapshotPath, WishComment, snapshot_id, wanted
 
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 
@@ -63,19 +64,22 @@ def list_comments(
     summary="Comment on a snapshot",
     response_model=Comment,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, UNKNOWN, *ONCE),
+    responses={**made(201, Comment), **keyed(*CHANGE, *BODY, UNKNOWN, *ONCE)},
 )
 def add_comment(
     *,
     house: HouseOf,
+    making: Making,
     actor: Annotated[Actor, needs(Right.COMMENT)],
     snapshot: SnapshotPath,
     wish: WishComment,
-    idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """Says something about it. Comments are kept as they are."""
+    """Says something about it. Comments are kept as they are, until the snapshot is deleted for good."""
     id_ = snapshot_id(snapshot)
-    with house.reads.connect() as connection:
-        rows.check_known(connection, actor, id_)
-    first = once(actor, idempotency_key, "comment", id_, wish.text)
-    return words.comment(house.engine, id_, wish.text, actor.name, first)
+    house.read(rows.check_known, actor, id_)
+    said = making.make(
+        actor,
+        ("comment", id_, wish.text),
+        lambda session: words.comment(session, id_, wish.text, actor.name),
+    )
+    return house.read(event_rows.comment, id_, UUID(said))

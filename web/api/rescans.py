@@ -9,7 +9,6 @@ from fastapi.concurrency import run_in_threadpool
 from models.hosts.rescans import ask
 from models.queries import rescans as rows
 from models.queries.paging import Wanted
-from models.session import transaction
 from models.tenants.actor import Actor
 from stillframe.errors import HostNotFound, RescanNotFound, VmNotFound
 from stillframe.rights import Right
@@ -18,19 +17,15 @@ from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.found import Rescan
 from web.house import House, HouseOf
+from web.making import ONCE, Making, made
 from web.shapes import Json, Page
-from web.submitting import ONCE, once
-from web.wishes import IdempotencyKey, Wait, WishRescan, rescan_id, wait_s, wanted
+from web.wishes import Wait, WishRescan, rescan_id, wait_s, wanted
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
 
 NO_HOST = HostNotFound(host="hv9")
 NO_RESCAN = RescanNotFound(rescan="01a206ed", host="hv1")
 _OVER = {RescanState.DONE, RescanState.FAILED}
-_LOCATION = {
-    "description": "The rescan",
-    "schema": {"type": "string", "examples": ["/v1/hosts/hv1/rescans/01a206ed-52aa-..."]},
-}
 
 
 @router.post(
@@ -40,29 +35,31 @@ _LOCATION = {
     status_code=202,
     response_description="The rescan; `Location` is where it is to be looked at.",
     responses={
-        202: {"model": Rescan, "headers": {"Location": _LOCATION}},
+        **made(202, Rescan, "/v1/hosts/hv1/rescans/01a206ed-52aa-..."),
         **keyed(*CHANGE, *BODY, NO_HOST, VmNotFound(vm="web9"), *ONCE),
     },
 )
 def rescan_host(
     *,
     house: HouseOf,
+    making: Making,
     actor: Annotated[Actor, needs(Right.HOST)],
     name: str,
     response: Response,
     wish: WishRescan | None = None,
-    idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Looks at every VM of a host: what is frozen or paused, its chains, snapshots and files that nobody needs.
 
     With `adopt` snapshots that no row knows become rows; with `repair` what is safe to put right is put right.
     """
     wish = wish or WishRescan()
-    first = once(actor, idempotency_key, "rescan", name, wish.model_dump())
-    with transaction(house.engine) as session:
-        id_ = ask(session, name, wish.vm, actor, adopt=wish.adopt, repair=wish.repair, once=first)
+    id_ = making.make(
+        actor,
+        ("rescan", name, wish.model_dump()),
+        lambda session: ask(session, name, wish.vm, actor, adopt=wish.adopt, repair=wish.repair),
+    )
     response.headers["Location"] = f"/v1/hosts/{name}/rescans/{id_}"
-    return _look(house, actor, name, id_)
+    return _look(house, actor, name, UUID(id_))
 
 
 @router.get(

@@ -36,10 +36,11 @@ from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
+from web.making import ONCE, REPLAYED
 from web.planned import Forecast, plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import Snapshot
-from web.submitting import ONCE, REPLAYED, accepted, submit
+from web.submitting import accepted, submit
 from web.wishes import (
     AskedJob,
     Filter,

@@ -15,9 +15,7 @@ from models.session import transaction
 from models.tenants.actor import Actor
 from models.users import keep
 from stillframe.errors import (
-    AccountNotFound,
     BeyondOwn,
-    DomainNotFound,
     LoginsBusy,
     NameInvalid,
     PasswordInvalid,
@@ -27,10 +25,11 @@ from stillframe.errors import (
     UserNameTaken,
     UserNotFound,
 )
-from stillframe.rights import Right
-from web.auth import Reader, needs
+from web.api.accounts import NO_ACCOUNT, NO_DOMAIN, Admin
+from web.auth import Reader
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
+from web.making import ONCE, Making, made
 from web.shapes import Json, Page
 from web.user_shapes import User, WishPassword, WishUser, WishUserEdit
 from web.wishes import Filter, wanted
@@ -41,11 +40,9 @@ UNKNOWN = (
     UserNotFound(user="kim"),
     UserNameAmbiguous(user="kim", candidates="/acme/kim (01a206ee-...), /acme/dev/kim (01a206ef-...)"),
 )
-NO_ACCOUNT = AccountNotFound(account="web")
 BEYOND = BeyondOwn(what="A user of the role root")
 NOT_OF_ROLE = RightsNotOfRole(what="A user", role="user", rights="host", has="create, revert, delete")
 PLAIN = PasswordInvalid(why="its characters follow one another")
-Admin = Annotated[Actor, needs(Right.ACCOUNT)]
 UserPath = Annotated[
     str, Path(description="A user's id, or a name that only one has of those one sees", examples=["kim"])
 ]
@@ -55,7 +52,7 @@ UserPath = Annotated[
     "",
     summary="List users",
     response_model=Page[User],
-    responses=keyed(*PAGES, NO_ACCOUNT, DomainNotFound(domain="/acme")),
+    responses=keyed(*PAGES, *NO_ACCOUNT, NO_DOMAIN),
 )
 def list_users(
     *,
@@ -85,18 +82,28 @@ def list_users(
     summary="Make a user",
     response_model=User,
     status_code=201,
-    responses=keyed(
-        *(*CHANGE, *BODY, NO_ACCOUNT, UserNameTaken(login="/acme/kim"), BEYOND, NOT_OF_ROLE, PLAIN),
-        *(NameInvalid(name="a/b", what="user", why="it has the character '/'"), LoginsBusy(retry_after_s=3)),
-    ),
+    responses={
+        **made(201, User, "/v1/users/01a206ee-..."),
+        **keyed(
+            *(*CHANGE, *BODY, *ONCE, *NO_ACCOUNT, UserNameTaken(login="/acme/kim"), BEYOND, NOT_OF_ROLE),
+            *(PLAIN, NameInvalid(name="a/b", what="user", why="it has the character '/'")),
+            LoginsBusy(retry_after_s=3),
+        ),
+    },
 )
-async def create_user(*, house: HouseOf, actor: Admin, response: Response, wish: WishUser) -> Any:
-    """A user of an account, never with more rights than who asks. The password is to be changed at the first login."""
+async def create_user(
+    *, house: HouseOf, making: Making, actor: Admin, response: Response, wish: WishUser
+) -> Any:
+    """A user of an account, never with more rights than who asks. The password is to be changed at the first login.
+
+    Two requests with one idempotency key that differ in the password only are one: nothing is kept of it to compare.
+    """
     words = [wish.name, wish.display_name or "", (wish.email or "").partition("@")[0]]
     kept = await house.logins.hash(wish.password.get_secret_value(), words)
-    made = await run_in_threadpool(_create, house, actor, wish, kept)
-    response.headers["Location"] = f"/v1/users/{made['id']}"
-    return made
+    asked = "user", wish.model_dump(exclude={"password"})
+    id_ = await run_in_threadpool(making.make, actor, asked, partial(_add, actor=actor, wish=wish, kept=kept))
+    response.headers["Location"] = f"/v1/users/{id_}"
+    return await run_in_threadpool(_look, house, actor, UUID(id_))
 
 
 @router.get("/{user}", summary="Show a user", response_model=User, responses=keyed(*UNKNOWN))
@@ -168,17 +175,15 @@ def delete_user(*, house: HouseOf, actor: Admin, user: UserPath) -> None:
         keep.delete_user(session, actor, user)
 
 
-def _create(house: House, actor: Actor, wish: WishUser, kept: str) -> Json:
-    with transaction(house.engine) as session:
-        id_ = keep.add_user(
-            *(session, actor, wish.account, wish.name, kept),
-            role=wish.role,
-            scopes=wish.scopes,
-            display_name=wish.display_name,
-            email=wish.email,
-            expires_at=wish.expires_at,
-        )
-    return _look(house, actor, id_)
+def _add(session: Session, actor: Actor, wish: WishUser, kept: str) -> UUID:
+    return keep.add_user(
+        *(session, actor, wish.account, wish.name, kept),
+        role=wish.role,
+        scopes=wish.scopes,
+        display_name=wish.display_name,
+        email=wish.email,
+        expires_at=wish.expires_at,
+    )
 
 
 def _names(house: House, actor: Actor, user: str) -> list[str]:

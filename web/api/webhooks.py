@@ -30,6 +30,7 @@ from stillframe.webhooks import check_types, check_url, secret_of
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import House, HouseOf
+from web.making import ONCE, Making, made
 from web.shapes import Json, Page
 from web.webhook_shapes import (
     NewWebhook,
@@ -70,17 +71,24 @@ def list_webhooks(*, house: HouseOf, actor: Reader, wanted: Annotated[Wanted, De
     summary="Make a webhook",
     response_model=NewWebhook,
     status_code=201,
-    responses=keyed(*CHANGE, *BODY, *WRONG, WebhooksNotSetUp()),
+    responses={
+        **made(201, NewWebhook, "/v1/webhooks/01a206ea-..."),
+        **keyed(*CHANGE, *BODY, *WRONG, *ONCE, WebhooksNotSetUp()),
+    },
 )
-def create_webhook(*, house: HouseOf, actor: Keeper, response: Response, wish: WishWebhook) -> Any:
-    """Posts what happens from now on. The answer holds its secret, this once."""
+def create_webhook(
+    *, house: HouseOf, making: Making, actor: Keeper, response: Response, wish: WishWebhook
+) -> Any:
+    """Posts what happens from now on. This answer holds its secret, and no other does."""
     master = _master(house)
-    columns = _columns(house, actor, wish.model_dump())
+    asked = wish.model_dump()
+    columns = _columns(house, actor, asked)
     place = _newest(house)
-    with transaction(house.engine) as session:
-        id_ = keep.add_webhook(session, actor, place, columns)
+    id_ = making.make(
+        actor, ("webhook", asked), lambda session: keep.add_webhook(session, actor, place, columns)
+    )
     response.headers["Location"] = f"/v1/webhooks/{id_}"
-    return _look(house, actor, id_) | {"secret": secret_of(master, str(id_), 1)}
+    return _look(house, actor, UUID(id_)) | {"secret": secret_of(master, id_, 1)}
 
 
 @router.get("/{webhook}", summary="Show a webhook", response_model=Webhook, responses=keyed(UNKNOWN))
@@ -145,27 +153,31 @@ def resume_webhook(
     summary="Try a webhook",
     response_model=Pinged,
     status_code=202,
-    responses=keyed(*CHANGE, UNKNOWN, WebhookNotActive(webhook="01a206ea", state="paused")),
+    responses={
+        **made(202, Pinged),
+        **keyed(*CHANGE, UNKNOWN, WebhookNotActive(webhook="01a206ea", state="paused"), *ONCE),
+    },
 )
-def ping_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> Any:
+def ping_webhook(*, house: HouseOf, making: Making, actor: Keeper, webhook: WebhookPath) -> Any:
     """Sends it an event `webhook.pinged`, whatever it asks for; its delivery shows how that went."""
     id_ = _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        return {"event_id": keep.ping(session, id_, actor.name)}
+    event = making.make(actor, ("ping", id_), lambda session: keep.ping(session, id_, actor.name))
+    return {"event_id": int(event)}
 
 
 @router.post(
     "/{webhook}/secret",
     summary="Give a webhook another secret",
     response_model=Secret,
-    responses=keyed(*CHANGE, UNKNOWN, WebhooksNotSetUp()),
+    responses={**made(200, Secret), **keyed(*CHANGE, UNKNOWN, WebhooksNotSetUp(), *ONCE)},
 )
-def rotate_webhook_secret(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> Any:
-    """The answer holds it, this once. For a day both sign, so that the receiver can change over."""
+def rotate_webhook_secret(*, house: HouseOf, making: Making, actor: Keeper, webhook: WebhookPath) -> Any:
+    """This answer holds it, and no other does. For a day both sign, so that the receiver can change over."""
     master, id_ = _master(house), _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        generation = keep.rotate_secret(session, id_, actor.name)
-    return {"secret": secret_of(master, str(id_), generation)}
+    generation = making.make(
+        actor, ("secret", id_), lambda session: keep.rotate_secret(session, id_, actor.name)
+    )
+    return {"secret": secret_of(master, str(id_), int(generation))}
 
 
 @router.get(

@@ -29,7 +29,6 @@ CREATE INDEX ix_account_name ON account (name, id);
 CREATE INDEX ix_snapshot_counted ON snapshot (account_id, vm_id) INCLUDE (size_bytes)
     WHERE state NOT IN ('deleted', 'error') AND origin = 'stillframe';
 CREATE INDEX ix_job_in_flight ON job (account_id) WHERE state IN ('queued', 'running', 'undoing');
-CREATE UNIQUE INDEX uq_job_idempotency_key ON job (asker_id, idempotency_key);
 DROP INDEX uq_job_idempotency;
 ALTER TABLE account ADD CONSTRAINT uq_account_id UNIQUE (id, domain_id);
 CREATE TABLE app_user (
@@ -80,11 +79,28 @@ CREATE TABLE login_bucket (
     told boolean NOT NULL DEFAULT false
 );
 CREATE INDEX ix_login_bucket_empty ON login_bucket (empty_at);
+ALTER TABLE account ADD COLUMN deleted_at timestamptz;
+ALTER TABLE domain ADD COLUMN deleted_at timestamptz;
+ALTER TABLE account DROP CONSTRAINT uq_account_name;
+CREATE UNIQUE INDEX uq_account_live_name ON account (domain_id, name) WHERE deleted_at IS NULL;
+ALTER TABLE domain DROP CONSTRAINT uq_domain_name;
+CREATE UNIQUE INDEX uq_domain_live_name ON domain (parent_id, name) WHERE deleted_at IS NULL;
 """
 
 DOWN = """
 DROP TABLE login_bucket, login_known, login_session, app_user;
 ALTER TABLE account DROP CONSTRAINT uq_account_id;
+UPDATE domain SET name = name || '~' || right(id::text, 12) WHERE deleted_at IS NOT NULL;
+UPDATE account AS one SET name = name || '~' || right(id::text, 12) WHERE EXISTS (
+    SELECT FROM account AS other WHERE other.name = one.name
+    AND (one.deleted_at IS NOT NULL, one.id) > (other.deleted_at IS NOT NULL, other.id)
+);
+ALTER TABLE domain ADD CONSTRAINT uq_domain_name UNIQUE (parent_id, name);
+ALTER TABLE account ADD CONSTRAINT uq_account_name UNIQUE (name);
+DROP INDEX uq_domain_live_name;
+DROP INDEX uq_account_live_name;
+ALTER TABLE domain DROP COLUMN deleted_at;
+ALTER TABLE account DROP COLUMN deleted_at;
 CREATE UNIQUE INDEX uq_job_idempotency ON job (requested_by, idempotency_key);
 ALTER TABLE job DROP COLUMN asker_id;
 DROP INDEX ix_job_in_flight;

@@ -20,6 +20,11 @@ CREATE TABLE made_once (
     at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT pk_made_once PRIMARY KEY (asker_id, idempotency_key)
 );
+CREATE INDEX ix_made_once_at ON made_once (at);
+INSERT INTO made_once (asker_id, idempotency_key, request_sha256, made, at)
+SELECT asker_id, idempotency_key, request_sha256, id::text, created_at FROM job
+WHERE idempotency_key IS NOT NULL AND request_sha256 IS NOT NULL AND created_at > now() - interval '1 day'
+ON CONFLICT DO NOTHING;
 CREATE TABLE event_fresh (event_id bigint NOT NULL CONSTRAINT pk_event_fresh PRIMARY KEY)
     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE TABLE event_place (

@@ -7,8 +7,7 @@ from sqlalchemy import Engine, select
 
 from models.session import transaction
 from models.tenants.actor import ADMIN
-from models.tenants.keep import add_key, revoke_key
-from models.tenants.keys import make_key, verify_key
+from models.tenants.keys import add_key, make_key, revoke_key, verify_key
 from models.tenants.tables import ADMIN_ACCOUNT, ApiKey
 from stillframe.errors import KeyRefused, NotFound, RightsNotOfRole
 from stillframe.rights import Right, Role

@@ -15,7 +15,9 @@ from models.session import transaction
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants.actor import ADMIN, Actor
 from models.tenants.giving import assign_vm
-from models.tenants.keep import add_account, add_domain, add_key, find_account, limit_account, limit_domain
+from models.tenants.keep import add_account, add_domain, limit_account, limit_domain
+from models.tenants.keys import add_key
+from models.tenants.named import find_account
 from models.tenants.tables import Account
 from models.vms.tables import Vm
 from stillframe.errors import BeyondOwn, NotFound, QuotaExceeded, VmHasJobs, VmNotFound

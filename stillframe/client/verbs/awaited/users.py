@@ -3,7 +3,7 @@
 from typing import Any
 
 from stillframe.client.answers import Oneself, Page, User
-from stillframe.client.request import change, get, part
+from stillframe.client.request import change, get, make, part
 from stillframe.client.verbs.awaited.base import Verbs
 
 
@@ -22,10 +22,12 @@ class Users(Verbs):
         """One by id, or by a name that only one has of those one sees."""
         return await self._ask(get(f"/v1/users/{part(user)}"))
 
-    async def create_user(self, account: str, name: str, password: str, **wishes: Any) -> User:
+    async def create_user(
+        self, account: str, name: str, password: str, *, idempotency_key: str | None = None, **wishes: Any
+    ) -> User:
         """role, scopes, display_name, email, expires_at. The password is to be changed at the first login."""
         wish = {"account": account, "name": name, "password": password}
-        return await self._ask(change("POST", "/v1/users", wish | wishes))
+        return await self._ask(make("/v1/users", wish | wishes, key=idempotency_key))
 
     async def edit_user(self, user: str, **changes: Any) -> User:
         """display_name, email, role, scopes, expires_at; what is left out stays."""

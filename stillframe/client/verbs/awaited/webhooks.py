@@ -11,16 +11,16 @@ from stillframe.client.answers import (
     Webhook,
     WebhookDelivery,
 )
-from stillframe.client.request import Json, change, get, part
+from stillframe.client.request import Json, change, get, make, part
 from stillframe.client.verbs.awaited.base import Verbs
 
 
 class Webhooks(Verbs):
     """What is asked of webhooks, and what there is of them."""
 
-    async def create_webhook(self, wish: Json) -> NewWebhook:
+    async def create_webhook(self, wish: Json, *, idempotency_key: str | None = None) -> NewWebhook:
         """Posts what happens from now on to `url`; its `secret` is in this answer and in no other."""
-        return await self._ask(change("POST", "/v1/webhooks", wish))
+        return await self._ask(make("/v1/webhooks", wish, key=idempotency_key))
 
     async def webhooks(self, **filters: Any) -> Page[Webhook]:
         """One page of webhooks, newest first."""
@@ -42,13 +42,13 @@ class Webhooks(Verbs):
         """It goes on where it was, also one that was suspended; with `skip` with what happens from now on."""
         return await self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/resume", {"skip": skip}))
 
-    async def ping_webhook(self, webhook_id: str) -> Pinged:
+    async def ping_webhook(self, webhook_id: str, *, idempotency_key: str | None = None) -> Pinged:
         """Sends it an event; `deliveries` with this event's id shows how that went."""
-        return await self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/ping"))
+        return await self._ask(make(f"/v1/webhooks/{part(webhook_id)}/ping", key=idempotency_key))
 
-    async def rotate_webhook_secret(self, webhook_id: str) -> Secret:
+    async def rotate_webhook_secret(self, webhook_id: str, *, idempotency_key: str | None = None) -> Secret:
         """Gives it another secret; for a day both sign."""
-        return await self._ask(change("POST", f"/v1/webhooks/{part(webhook_id)}/secret"))
+        return await self._ask(make(f"/v1/webhooks/{part(webhook_id)}/secret", key=idempotency_key))
 
     async def delete_webhook(self, webhook_id: str) -> Json:
         """Nothing is sent any more; its deliveries are forgotten."""
