@@ -4,9 +4,10 @@ Everything that is not asked for stays as it is, elements of other programs in <
 on purpose: <backingStore> and <mirror>, which describe a moment and would be wrong on other images.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
-from io import StringIO
+from xml.sax.saxutils import unescape
 
 from hypervisor.port import Source, VolumeFacts
 
@@ -158,13 +159,15 @@ _UNITS = {
 }  # fmt: skip
 
 
+_NAMESPACE = re.compile(r"""\bxmlns:([A-Za-z_][\w.-]*)\s*=\s*(["'])(.*?)\2""", re.S)
+
+
 def _parse(definition: str) -> ET.Element:
     # ElementTree invents prefixes (ns0) for namespaces it does not know: teach it those in use here.
     # Definitions come from libvirt and from our own folders; expat itself stops entities that explode.
-    if "xmlns:" in definition:
-        for _, (prefix, uri) in ET.iterparse(StringIO(definition), events=("start-ns",)):  # noqa: S314
-            if prefix and not prefix.startswith("ns"):
-                ET.register_namespace(prefix, uri)
+    for prefix, _, uri in _NAMESPACE.findall(definition):
+        if not prefix.startswith("ns"):
+            ET.register_namespace(prefix, unescape(uri))
     return ET.fromstring(definition)  # noqa: S314
 
 
