@@ -8,11 +8,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from stillframe.errors import (
+    AccountNotFound,
     BodyNotJson,
     BodyTooLarge,
     CrossSite,
     CursorInvalid,
     DatabaseUnavailable,
+    DomainNotFound,
     Forbidden,
     KeyMissing,
     KeyRefused,
@@ -61,6 +63,8 @@ BODY: tuple[StillframeError, ...] = (
     BodyTooLarge(limit_bytes=BODY_BYTES),
 )
 PAGES: tuple[StillframeError, ...] = (CursorInvalid(),)
+#: Of lists that can be narrowed to an account or a domain.
+OWNED: tuple[StillframeError, ...] = (AccountNotFound(account="acme"), DomainNotFound(domain="/acme"))
 
 
 def problems(*errors: StillframeError) -> dict[int | str, dict[str, Any]]:

@@ -37,6 +37,7 @@ class Event(Base):
         Index("ix_event_vm", "vm_id", "id", postgresql_where=text("vm_id IS NOT NULL")),
         Index("ix_event_at", "at", postgresql_using="brin"),
         Index("ix_event_account", "account_id", "id"),
+        Index("ix_event_type", "type", "id", postgresql_ops={"type": "text_pattern_ops"}),
         Index("ix_event_level", "id", postgresql_where=text("level IN ('warning', 'error')")),
     )
 

@@ -1,6 +1,7 @@
 """Which snapshots a job is about: the one in its row, or those it deletes together, less what was spared."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, any_, exists, func, or_, select, union_all
@@ -20,10 +21,10 @@ def snapshots_of(sql: Sql, job: UUID) -> list[UUID]:
     return list(sql.scalars(of.order_by(Snapshot.created_at, Snapshot.id)))
 
 
-def is_about(snapshot: UUID) -> ColumnElement[bool]:
-    """Of the row `job`: whether it is, or was to be, about this snapshot. Each side finds it by its own index."""
+def is_about(snapshot: UUID, one: Any = Job) -> ColumnElement[bool]:
+    """Of a job: whether it is, or was to be, about this snapshot. Each side finds it by its own index."""
     together = select(JobSnapshot.job_id).where(JobSnapshot.snapshot_id == snapshot).scalar_subquery()
-    return or_(Job.snapshot_id == snapshot, Job.id == any_(func.array(together)))
+    return or_(one.snapshot_id == snapshot, one.id == any_(func.array(together)))
 
 
 def is_wanted() -> ColumnElement[bool]:

@@ -52,6 +52,7 @@ class Job(Base):
         Index("ix_job_created", text("created_at DESC"), text("id DESC")),
         Index("ix_job_state", "state", text("created_at DESC"), text("id DESC")),
         Index("ix_job_vm", "vm_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_job_host", "host_id", text("created_at DESC"), text("id DESC")),
         Index("ix_job_account", "account_id", text("created_at DESC"), text("id DESC")),
         Index("ix_job_snapshot", "snapshot_id"),
         Index(

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ForeignKey, Index, SmallInteger, and_, func, text
@@ -71,9 +72,9 @@ class Policy(Base):
     deleted_at: Mapped[datetime | None]
 
 
-def my_policies(actor: Actor) -> ColumnElement[bool]:
+def my_policies(actor: Actor, one: Any = Policy) -> ColumnElement[bool]:
     """Policies that the actor sees: of the accounts it sees, those that reach no further than it does."""
-    return and_(mine(actor, Policy.account_id), no_wider(actor, Policy.role))
+    return and_(mine(actor, one.account_id), no_wider(actor, one.role))
 
 
 class PolicySchedule(Base):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session, aliased
 
 from models.base import Json
@@ -50,18 +50,6 @@ def account_id(connection: Connection, actor: Actor, text: str) -> UUID:
     """Also of one that was deleted, if no other has the name; raises AccountNotFound or AccountNameAmbiguous."""
     with Session(connection) as session:
         return find_account(session, actor, text, gone=True)[0].id
-
-
-def owned(
-    connection: Connection, actor: Actor, column: Any, account: str | None, domain: str | None
-) -> list[ColumnElement[bool]]:
-    """Rows of an account, or of a domain's subtree; raises AccountNotFound, AccountNameAmbiguous or DomainNotFound."""
-    found: list[ColumnElement[bool]] = []
-    if account is not None:
-        found.append(column == account_id(connection, actor, account))
-    if domain is not None:
-        found.append(column.in_(accounts_below(domain_path(connection, actor, domain))))
-    return found
 
 
 def accounts(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -11,7 +12,9 @@ from models.events.places import newest_place, place_of
 from models.events.tables import Comment, Event, EventPlace
 from models.jobs.tables import Job
 from models.queries.find import vm_ids
+from models.queries.owners import Owned, owned
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.walk import Listing, Way, newest, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
 from models.tenants.scope import mine
@@ -28,6 +31,7 @@ IN_ORDER = Order(
     descending=False,
     parse=int,
     parse_id=int,
+    joined=(EventPlace, EventPlace.event_id == Event.id),
 )
 SAID_IN_ORDER = Order(
     "created_at", Comment.created_at.expression, Comment.id.expression, descending=False, parse=instant
@@ -46,21 +50,44 @@ class Filters:
     vm: str | None = None
     snapshot: UUID | None = None
     job: UUID | None = None
+    account: str | None = None
+    #: With all below it.
+    domain: str | None = None
     type: str | None = None
     level: Level | None = None
     steps: bool = True
     after: int | None = None
 
 
+@dataclass(frozen=True)
+class Named:
+    """What filters name, as it was found."""
+
+    owned: Owned
+    vms: Sequence[UUID] | None
+
+    @classmethod
+    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
+        """Raises VmNotFound, AccountNotFound or DomainNotFound."""
+        return cls(
+            owned(connection, actor, filters.account, filters.domain),
+            None if filters.vm is None else vm_ids(connection, actor, filters.vm),
+        )
+
+
 def events(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
-    """A page, newest first unless `after` is given; raises VmNotFound."""
-    found = shown().where(*conditions(connection, actor, filters))
+    """A page, newest first unless `after` is given; raises VmNotFound, AccountNotFound or DomainNotFound."""
+    named = Named.of(connection, actor, filters)
     if filters.after is None:
-        return page(connection, found, NEWEST_FIRST, wanted, items)
+        return walk(connection, _listing(actor, named, filters, NEWEST_FIRST), wanted, items)
     newest_place(connection)
     after = EventPlace.place > place_of(connection, filters.after)
-    found = found.join(EventPlace, EventPlace.event_id == Event.id).where(after)
-    return page(connection, found, IN_ORDER, wanted, items)
+    return walk(connection, _listing(actor, named, filters, IN_ORDER, after), wanted, items)
+
+
+def last_events(connection: Connection, actor: Actor, named: Named, filters: Filters, most: int) -> list[int]:
+    """The ids of the last so many, as far as a page of them would have them."""
+    return newest(connection, _listing(actor, named, filters, NEWEST_FIRST), most)
 
 
 def shown() -> AnySelect:
@@ -77,25 +104,61 @@ def shown() -> AnySelect:
     )
 
 
-def conditions(connection: Connection, actor: Actor, filters: Filters) -> tuple[ColumnElement[bool], ...]:
-    """What the actor sees of the filters, as the rows have it; raises VmNotFound. `after` is not among them."""
-    return (mine(actor, Event.account_id), *_conditions(connection, actor, filters))
+def _listing(
+    actor: Actor, named: Named, filters: Filters, order: Order, *within: ColumnElement[bool]
+) -> Listing:
+    return Listing(
+        entity=Event,
+        columns=(*(Event.account_id, Event.vm_id, Event.snapshot_id, Event.job_id, Event.type, Event.level),),
+        order=order,
+        conditions=lambda one: conditions(actor, named, filters, one),
+        shown=shown(),
+        ways=tuple(_ways(named, filters, in_order=order is NEWEST_FIRST)),
+        within=within,
+    )
 
 
-def _conditions(connection: Connection, actor: Actor, filters: Filters) -> Iterator[ColumnElement[bool]]:
-    if filters.vm is not None:
-        yield Event.vm_id.in_(vm_ids(connection, actor, filters.vm))
-    if filters.snapshot is not None:
-        yield Event.snapshot_id == filters.snapshot
+def _ways(named: Named, filters: Filters, *, in_order: bool) -> Iterator[Way]:
+    def by(condition: ColumnElement[bool], *, by_id: bool = True) -> Way:
+        return Way(select(Event.id).where(condition), condition if by_id and in_order else None)
+
     if filters.job is not None:
-        yield Event.job_id == filters.job
+        yield by(Event.job_id == filters.job)
+    if filters.snapshot is not None:
+        yield by(Event.snapshot_id == filters.snapshot)
+    if named.vms is not None:
+        yield by(Event.vm_id.in_(named.vms), by_id=len(named.vms) == 1)
     if filters.type is not None:
-        begins = filters.type.endswith(".")
-        yield Event.type.startswith(filters.type, autoescape=True) if begins else Event.type == filters.type
+        yield by(_is_of_type(Event, filters.type), by_id=not filters.type.endswith("."))
+    yield from named.owned.ways(Event.id, Event.account_id, in_order=in_order)
     if filters.level in OR_WORSE:
-        yield Event.level.in_(OR_WORSE[filters.level])
+        yield by(Event.level.in_(OR_WORSE[Level.WARNING]))
+
+
+def conditions(
+    actor: Actor, named: Named, filters: Filters, one: Any = Event
+) -> Iterator[ColumnElement[bool]]:
+    """What the actor sees of the filters, as the rows have it. `after` is not among them."""
+    yield mine(actor, one.account_id)
+    yield from named.owned.conditions(one.account_id)
+    if named.vms is not None:
+        yield one.vm_id.in_(named.vms)
+    for column, wanted in ((one.snapshot_id, filters.snapshot), (one.job_id, filters.job)):
+        if wanted is not None:
+            yield column == wanted
+    if filters.type is not None:
+        yield _is_of_type(one, filters.type)
+    if filters.level in OR_WORSE:
+        yield one.level.in_(OR_WORSE[filters.level])
     if not filters.steps:
-        yield ~Event.type.startswith("step.")
+        yield ~one.type.startswith("step.")
+
+
+def _is_of_type(one: Any, wanted: str) -> ColumnElement[bool]:
+    of_type: ColumnElement[bool] = (
+        one.type.startswith(wanted, autoescape=True) if wanted.endswith(".") else one.type == wanted
+    )
+    return of_type
 
 
 def comments(connection: Connection, snapshot: UUID, wanted: Wanted) -> Json:

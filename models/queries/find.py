@@ -1,6 +1,7 @@
 """From what people write to what there is for them: a VM by name or id, a host by name, the ids that end in some way."""
 
 import re
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
@@ -13,6 +14,7 @@ from stillframe.errors import HostNotFound, VmGone, VmNameAmbiguous, VmNotFound
 
 #: Ids begin with the time they were made, so those of one day begin alike: their end tells them apart.
 ENDING = re.compile(r"[0-9a-f]{6,32}")
+_WORD = re.compile(r"[^\W_]{3}")
 #: How many digits of an id stand behind each of its hyphens.
 _HYPHENS = (12, 16, 20, 24)
 
@@ -72,7 +74,12 @@ def containing(text: str) -> str:
     return f"%{escaped}%"
 
 
-def ending(column: ColumnElement[UUID], text: str) -> ColumnElement[bool] | None:
+def has_a_word(text: str) -> bool:
+    """Whether an index of trigrams can find it."""
+    return _WORD.search(text) is not None
+
+
+def ending(column: Any, text: str) -> ColumnElement[bool] | None:
     """Rows whose id ends so, by the index on the id read backwards; None if no id can end so."""
     digits = text.lower().replace("-", "")
     if not ENDING.fullmatch(digits):

@@ -1,21 +1,23 @@
 """Lists and details of hosts and VMs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from models.base import Json
 from models.hosts.tables import Host
 from models.jobs.tables import Job
-from models.queries.accounts import owned
-from models.queries.find import containing, host_id, run_host_id, vm_id
+from models.queries.find import containing, has_a_word, host_id, run_host_id, vm_id
+from models.queries.owners import Owned, owned
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
+from models.queries.walk import Listing, Way, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
-from models.tenants.scope import OWNER, my_hosts, my_vms
-from models.tenants.tables import Account, Domain
+from models.tenants.scope import my_hosts, my_vms, owner_of
+from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
 from models.vms.tables import Vm, Volume
 from stillframe.seen import Traits
 from stillframe.states import HELD, JobState, VmState
@@ -61,18 +63,47 @@ def vms(
     domain: str | None = None,
     tags: Sequence[str] = (),
 ) -> Json:
-    """VMs by name, with all these tags; those that are gone only when asked for."""
-    statement = _vms(actor).where(Vm.gone if state is VmState.GONE else ~Vm.gone)
+    """VMs by name, with all these tags; those that are gone only when asked for.
+
+    Raises HostNotFound, AccountNotFound or DomainNotFound.
+    """
+    of = owned(connection, actor, account, domain)
+    on = None if host is None else host_id(connection, actor, host)
+
+    def conditions(one: Any) -> Iterator[ColumnElement[bool]]:
+        yield my_vms(actor, one)
+        yield from of.conditions(owner_of(one))
+        if state is VmState.GONE:
+            yield one.gone
+        else:
+            yield ~one.gone
+        if state is not None and state is not VmState.GONE:
+            yield one.state == state
+        if on is not None:
+            yield one.host_id == on
+        if q:
+            yield one.name.ilike(containing(q))
+        if tags:
+            yield one.tags.contains(list(tags))
+
+    listing = Listing(
+        entity=Vm,
+        columns=(Vm.account_id, Vm.host_id, Vm.name, Vm.state, Vm.gone, Vm.tags),
+        order=VMS_BY_NAME,
+        conditions=conditions,
+        shown=_vms(actor),
+        ways=tuple(_ways(of, on, q)),
+    )
+    return walk(connection, listing, wanted, _vm_items)
+
+
+def _ways(of: Owned, host: UUID | None, q: str | None) -> Iterator[Way]:
     if host is not None:
-        statement = statement.where(Vm.host_id == host_id(connection, actor, host))
-    statement = statement.where(*owned(connection, actor, OWNER, account, domain))
-    if q:
-        statement = statement.where(Vm.name.ilike(containing(q)))
-    if tags:
-        statement = statement.where(Vm.tags.contains(list(tags)))
-    if state is not None and state is not VmState.GONE:
-        statement = statement.where(Vm.state == state)
-    return page(connection, statement, VMS_BY_NAME, wanted, _vm_items)
+        yield Way(select(Vm.id).where(Vm.host_id == host))
+    if not of.includes(ADMIN_ACCOUNT):  # whose are also those of nobody
+        yield from of.ways(Vm.id, Vm.account_id, in_order=True)
+    if q and has_a_word(q):
+        yield Way(select(Vm.id).where(Vm.name.ilike(containing(q))), words=True)
 
 
 def vm(connection: Connection, actor: Actor, text: str) -> Json:

@@ -1,19 +1,21 @@
 """Lists and details of jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, false, select
+from sqlalchemy import ColumnElement, Connection, false, select
 
 from models.base import Json
 from models.hosts.tables import Host
 from models.jobs.about import is_about
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot, Step
 from models.jobs.waiting import waiting
-from models.queries.accounts import owned
 from models.queries.find import ending, host_id, vm_ids
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.owners import Owned, owned
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
+from models.queries.walk import Listing, Way, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
 from models.tenants.scope import mine
@@ -40,23 +42,17 @@ class Filters:
 
 
 def jobs(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
-    """A page, newest first, without steps; raises VmNotFound or HostNotFound."""
-    statement = _select(actor)
-    if filters.vm is not None:
-        statement = statement.where(Job.vm_id.in_(vm_ids(connection, actor, filters.vm)))
-    if filters.states:
-        statement = statement.where(Job.state.in_(filters.states))
-    if filters.kind is not None:
-        statement = statement.where(Job.kind == filters.kind)
-    if filters.host is not None:
-        statement = statement.where(Job.host_id == host_id(connection, actor, filters.host))
-    if filters.snapshot is not None:
-        statement = statement.where(is_about(filters.snapshot))
-    statement = statement.where(*owned(connection, actor, Job.account_id, filters.account, filters.domain))
-    if filters.q:
-        by_id = ending(_ID, filters.q)
-        statement = statement.where(by_id if by_id is not None else false())
-    return page(connection, statement, NEWEST_FIRST, wanted, _items)
+    """A page, newest first, without steps; raises VmNotFound, HostNotFound, AccountNotFound or DomainNotFound."""
+    named = _Named.of(connection, actor, filters)
+    listing = Listing(
+        entity=Job,
+        columns=(Job.account_id, Job.vm_id, Job.host_id, Job.snapshot_id, Job.state, Job.kind),
+        order=NEWEST_FIRST,
+        conditions=lambda one: _conditions(actor, named, filters, one),
+        shown=_select(actor),
+        ways=tuple(_ways(named, filters)),
+    )
+    return walk(connection, listing, wanted, _items)
 
 
 def job(connection: Connection, actor: Actor, id_: UUID) -> Json:
@@ -74,13 +70,68 @@ def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
         raise JobNotFound(job=str(id_))
 
 
+@dataclass(frozen=True)
+class _Named:
+    """What filters name, as it was found."""
+
+    owned: Owned
+    vms: Sequence[UUID] | None
+    host: UUID | None
+
+    @classmethod
+    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
+        return cls(
+            owned(connection, actor, filters.account, filters.domain),
+            None if filters.vm is None else vm_ids(connection, actor, filters.vm),
+            None if filters.host is None else host_id(connection, actor, filters.host),
+        )
+
+
+def _ways(named: _Named, filters: Filters) -> Iterator[Way]:
+    def by(condition: ColumnElement[bool], *, in_order: bool = True) -> Way:
+        return Way(select(Job.id).where(condition), condition if in_order else None)
+
+    if filters.q:
+        yield by(_ends(Job, filters.q), in_order=False)
+    if filters.snapshot is not None:
+        yield by(is_about(filters.snapshot), in_order=False)
+    if named.vms is not None:
+        yield by(Job.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
+    yield from named.owned.ways(Job.id, Job.account_id, in_order=True)
+    if named.host is not None:
+        yield by(Job.host_id == named.host)
+    if filters.states:
+        yield by(Job.state.in_(filters.states), in_order=len(filters.states) == 1)
+
+
+def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield mine(actor, one.account_id)
+    yield from named.owned.conditions(one.account_id)
+    if named.vms is not None:
+        yield one.vm_id.in_(named.vms)
+    if named.host is not None:
+        yield one.host_id == named.host
+    if filters.states:
+        yield one.state.in_(filters.states)
+    if filters.kind is not None:
+        yield one.kind == filters.kind
+    if filters.snapshot is not None:
+        yield is_about(filters.snapshot, one)
+    if filters.q:
+        yield _ends(one, filters.q)
+
+
+def _ends(one: Any, text: str) -> ColumnElement[bool]:
+    by_id = ending(one.id, text)
+    return by_id if by_id is not None else false()
+
+
 def _select(actor: Actor) -> AnySelect:
     of = select(
         *(Job.id, Job.kind, Job.state, Job.phase, Job.vm_id, Job.vm_name, Job.snapshot_id),
         *(Job.volume_snapshot_id, Job.progress, Job.attempt, Job.worker, Job.priority, Job.requested_by),
         *(Job.idempotency_key, Job.created_at, Job.started_at, Job.finished_at, Job.cancel_requested_at),
         *(Job.expires_at, Job.request, Job.result, Job.error, Job.deaths, Job.no_return_at, Job.recovery),
-        Job.trace,
         Job.trace,
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, tuple_
 from sqlalchemy import select as sa_select
 
 from models.base import Json
@@ -20,6 +20,8 @@ Key = tuple[Any, Any]
 MOST_COUNTED = 1000
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
+#: Makes what leaves out of a page's rows.
+Shape = Callable[[Connection, Sequence[AnyRow]], list[Json]]
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,25 @@ class Order:
     descending: bool
     parse: Callable[[Any], Any] = str
     parse_id: Callable[[Any], Any] = UUID
+    #: The column's table and on what it is joined, if it is another than the id's.
+    joined: tuple[type[Any], ColumnElement[bool]] | None = None
 
     def after(self, cursor: str) -> ColumnElement[bool]:
         """What comes after the row that the cursor stands on."""
-        here = tuple_(self.column, self.id)
-        there = tuple_(*self._read(cursor))
-        return here < there if self.descending else here > there
+        value, id_ = self._read(cursor)
+        here, there = tuple_(self.column, self.id), tuple_(value, id_)
+        behind = here < there if self.descending else here > there
+        if self.joined is None:
+            return behind
+        # No index has both: this is what the column's own understands.
+        return and_(self.column <= value if self.descending else self.column >= value, behind)
 
     def by(self) -> tuple[ColumnElement[Any], ...]:
         """The columns to sort by, with their directions."""
-        columns = (self.column, self.id)
+        return self.over(self.column, self.id)
+
+    def over(self, *columns: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
+        """The same directions for other columns."""
         return tuple(one.desc() if self.descending else one.asc() for one in columns)
 
     def cursor(self, value: Any, id_: Any) -> str:
@@ -75,9 +86,12 @@ def page(
     select: AnySelect,
     order: Order,
     wanted: Wanted,
-    shape: Callable[[Connection, Sequence[AnyRow]], list[Json]],
+    shape: Shape,
 ) -> Json:
-    """`{items, next_cursor, total}`. The rows must carry the order's column as `sort_value` and its id as `id`."""
+    """`{items, next_cursor, total}` of a list that is short for those who see it; long ones are for `walk`.
+
+    The rows must carry their id as `id`.
+    """
     total = _total(connection, select) if wanted.count else None
     if wanted.cursor is not None:
         select = select.where(order.after(wanted.cursor))

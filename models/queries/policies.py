@@ -1,17 +1,20 @@
 """Lists and details of policies, and of what became of their firings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from models.base import Json
 from models.policies.spec import read, unreadable
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm, my_policies
 from models.queries.find import as_id, containing, vm_ids
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.owners import owned
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
+from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms
 from models.tenants.tables import Account
@@ -41,16 +44,41 @@ class Runs:
 
 
 def policies(
-    connection: Connection, actor: Actor, wanted: Wanted, q: str | None = None, vm: str | None = None
+    connection: Connection,
+    actor: Actor,
+    wanted: Wanted,
+    *,
+    q: str | None = None,
+    vm: str | None = None,
+    account: str | None = None,
+    domain: str | None = None,
 ) -> Json:
-    """Policies by name. `vm`: those that have fired for this VM."""
-    statement = _select(actor)
-    if q:
-        statement = statement.where(Policy.name.ilike(containing(q)))
+    """Policies by name. `vm`: those that have fired for this VM; raises VmNotFound, AccountNotFound, DomainNotFound."""
+    of = owned(connection, actor, account, domain)
+    fired = None
     if vm is not None:
-        of = select(Firing.policy_id).where(Firing.vm_id.in_(vm_ids(connection, actor, vm)))
-        statement = statement.where(Policy.id.in_(of))
-    return page(connection, statement, BY_NAME, wanted, _items)
+        fired = select(Firing.policy_id).where(Firing.vm_id.in_(vm_ids(connection, actor, vm))).distinct()
+
+    def conditions(one: Any) -> Iterator[ColumnElement[bool]]:
+        yield my_policies(actor, one)
+        yield one.deleted_at.is_(None)
+        yield from of.conditions(one.account_id)
+        if q:
+            yield one.name.ilike(containing(q))
+        if fired is not None:
+            yield one.id.in_(fired)
+
+    by_vm = [Way(fired)] if fired is not None else []
+    listing = Listing(
+        entity=Policy,
+        columns=(Policy.account_id, Policy.role, Policy.deleted_at, Policy.name),
+        order=BY_NAME,
+        conditions=conditions,
+        shown=_select(actor),
+        ways=(*by_vm, *of.ways(Policy.id, Policy.account_id, in_order=False)),
+        within=(Policy.deleted_at.is_(None),),
+    )
+    return walk(connection, listing, wanted, _items)
 
 
 def policy(connection: Connection, actor: Actor, text: str) -> Json:
@@ -80,22 +108,35 @@ def policy_id(connection: Connection, actor: Actor, text: str) -> UUID:
 
 def runs(connection: Connection, actor: Actor, policy: UUID, filters: Runs, wanted: Wanted) -> Json:
     """What became of its firings, newest first."""
-    statement = (
-        select(
-            *(Firing.id, Firing.nominal_at, Firing.until_at, Firing.moments, Firing.due_at, Firing.state),
-            *(Firing.reason, Firing.job_id, Firing.decided_at, Firing.vm_id, Vm.name.label("vm_name")),
-            Firing.asked_by,
-        )
-        .outerjoin(Vm, (Vm.id == Firing.vm_id) & my_vms(actor))
-        .where(Firing.policy_id == policy)
+    vms = None if filters.vm is None else vm_ids(connection, actor, filters.vm)
+
+    def conditions(one: Any) -> Iterator[ColumnElement[bool]]:
+        yield one.policy_id == policy
+        if filters.states:
+            yield one.state.in_(filters.states)
+        if vms is not None:
+            yield one.vm_id.in_(vms)
+
+    of_policy = Firing.policy_id == policy
+    of_vms = [Way(select(Firing.id).where(Firing.vm_id.in_(vms)))] if vms is not None else []
+    listing = Listing(
+        entity=Firing,
+        columns=(Firing.policy_id, Firing.state, Firing.vm_id),
+        order=NEWEST_FIRST,
+        conditions=conditions,
+        shown=_runs(actor),
+        ways=(*of_vms, Way(select(Firing.id).where(of_policy), of_policy)),
+        within=() if filters.at is None else (Firing.nominal_at == filters.at,),
     )
-    if filters.states:
-        statement = statement.where(Firing.state.in_(filters.states))
-    if filters.vm is not None:
-        statement = statement.where(Firing.vm_id.in_(vm_ids(connection, actor, filters.vm)))
-    if filters.at is not None:
-        statement = statement.where(Firing.nominal_at == filters.at)
-    return page(connection, statement, NEWEST_FIRST, wanted, _run_items)
+    return walk(connection, listing, wanted, _run_items)
+
+
+def _runs(actor: Actor) -> AnySelect:
+    return select(
+        *(Firing.id, Firing.nominal_at, Firing.until_at, Firing.moments, Firing.due_at, Firing.state),
+        *(Firing.reason, Firing.job_id, Firing.decided_at, Firing.vm_id, Vm.name.label("vm_name")),
+        Firing.asked_by,
+    ).outerjoin(Vm, (Vm.id == Firing.vm_id) & my_vms(actor))
 
 
 def _select(actor: Actor) -> AnySelect:

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from models.base import Json
 from models.hosts.tables import Host
 from models.jobs.about import deletions_of
-from models.queries.accounts import owned
-from models.queries.find import as_id, containing, ending, vm_ids
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.find import as_id, containing, ending, has_a_word, vm_ids
+from models.queries.owners import Owned, owned
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
 from models.queries.policies import policy_id
+from models.queries.walk import Listing, Way, any_of, walk
 from models.snapshots.tables import Snapshot, SnapshotLayer, is_held
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_vms
@@ -24,11 +26,29 @@ from stillframe.rules import Hold, SnapshotFacts, actions
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState
 
 _ID = Snapshot.id.expression
+#: What was never ready comes before all else.
+_READY = func.coalesce(Snapshot.ready_at, func.to_timestamp(0))
+_OF_VM = (Vm, Vm.id == Snapshot.vm_id)
+_COLUMNS: dict[str, tuple[ColumnElement[Any], Callable[[Any], Any]]] = {
+    "created_at": (Snapshot.created_at.expression, instant),
+    "ready_at": (_READY, instant),
+    "name": (Snapshot.name.expression, str),
+    "state": (Snapshot.state.expression, str),
+    "size_bytes": (Snapshot.size_bytes.expression, int),
+    "vm": (Vm.name.expression, str),
+}
+_LOOKED_AT = (
+    *(Snapshot.account_id, Snapshot.vm_id, Snapshot.policy_id, Snapshot.state, Snapshot.type),
+    *(Snapshot.origin, Snapshot.current, Snapshot.held, Snapshot.held_until, Snapshot.created_at),
+    *(Snapshot.name, Snapshot.display_name, Snapshot.tags),
+)
 ORDERS = {
-    "created_at": Order("created_at", Snapshot.created_at.expression, _ID, descending=False, parse=instant),
-    "-created_at": Order("-created_at", Snapshot.created_at.expression, _ID, descending=True, parse=instant),
-    "name": Order("name", Snapshot.name.expression, _ID, descending=False),
-    "-name": Order("-name", Snapshot.name.expression, _ID, descending=True),
+    order.name: order
+    for name, (column, parse) in _COLUMNS.items()
+    for order in (
+        Order(name, column, _ID, False, parse, joined=_OF_VM if name == "vm" else None),
+        Order(f"-{name}", column, _ID, True, parse, joined=_OF_VM if name == "vm" else None),
+    )
 }
 
 
@@ -56,7 +76,8 @@ class Filters:
 
 def snapshots(connection: Connection, actor: Actor, filters: Filters, sort: str, wanted: Wanted) -> Json:
     """A page of snapshots; raises VmNotFound for a VM that nobody knows, VmGone for the name of one that is gone."""
-    return page(connection, _filtered(connection, actor, filters), ORDERS[sort], wanted, _items(actor))
+    listing = _listing(actor, _Named.of(connection, actor, filters), filters, ORDERS[sort])
+    return walk(connection, listing, wanted, _items(actor))
 
 
 def snapshot(connection: Connection, actor: Actor, id_: UUID) -> Json:
@@ -74,58 +95,109 @@ def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
         raise SnapshotNotFound(snapshot=str(id_))
 
 
-def _filtered(connection: Connection, actor: Actor, filters: Filters) -> AnySelect:
-    statement = _select(actor)
-    if filters.vm is not None:
-        statement = statement.where(
-            Snapshot.vm_id.in_(vm_ids(connection, actor, filters.vm, gone=filters.gone))
+@dataclass(frozen=True)
+class _Named:
+    """What filters name, as it was found."""
+
+    owned: Owned
+    vms: Sequence[UUID] | None
+    policy: UUID | None
+
+    @classmethod
+    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
+        """Raises VmNotFound, VmGone, PolicyNotFound, AccountNotFound or DomainNotFound."""
+        vm, policy = filters.vm, filters.policy
+        return cls(
+            owned(connection, actor, filters.account, filters.domain),
+            None if vm is None else vm_ids(connection, actor, vm, gone=filters.gone),
+            None if policy is None else as_id(policy) or policy_id(connection, actor, policy),
         )
-    elif not filters.gone:
-        statement = statement.where(~Vm.gone)
-    if filters.states:
-        statement = statement.where(Snapshot.state.in_(filters.states))
-    else:
-        statement = statement.where(Snapshot.state != SnapshotState.DELETED)
-    if filters.policy is not None:
-        of = as_id(filters.policy) or policy_id(connection, actor, filters.policy)
-        statement = statement.where(Snapshot.policy_id == of)
-    if filters.tags:
-        statement = statement.where(Snapshot.tags.contains(list(filters.tags)))
-    statement = statement.where(
-        *owned(connection, actor, Snapshot.account_id, filters.account, filters.domain)
+
+
+def _listing(actor: Actor, named: _Named, filters: Filters, order: Order) -> Listing:
+    by_time = order.column is Snapshot.created_at.expression
+    made = tuple(_made(filters))
+    ways = _ways(actor, named, filters, by_time=by_time)
+    return Listing(
+        entity=Snapshot,
+        columns=_LOOKED_AT,
+        order=order,
+        conditions=lambda one: _conditions(actor, named, filters, one),
+        joined=lambda one: [(Vm, Vm.id == one.vm_id)],
+        shown=_select(actor),
+        ways=tuple(ways) if by_time or not made else (*ways, Way(select(Snapshot.id).where(*made))),
+        within=made if by_time else (),
     )
-    if filters.q:
-        statement = statement.where(_mentions(connection, actor, filters.q))
-    return statement.where(*_asked_for(filters))
 
 
-def _asked_for(filters: Filters) -> Iterator[ColumnElement[bool]]:
-    for column, wanted in ((Snapshot.type, filters.type), (Snapshot.origin, filters.origin)):
+def _ways(actor: Actor, named: _Named, filters: Filters, *, by_time: bool) -> Iterator[Way]:
+    def by(condition: ColumnElement[bool], *, in_order: bool = True, words: bool = False) -> Way:
+        ids = select(Snapshot.id).where(condition)
+        return Way(ids, condition if in_order and by_time else None, words)
+
+    if named.vms is not None:
+        yield by(Snapshot.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
+    if named.policy is not None:
+        yield by(Snapshot.policy_id == named.policy, in_order=False)
+    yield from named.owned.ways(Snapshot.id, Snapshot.account_id, in_order=by_time)
+    if filters.q and has_a_word(filters.q):
+        yield Way(_mentioning(actor, filters.q), words=True)
+    if filters.tags:
+        yield by(Snapshot.tags.contains(list(filters.tags)), in_order=False, words=True)
+    if filters.current:
+        yield by(Snapshot.current.expression)
+    if filters.held:
+        yield by(Snapshot.held.expression)
+    if filters.states:
+        yield by(Snapshot.state.in_(filters.states), in_order=len(filters.states) == 1)
+
+
+def _made(filters: Filters, one: Any = Snapshot) -> Iterator[ColumnElement[bool]]:
+    if filters.created_after is not None:
+        yield one.created_at >= filters.created_after
+    if filters.created_before is not None:
+        yield one.created_at < filters.created_before
+
+
+def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield mine(actor, one.account_id)
+    yield from named.owned.conditions(one.account_id)
+    if named.vms is not None:
+        yield one.vm_id.in_(named.vms)
+    elif not filters.gone:
+        yield ~Vm.gone
+    yield one.state.in_(filters.states) if filters.states else one.state != SnapshotState.DELETED
+    for column, wanted in (
+        (one.policy_id, named.policy),
+        (one.type, filters.type),
+        (one.origin, filters.origin),
+        (one.current, filters.current),
+        (is_held(one), filters.held),
+    ):
         if wanted is not None:
             yield column == wanted
-    for flag, is_set in ((Snapshot.current.expression, filters.current), (is_held(), filters.held)):
-        if is_set is not None:
-            yield flag if is_set else ~flag
-    if filters.created_after is not None:
-        yield Snapshot.created_at >= filters.created_after
-    if filters.created_before is not None:
-        yield Snapshot.created_at < filters.created_before
+    if filters.tags:
+        yield one.tags.contains(list(filters.tags))
+    yield from _made(filters, one)
+    if filters.q:
+        yield or_(*_mentions(one, filters.q), Vm.name.ilike(containing(filters.q)))
 
 
-def _mentions(connection: Connection, actor: Actor, text: str) -> ColumnElement[bool]:
-    """The VMs are looked up first, so that each part of the OR can use its own index."""
+def _mentions(one: Any, text: str) -> Iterator[ColumnElement[bool]]:
+    """Each has an index of its own."""
     pattern = containing(text)
-    named = list(connection.scalars(select(Vm.id).where(Vm.name.ilike(pattern), my_vms(actor)).limit(1000)))
-    parts: list[ColumnElement[bool]] = [
-        Snapshot.name.ilike(pattern),
-        Snapshot.display_name.ilike(pattern),
-        Snapshot.tags.contains([text]),
-    ]
-    if named:
-        parts.append(Snapshot.vm_id.in_(named))
-    if (by_id := ending(_ID, text)) is not None:
-        parts.append(by_id)
-    return or_(*parts)
+    yield one.name.ilike(pattern)
+    yield one.display_name.ilike(pattern)
+    yield one.tags.contains([text])
+    if (by_id := ending(one.id, text)) is not None:
+        yield by_id
+
+
+def _mentioning(actor: Actor, text: str) -> AnySelect:
+    """The ids of all that mention it themselves, or whose VM's name does."""
+    named = select(Vm.id).where(Vm.name.ilike(containing(text)), my_vms(actor))
+    of_vms = select(Snapshot.id).join(Vm, Vm.id == Snapshot.vm_id).where(Vm.id.in_(named))
+    return any_of([*(select(Snapshot.id).where(part) for part in _mentions(Snapshot, text)), of_vms])
 
 
 def _select(actor: Actor) -> AnySelect:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from models.base import Json
 from models.events.places import newest_place, place_of
@@ -39,20 +39,16 @@ def mark_after(connection: Connection, event_id: int) -> Mark:
     return _mark(connection, place_of(connection, event_id))
 
 
-def mark_before_last(connection: Connection, most: int, conditions: Conditions) -> Mark:
-    """Where the last so many events that are wanted begin; with 0 behind all. The connection is AUTOCOMMIT."""
-    newest = newest_place(connection)
-    if not most:
-        return _mark(connection, newest)
-    before = (
-        select(EventPlace.place)
-        .join(Event, Event.id == EventPlace.event_id)
-        .where(EventPlace.place <= newest, *conditions)
-        .order_by(EventPlace.place.desc())
-        .offset(most)
-        .limit(1)
-    )
-    return _mark(connection, connection.scalar(before) or 0)
+def mark_of_now(connection: Connection) -> Mark:
+    """Where to go on with what happens from now on. The connection is AUTOCOMMIT."""
+    return _mark(connection, newest_place(connection))
+
+
+def mark_before(connection: Connection, events: Sequence[int]) -> Mark | None:
+    """Where to go on so that all of these come; None if there is none of them."""
+    first = select(func.min(EventPlace.place)).where(EventPlace.event_id.in_(events))
+    place = connection.scalar(first)
+    return None if place is None else _mark(connection, place - 1)
 
 
 def following(connection: Connection, mark: Mark, conditions: Conditions, most: int) -> Batch:

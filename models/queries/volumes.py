@@ -1,16 +1,19 @@
 """Lists and details of volume snapshots."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 
 from models.base import Json
 from models.hosts.tables import Host
-from models.queries.find import as_id, containing, ending, vm_ids
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.find import as_id, containing, ending, has_a_word, vm_ids
+from models.queries.owners import Owned, owned
+from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
 from models.queries.policies import policy_id
+from models.queries.walk import Listing, Way, any_of, walk
 from models.snapshots.tables import VolumeSnapshot
 from models.snapshots.volumes import volume_deletions
 from models.tenants.actor import Actor
@@ -34,30 +37,25 @@ class Filters:
     snapshot: UUID | None = None
     #: By name or id; by id also one that is deleted.
     policy: str | None = None
+    account: str | None = None
+    #: With all below it.
+    domain: str | None = None
     q: str | None = None
 
 
 def volumes(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
-    """A page, newest first; raises VmNotFound."""
-    statement = _select(actor)
-    if filters.vm is not None:
-        statement = statement.where(
-            VolumeSnapshot.vm_id.in_(vm_ids(connection, actor, filters.vm, gone=True))
-        )
-    if filters.snapshot is not None:
-        statement = statement.where(VolumeSnapshot.snapshot_id == filters.snapshot)
-    if filters.policy is not None:
-        of = as_id(filters.policy) or policy_id(connection, actor, filters.policy)
-        statement = statement.where(VolumeSnapshot.policy_id == of)
-    if filters.states:
-        statement = statement.where(VolumeSnapshot.state.in_(filters.states))
-    else:
-        statement = statement.where(VolumeSnapshot.state != VolumeSnapshotState.DELETED)
-    if filters.q:
-        by_id = ending(_ID, filters.q)
-        parts = [VolumeSnapshot.name.ilike(containing(filters.q)), *([by_id] if by_id is not None else [])]
-        statement = statement.where(or_(*parts))
-    return page(connection, statement, NEWEST_FIRST, wanted, _items(actor))
+    """A page, newest first; raises VmNotFound, PolicyNotFound, AccountNotFound or DomainNotFound."""
+    named = _Named.of(connection, actor, filters)
+    one = VolumeSnapshot
+    listing = Listing(
+        entity=one,
+        columns=(one.account_id, one.vm_id, one.snapshot_id, one.policy_id, one.state, one.name),
+        order=NEWEST_FIRST,
+        conditions=lambda one: _conditions(actor, named, filters, one),
+        shown=_select(actor),
+        ways=tuple(_ways(named, filters)),
+    )
+    return walk(connection, listing, wanted, _items(actor))
 
 
 def volume(connection: Connection, actor: Actor, id_: UUID) -> Json:
@@ -66,6 +64,60 @@ def volume(connection: Connection, actor: Actor, id_: UUID) -> Json:
     if not rows:
         raise VolumeSnapshotNotFound(volume=str(id_))
     return _items(actor)(connection, rows)[0]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What filters name, as it was found."""
+
+    owned: Owned
+    vms: Sequence[UUID] | None
+    policy: UUID | None
+
+    @classmethod
+    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
+        vm, policy = filters.vm, filters.policy
+        return cls(
+            owned(connection, actor, filters.account, filters.domain),
+            None if vm is None else vm_ids(connection, actor, vm, gone=True),
+            None if policy is None else as_id(policy) or policy_id(connection, actor, policy),
+        )
+
+
+def _ways(named: _Named, filters: Filters) -> Iterator[Way]:
+    def by(condition: ColumnElement[bool], *, in_order: bool = False) -> Way:
+        return Way(select(VolumeSnapshot.id).where(condition), condition if in_order else None)
+
+    if filters.snapshot is not None:
+        yield by(VolumeSnapshot.snapshot_id == filters.snapshot)
+    if named.vms is not None:
+        yield by(VolumeSnapshot.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
+    if named.policy is not None:
+        yield by(VolumeSnapshot.policy_id == named.policy)
+    yield from named.owned.ways(VolumeSnapshot.id, VolumeSnapshot.account_id, in_order=True)
+    if filters.q and has_a_word(filters.q):
+        parts = (select(VolumeSnapshot.id).where(part) for part in _mentions(VolumeSnapshot, filters.q))
+        yield Way(any_of(parts), words=True)
+
+
+def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield mine(actor, one.account_id)
+    yield from named.owned.conditions(one.account_id)
+    for column, wanted in ((one.snapshot_id, filters.snapshot), (one.policy_id, named.policy)):
+        if wanted is not None:
+            yield column == wanted
+    if named.vms is not None:
+        yield one.vm_id.in_(named.vms)
+    yield one.state.in_(filters.states) if filters.states else one.state != VolumeSnapshotState.DELETED
+    if filters.q:
+        yield or_(*_mentions(one, filters.q))
+
+
+def _mentions(one: Any, text: str) -> Iterator[ColumnElement[bool]]:
+    """Each has an index of its own."""
+    yield one.name.ilike(containing(text))
+    if (by_id := ending(one.id, text)) is not None:
+        yield by_id
 
 
 def _select(actor: Actor) -> AnySelect:

@@ -1,13 +1,16 @@
 """Lists of webhooks and their deliveries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from models.base import Json
 from models.events.tables import Event
+from models.queries.owners import owned
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, no_wider
 from models.tenants.tables import Account
@@ -27,9 +30,18 @@ LAST_FIRST = Order(
 )
 
 
-def webhooks(connection: Connection, actor: Actor, wanted: Wanted) -> Json:
-    """A page, newest first."""
-    return page(connection, _select(actor), NEWEST_FIRST, wanted, _items)
+def webhooks(
+    connection: Connection,
+    actor: Actor,
+    wanted: Wanted,
+    *,
+    account: str | None = None,
+    domain: str | None = None,
+) -> Json:
+    """A page, newest first; raises AccountNotFound or DomainNotFound."""
+    of = owned(connection, actor, account, domain)
+    found = _select(actor).where(*of.conditions(Webhook.account_id))
+    return page(connection, found, NEWEST_FIRST, wanted, _items)
 
 
 def webhook(connection: Connection, actor: Actor, id_: UUID) -> Json:
@@ -61,16 +73,29 @@ def deliveries(
     event: int | None = None,
 ) -> Json:
     """A page of what was or is to be sent, the last event first."""
-    columns = WebhookDelivery.__table__.c
-    found = select(*columns, Event.type.label("event_type")).outerjoin(
-        Event, Event.id == WebhookDelivery.event_id
+    one = WebhookDelivery
+    of_webhook = one.webhook_id == webhook
+
+    def conditions(one: Any) -> Iterator[ColumnElement[bool]]:
+        yield one.webhook_id == webhook
+        if states:
+            yield one.state.in_(states)
+        if event is not None:
+            yield one.event_id == event
+
+    of_event = [Way(select(one.id).where(of_webhook, one.event_id == event))] if event is not None else []
+    in_state = and_(of_webhook, one.state.in_(states)) if len(states) == 1 else of_webhook
+    listing = Listing(
+        entity=one,
+        columns=(one.webhook_id, one.state, one.event_id),
+        order=LAST_FIRST,
+        conditions=conditions,
+        shown=select(*one.__table__.c, Event.type.label("event_type")).outerjoin(
+            Event, Event.id == one.event_id
+        ),
+        ways=(*of_event, Way(select(one.id).where(in_state), in_state)),
     )
-    found = found.where(WebhookDelivery.webhook_id == webhook)
-    if states:
-        found = found.where(WebhookDelivery.state.in_(states))
-    if event is not None:
-        found = found.where(WebhookDelivery.event_id == event)
-    return page(connection, found, LAST_FIRST, wanted, _plain)
+    return walk(connection, listing, wanted, _plain)
 
 
 def _select(actor: Actor) -> AnySelect:

@@ -1,6 +1,7 @@
 """The tables of snapshots: the snapshot, the layers it refers to, and the volume snapshots extracted out of it."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ForeignKey, Index, func, literal_column, text
@@ -47,6 +48,16 @@ class Snapshot(Base):
             postgresql_where=text("expires_at IS NOT NULL AND state IN ('ready', 'error')"),
         ),
         Index("ix_snapshot_name", "name", "id"),
+        Index("ix_snapshot_in_state", "state", "id"),
+        Index("ix_snapshot_size", "size_bytes", "id"),
+        Index("ix_snapshot_ready", text("coalesce(ready_at, to_timestamp(0))"), "id"),
+        Index(
+            "ix_snapshot_stood_on",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("current"),
+        ),
+        Index("ix_snapshot_held", text("created_at DESC"), text("id DESC"), postgresql_where=text("held")),
         Index(
             "ix_snapshot_id_end",
             literal_column("reverse(id::text)").label("id_end"),
@@ -103,9 +114,10 @@ class Snapshot(Base):
     foreign: Mapped[Json | None]
 
 
-def is_held() -> ColumnElement[bool]:
+def is_held(one: Any = Snapshot) -> ColumnElement[bool]:
     """Whether a snapshot is held at this moment: a hold whose time is over holds nothing."""
-    return Snapshot.held & ((Snapshot.held_until > func.now()) | Snapshot.held_until.is_(None))
+    found: ColumnElement[bool] = one.held & ((one.held_until > func.now()) | one.held_until.is_(None))
+    return found
 
 
 class SnapshotLayer(Base):
@@ -132,6 +144,18 @@ class VolumeSnapshot(Base):
             "name",
             unique=True,
             postgresql_where=text("state NOT IN ('deleted', 'error')"),
+        ),
+        Index("ix_volume_snapshot_created", text("created_at DESC"), text("id DESC")),
+        Index(
+            "ix_volume_snapshot_id_end",
+            literal_column("reverse(id::text)").label("id_end"),
+            postgresql_ops={"id_end": "text_pattern_ops"},
+        ),
+        Index(
+            "ix_volume_snapshot_name_trgm",
+            "name",
+            postgresql_using="gin",
+            postgresql_ops={"name": "gin_trgm_ops"},
         ),
         Index("ix_volume_snapshot_account", "account_id", text("created_at DESC"), text("id DESC")),
         Index("ix_volume_snapshot_vm", "vm_id", text("created_at DESC"), text("id DESC")),

@@ -42,10 +42,10 @@ def mine(actor: Actor, account: AccountColumn) -> ColumnElement[bool]:
             return account == actor.account_id
 
 
-def my_vms(actor: Actor) -> ColumnElement[bool]:
+def my_vms(actor: Actor, one: Any = Vm) -> ColumnElement[bool]:
     """VMs that the actor sees. One that was given to nobody yet is the first administrator's."""
-    owned = mine(actor, Vm.account_id)
-    nobodys = Vm.account_id.is_(None)
+    owned = mine(actor, one.account_id)
+    nobodys = one.account_id.is_(None)
     return or_(owned, nobodys) if sees(actor, ADMIN_ACCOUNT, "/") else owned
 
 
@@ -113,8 +113,12 @@ def owner(vm: Vm) -> UUID:
     return vm.account_id or ADMIN_ACCOUNT
 
 
-#: The same in SQL.
-OWNER = func.coalesce(Vm.account_id, ADMIN_ACCOUNT)
+def owner_of(one: Any) -> ColumnElement[UUID]:
+    """The same in SQL."""
+    return func.coalesce(one.account_id, ADMIN_ACCOUNT)
+
+
+OWNER = owner_of(Vm)
 
 
 def whose_vm(vm: UUID | ColumnElement[Any]) -> ColumnElement[Any]:

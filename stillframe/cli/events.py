@@ -18,6 +18,8 @@ def show_list(client: Producer, asked: Namespace) -> int:
         "job": refs.job_id(client, asked.job) if asked.job else None,
         "type": _type(asked.type),
         "level": asked.level,
+        "account": asked.account,
+        "domain": asked.domain,
         "steps": asked.steps or (asked.type or "").startswith("step"),
     }
     if asked.follow:

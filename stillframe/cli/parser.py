@@ -170,6 +170,7 @@ def _volume(verbs: "Verbs") -> None:
     listed.add_argument("--vm")
     listed.add_argument("--policy", help="extracted by this policy: name or id")
     listed.add_argument("--state", choices=("creating", "ready", "deleted", "error"))
+    _owned(listed)
     _listed(listed)
     _verb(verbs, "show", "volumes.show_one", "show one").add_argument(
         "volume", metavar="VOLUME", help=A_VOLUME
@@ -234,6 +235,7 @@ def _event(verbs: "Verbs") -> None:
         action="store_true",
         help="go on with what happens, in JSON one object a line; Ctrl-C ends it",
     )
+    _owned(listed)
     _listed(listed)
 
 
@@ -270,7 +272,7 @@ def _policy(verbs: "Verbs") -> None:
 
     from stillframe.cli.policy_grammar import grow
 
-    grow(partial(_verb, verbs), _listed)
+    grow(partial(_verb, verbs), _listed, _owned)
 
 
 def _accounts(noun: str) -> "Callable[[Verbs], None]":
@@ -297,7 +299,7 @@ def _webhook(verbs: "Verbs") -> None:
 
     from stillframe.cli.webhook_grammar import grow
 
-    grow(partial(_verb, verbs), _listed)
+    grow(partial(_verb, verbs), _listed, _owned)
 
 
 NOUNS = {

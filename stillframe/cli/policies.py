@@ -31,7 +31,8 @@ def edit(client: Producer, asked: Namespace) -> int:
 
 def show_list(client: Producer, asked: Namespace) -> int:
     """`policy list`."""
-    found = items(client, client.policies, asked, q=asked.q, vm=asked.vm)
+    filters = {name: getattr(asked, name) for name in ("q", "vm", "account", "domain")}
+    found = items(client, client.policies, asked, **filters)
     if asked.output == "json":
         show.data(found)
         return 0

@@ -18,8 +18,12 @@ A file takes the place of all of it; other options go on top."""
 SELECTOR = "Which VMs: of several of one kind (--vm, --vm-tag, --host) any has to match, and all kinds given have to."
 
 
-def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists."""
+def grow(
+    verb: Verb,
+    listed: Callable[[argparse.ArgumentParser], None],
+    owned: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """`verb` makes a verb of this noun; `listed` gives one the options of lists, `owned` those of whose they are."""
     create = verb("create", "policies.create", "make a policy", changes=True)
     create.add_argument("name", metavar="NAME", nargs="?", help="with --file, instead of the one in it")
     create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")
@@ -34,6 +38,7 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     table = verb("list", "policies.show_list", "list policies")
     table.add_argument("-q", metavar="TEXT", help="part of the name")
     table.add_argument("--vm", help="those that have fired for this VM")
+    owned(table)
     listed(table)
     for name, command, text, changes in (
         ("show", "show_one", "show one policy", False),

@@ -7,7 +7,8 @@ Verb = Callable[..., argparse.ArgumentParser]
 STATES = ("creating", "ready", "reverting", "deleting", "deleted", "error")
 TYPES = ("cold", "hot", "memory")
 ORIGINS = ("stillframe", "foreign")
-SORTS = ("created_at", "-created_at", "name", "-name")
+#: Each also backwards, with a hyphen before it.
+SORTS = ("created_at", "ready_at", "name", "vm", "state", "size_bytes")
 A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
 
 
@@ -32,30 +33,7 @@ def grow(
     create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
     job(create)
 
-    table = verb("list", "snapshots.show_list", "list snapshots, newest first")
-    table.add_argument("--vm", help="name, or id, also of one that is gone")
-    table.add_argument("--gone", action="store_true", help="also those of VMs that are gone")
-    table.add_argument("--state", action="append", choices=STATES, help="may be given several times")
-    table.add_argument("--type", choices=TYPES)
-    table.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
-    table.add_argument("--policy", help="made by this policy: name or id")
-    table.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
-    table.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
-    table.add_argument(
-        "--held",
-        action=argparse.BooleanOptionalAction,
-        help="only those that are neither deleted nor pruned, or may be",
-    )
-    table.add_argument(
-        "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"
-    )
-    table.add_argument("--created-before", metavar="TIME")
-    table.add_argument("-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end")
-    for name, text in (("account", "of this account"), ("domain", "of this domain and those below it")):
-        table.add_argument(f"--{name}", help=text)
-    table.add_argument("--sort", choices=SORTS, default="-created_at")
-    listed(table)
-
+    _list(verb, listed)
     _of_one(verb, "show", "show one snapshot")
     verb("tree", "snapshots.tree", "draw what grew out of what").add_argument("vm", metavar="VM")
     revert = _of_one(verb, "revert", "bring the VM back to a snapshot", changes=True)
@@ -83,6 +61,34 @@ def grow(
     extract.add_argument("target", metavar="VOLUME", help="such as vda")
     extract.add_argument("--name", help="else one is made from the time")
     job(extract)
+
+
+def _list(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
+    table = verb("list", "snapshots.show_list", "list snapshots, newest first")
+    table.add_argument("--vm", help="name, or id, also of one that is gone")
+    table.add_argument("--gone", action="store_true", help="also those of VMs that are gone")
+    table.add_argument("--state", action="append", choices=STATES, help="may be given several times")
+    table.add_argument("--type", choices=TYPES)
+    table.add_argument("--origin", choices=ORIGINS, help="made by Stillframe, or by another tool")
+    table.add_argument("--policy", help="made by this policy: name or id")
+    table.add_argument("--tag", action="append", metavar="TAG", help="several: those that have all")
+    table.add_argument("--current", action="store_true", default=None, help="only those VMs stand on now")
+    table.add_argument(
+        "--held",
+        action=argparse.BooleanOptionalAction,
+        help="only those that are neither deleted nor pruned, or may be",
+    )
+    table.add_argument(
+        "--created-after", metavar="TIME", help="ISO 8601, such as 2026-01-31 or 2026-01-31T08:00+09:00"
+    )
+    table.add_argument("--created-before", metavar="TIME")
+    table.add_argument("-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end")
+    for name, text in (("account", "of this account"), ("domain", "of this domain and those below it")):
+        table.add_argument(f"--{name}", help=text)
+    sorts = [*SORTS, *(f"-{one}" for one in SORTS)]
+    words = f"{', '.join(SORTS)}; the other way round as --sort=-created_at, which is what it is else"
+    table.add_argument("--sort", choices=sorts, default="-created_at", metavar="BY", help=words)
+    listed(table)
 
 
 def _delete(verb: Verb, job: Callable[[argparse.ArgumentParser], None]) -> None:

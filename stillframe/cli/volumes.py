@@ -14,9 +14,8 @@ REFUSED = 5
 
 def show_list(client: Producer, asked: Namespace) -> int:
     """`volume list`."""
-    found = items(
-        client, client.volumes, asked, "newest", vm=asked.vm, state=asked.state, policy=asked.policy
-    )
+    filters = {name: getattr(asked, name) for name in ("vm", "state", "policy", "account", "domain")}
+    found = items(client, client.volumes, asked, "newest", **filters)
     if asked.output == "json":
         show.data(found)
         return 0

@@ -9,8 +9,12 @@ STATES = ("waiting", "delivered", "dead")
 A_WEBHOOK = "id, or its last 6 or more characters"
 
 
-def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists."""
+def grow(
+    verb: Verb,
+    listed: Callable[[argparse.ArgumentParser], None],
+    owned: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """`verb` makes a verb of this noun; `listed` gives one the options of lists, `owned` those of whose they are."""
     create = verb(
         "create", "webhooks.create", "post events to a URL; shows the secret, this once", changes=True
     )
@@ -20,7 +24,9 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     edit.add_argument("webhook", metavar="WEBHOOK", help=A_WEBHOOK)
     edit.add_argument("--url")
     _wish(edit)
-    listed(verb("list", "webhooks.show_list", "list webhooks"))
+    table = verb("list", "webhooks.show_list", "list webhooks")
+    owned(table)
+    listed(table)
     for name, command, text, changes in (
         ("show", "show_one", "show one webhook", False),
         ("ping", "ping", "send it an event and show how that went", True),

@@ -36,7 +36,7 @@ def edit(client: Producer, asked: Namespace) -> int:
 
 def show_list(client: Producer, asked: Namespace) -> int:
     """`webhook list`."""
-    found = items(client, client.webhooks, asked)
+    found = items(client, client.webhooks, asked, account=asked.account, domain=asked.domain)
     if asked.output == "json":
         show.data(found)
         return OK

@@ -1,18 +1,20 @@
 """Lists: filters, sorts, and pages that stay right while rows come and go."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
 from uuid import UUID
 
 import httpx
 import pytest
 
-from models.queries import paging
+from models.queries import walk
 from models.session import transaction
 from models.snapshots.tables import Snapshot
 from stillframe.client import Producer
 from stillframe.states import SnapshotState, SnapshotType, VmState
 from tests.web.conftest import Api
 from tests.world import World
+from web.api.snapshots import Sort
 
 pytestmark = pytest.mark.postgres
 
@@ -25,7 +27,7 @@ def edit(api: Api, snapshot: UUID, **values: Any) -> None:
             setattr(row, name, value)
 
 
-@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name"])
+@pytest.mark.parametrize("sort", get_args(Sort))
 def test_pages_neither_repeat_nor_lose_while_others_are_made(
     client: Producer, world: World, name: str, sort: str
 ) -> None:
@@ -47,17 +49,31 @@ def test_pages_neither_repeat_nor_lose_while_others_are_made(
     assert there <= set(seen)
 
 
-def test_a_list_is_in_the_order_asked_for(client: Producer, world: World, name: str) -> None:
-    """By name and by time, both ways."""
+def test_a_list_is_in_the_order_asked_for(api: Api, client: Producer, world: World, name: str) -> None:
+    """By each of its sorts, both ways. What was never ready is before all else, by when it was."""
     vm = world.vm(name)
-    for one in ("b", "c", "a"):
-        world.snapshot(vm, one)
-    orders = {
-        sort: "".join(one["name"] for one in client.snapshots(vm=name, sort=sort)["items"])
-        for sort in ("created_at", "-created_at", "name", "-name")
-    }
+    b, c, a = (world.snapshot(vm, one) for one in "bca")
+    edit(api, b, size_bytes=3, ready_at=datetime(2026, 1, 2, tzinfo=UTC))
+    edit(api, c, size_bytes=1, ready_at=datetime(2026, 1, 1, tzinfo=UTC))
+    edit(api, a, size_bytes=2, ready_at=None, state=SnapshotState.CREATING)
 
-    assert orders == {"created_at": "bca", "-created_at": "acb", "name": "abc", "-name": "cba"}
+    def order(sort: str) -> str:
+        return "".join(one["name"] for one in client.snapshots(vm=name, sort=sort)["items"])
+
+    wanted = {"created_at": "bca", "name": "abc", "size_bytes": "cab", "ready_at": "acb", "state": "abc"}
+    for sort, names in wanted.items():
+        assert (sort, order(sort), order(f"-{sort}")) == (sort, names, names[::-1])
+
+
+def test_snapshots_by_the_names_of_their_vms(client: Producer, world: World, name: str) -> None:
+    """Those of one VM stand together, the VMs in the order of their names, over all pages."""
+    for vm in ("c", "a", "b"):
+        of = world.vm(f"{name}-{vm}", host=name)
+        for _ in range(3):
+            world.snapshot(of)
+    for sort, wanted in (("vm", "aaabbbccc"), ("-vm", "cccbbbaaa")):
+        found = client.every(client.snapshots, q=f"{name}-", sort=sort, limit=2)
+        assert "".join(one["vm"]["name"][-1] for one in found) == wanted
 
 
 def test_a_cursor_of_another_sort_is_refused(http: httpx.Client, world: World, name: str) -> None:
@@ -165,7 +181,7 @@ def test_a_list_says_how_many_it_has_when_asked(
     assert total(count=True) == {"count": 7, "more": False}
     cursor = http.get("/v1/snapshots", params={"vm": name, "limit": 2}).json()["next_cursor"]
     assert total(count=True, cursor=cursor, state="ready") == {"count": 6, "more": False}
-    monkeypatch.setattr(paging, "MOST_COUNTED", 5)
+    monkeypatch.setattr(walk, "MOST_COUNTED", 5)
     assert total(count=True) == {"count": 5, "more": True}
 
 

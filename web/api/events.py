@@ -9,16 +9,16 @@ from fastapi.concurrency import run_in_threadpool
 
 from models.queries import events as rows
 from models.queries.paging import Wanted
-from models.queries.stream import Conditions, Mark, mark_after, mark_before_last
+from models.queries.stream import Conditions, Mark, mark_after, mark_before, mark_of_now
 from models.tenants.actor import Actor
 from stillframe.errors import JobNotFound, SnapshotNotFound, StillframeError, VmNotFound
 from stillframe.events import Level
 from web.auth import Reader, still_welcome
-from web.described import PAGES, keyed
+from web.described import OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.shapes import Event, Page
 from web.streaming import EventStream
-from web.wishes import EventAfter, Filter, job_id, snapshot_id, wanted
+from web.wishes import DomainFilter, EventAfter, Filter, job_id, snapshot_id, wanted
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -26,6 +26,7 @@ UNKNOWN: Sequence[StillframeError] = (
     VmNotFound(vm="web9"),
     SnapshotNotFound(snapshot="01a206ea"),
     JobNotFound(job="01a206ea"),
+    *OWNED,
 )
 
 
@@ -34,6 +35,8 @@ def _filters(
     vm: Filter = None,
     snapshot: Filter = None,
     job: Filter = None,
+    account: Filter = None,
+    domain: DomainFilter = None,
     type: Annotated[Filter, Query(description="Such as `job.failed`; `job.` for all that begin so")] = None,  # noqa: A002  # the contract's word
     level: Annotated[Level | None, Query(description="This level or worse")] = None,
     steps: Annotated[bool, Query(description="Whether the steps of jobs are among them")] = True,
@@ -43,6 +46,8 @@ def _filters(
         vm=vm,
         snapshot=snapshot_id(snapshot) if snapshot is not None else None,
         job=job_id(job) if job is not None else None,
+        account=account,
+        domain=domain,
         type=type,
         level=level,
         steps=steps,
@@ -98,7 +103,10 @@ def _begin(
     house: House, actor: Actor, filters: rows.Filters, seen: int | None, last: int
 ) -> tuple[Mark, Conditions]:
     with house.reads.connect() as connection:
-        conditions = rows.conditions(connection, actor, filters)
+        named = rows.Named.of(connection, actor, filters)
+        conditions = tuple(rows.conditions(actor, named, filters))
         if seen is not None:
             return mark_after(connection, seen), conditions
-        return mark_before_last(connection, last, conditions), conditions
+        now = mark_of_now(connection)
+        ids = rows.last_events(connection, actor, named, filters, last) if last else []
+        return mark_before(connection, ids) or now, conditions

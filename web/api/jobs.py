@@ -27,12 +27,13 @@ from stillframe.operations import OPERATIONS
 from stillframe.rights import Right
 from stillframe.states import ENDED, OVER, JobState
 from web.auth import OF_A_JOB, Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.inspected import Inspection
 from web.shapes import Job, Json, Page
 from web.submitting import accepted, submit
 from web.wishes import (
+    DomainFilter,
     Filter,
     IdempotencyKey,
     JobPath,
@@ -54,7 +55,8 @@ NO_JOB = JobNotFound(job="01a206ea")
     summary="List jobs",
     response_model=Page[Job],
     responses=keyed(
-        *PAGES, VmNotFound(vm="web9"), HostNotFound(host="hv9"), SnapshotNotFound(snapshot="01a206ea")
+        *(*PAGES, *OWNED, VmNotFound(vm="web9"), HostNotFound(host="hv9")),
+        SnapshotNotFound(snapshot="01a206ea"),
     ),
 )
 def list_jobs(
@@ -68,7 +70,7 @@ def list_jobs(
     host: Filter = None,
     snapshot: Filter = None,
     account: Filter = None,
-    domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
+    domain: DomainFilter = None,
     q: Annotated[Filter, Query(description="The last 6 or more digits of an id")] = None,
 ) -> Any:
     """Jobs, newest first, without their steps."""

@@ -28,7 +28,7 @@ from stillframe.errors import (
 from stillframe.policies.as_json import policy_from_json
 from stillframe.rights import Right
 from web.auth import Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.making import ONCE, Making, made
 from web.policy_shapes import (
@@ -43,7 +43,7 @@ from web.policy_shapes import (
     WishResume,
 )
 from web.shapes import Json, Page
-from web.wishes import Filter, wanted
+from web.wishes import DomainFilter, Filter, wanted
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
@@ -61,7 +61,10 @@ AllowEmpty = Annotated[bool, Query(description="Also if the selector matches no 
 
 
 @router.get(
-    "", summary="List policies", response_model=Page[Policy], responses=keyed(*PAGES, VmNotFound(vm="web9"))
+    "",
+    summary="List policies",
+    response_model=Page[Policy],
+    responses=keyed(*PAGES, *OWNED, VmNotFound(vm="web9")),
 )
 def list_policies(
     *,
@@ -70,10 +73,12 @@ def list_policies(
     wanted: Annotated[Wanted, Depends(wanted)],
     q: Filter = None,
     vm: Filter = None,
+    account: Filter = None,
+    domain: DomainFilter = None,
 ) -> Any:
     """Policies by name; `q` is a part of it, `vm` one that they have fired for."""
     with house.reads.connect() as connection:
-        return rows.policies(connection, actor, wanted, q, vm)
+        return rows.policies(connection, actor, wanted, q=q, vm=vm, account=account, domain=domain)
 
 
 @router.post(

@@ -34,7 +34,7 @@ from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
 from stillframe.rights import Right
 from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.making import ONCE, REPLAYED
 from web.planned import Forecast, plan, planned
@@ -43,6 +43,7 @@ from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
 from web.wishes import (
     AskedJob,
+    DomainFilter,
     Filter,
     IdempotencyKey,
     IfMatch,
@@ -80,7 +81,20 @@ ALL_REFUSED = DeletionsRefused(
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
 }
-Sort = Literal["created_at", "-created_at", "name", "-name"]
+Sort = Literal[
+    "created_at",
+    "-created_at",
+    "ready_at",
+    "-ready_at",
+    "name",
+    "-name",
+    "vm",
+    "-vm",
+    "state",
+    "-state",
+    "size_bytes",
+    "-size_bytes",
+]
 
 
 class _Narrowed:
@@ -104,7 +118,7 @@ class _Narrowed:
             Filter, Query(description="Part of a name, a tag, or the last 6 or more digits of an id")
         ] = None,
         account: Filter = None,
-        domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
+        domain: DomainFilter = None,
         gone: Annotated[bool, Query(description="Also snapshots of VMs that are gone")] = False,
     ) -> None:
         self._values: dict[str, Any] = {
@@ -136,7 +150,8 @@ Narrowed = Annotated[_Narrowed, Depends()]
     summary="List snapshots",
     response_model=Page[Snapshot],
     responses=keyed(
-        *PAGES, VmNotFound(vm="web9"), VmGone(vm="web9", host="hv1"), PolicyNotFound(policy="nightly")
+        *(*PAGES, *OWNED, VmNotFound(vm="web9"), VmGone(vm="web9", host="hv1")),
+        PolicyNotFound(policy="nightly"),
     ),
 )
 def list_snapshots(

@@ -32,13 +32,23 @@ from stillframe.rights import Right
 from stillframe.states import VmState
 from web.api.snapshots import Narrowed, Sort
 from web.auth import Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
 from web.shapes import Job, Page, Vm
 from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
-from web.wishes import Filter, IdempotencyKey, VmPath, WishSnapshot, WishTags, Words, as_text, wanted
+from web.wishes import (
+    DomainFilter,
+    Filter,
+    IdempotencyKey,
+    VmPath,
+    WishSnapshot,
+    WishTags,
+    Words,
+    as_text,
+    wanted,
+)
 
 router = APIRouter(prefix="/v1/vms", tags=["VMs"])
 
@@ -52,7 +62,10 @@ DISPLAY_NAME_INVALID = DisplayNameInvalid(why="it is empty")
 
 
 @router.get(
-    "", summary="List VMs", response_model=Page[Vm], responses=keyed(*PAGES, HostNotFound(host="hv9"))
+    "",
+    summary="List VMs",
+    response_model=Page[Vm],
+    responses=keyed(*PAGES, *OWNED, HostNotFound(host="hv9")),
 )
 def list_vms(
     *,
@@ -63,7 +76,7 @@ def list_vms(
     q: Filter = None,
     state: VmState | None = None,
     account: Filter = None,
-    domain: Annotated[Filter, Query(description="A domain's path: its whole subtree")] = None,
+    domain: DomainFilter = None,
     tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
 ) -> Any:
     """VMs by name; `q` is a part of it. Those that are gone are left out unless asked for."""

@@ -20,13 +20,23 @@ from stillframe.operations import DeleteVolume
 from stillframe.rights import Right
 from stillframe.states import VolumeSnapshotState
 from web.auth import Reader, needs
-from web.described import BODY, PAGES, keyed
+from web.described import BODY, OWNED, PAGES, keyed
 from web.house import HouseOf
 from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import VolumeSnapshot
 from web.submitting import accepted, submit
-from web.wishes import AskedJob, Filter, IdempotencyKey, VolumePath, WishJob, snapshot_id, volume_id, wanted
+from web.wishes import (
+    AskedJob,
+    DomainFilter,
+    Filter,
+    IdempotencyKey,
+    VolumePath,
+    WishJob,
+    snapshot_id,
+    volume_id,
+    wanted,
+)
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])
 
@@ -39,6 +49,7 @@ UNKNOWN = VolumeSnapshotNotFound(volume="01a206eb")
     response_model=Page[VolumeSnapshot],
     responses=keyed(
         *PAGES,
+        *OWNED,
         VmNotFound(vm="web9"),
         SnapshotNotFound(snapshot="01a206ea"),
         PolicyNotFound(policy="nightly"),
@@ -53,11 +64,15 @@ def list_volumes(
     snapshot: Filter = None,
     policy: Annotated[Filter, Query(description="Extracted by this policy: its name or id")] = None,
     state: Annotated[Sequence[VolumeSnapshotState], Query()] = (),
+    account: Filter = None,
+    domain: DomainFilter = None,
     q: Filter = None,
 ) -> Any:
     """Volume snapshots, newest first; `q` is a part of the name or an id's end."""
     of = snapshot_id(snapshot) if snapshot is not None else None
-    filters = rows.Filters(vm=vm, snapshot=of, policy=policy, states=tuple(state), q=q)
+    filters = rows.Filters(
+        vm=vm, snapshot=of, policy=policy, states=tuple(state), account=account, domain=domain, q=q
+    )
     with house.reads.connect() as connection:
         return rows.volumes(connection, actor, filters, wanted)
 

@@ -28,7 +28,7 @@ from stillframe.errors import (
 from stillframe.rights import Right
 from stillframe.webhooks import check_types, check_url, secret_of
 from web.auth import Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.making import ONCE, Making, made
 from web.shapes import Json, Page
@@ -43,7 +43,7 @@ from web.webhook_shapes import (
     WishWebhook,
     WishWebhookEdit,
 )
-from web.wishes import delivery_id, wanted, webhook_id
+from web.wishes import DomainFilter, Filter, delivery_id, wanted, webhook_id
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -59,11 +59,18 @@ DeliveryPath = Annotated[str, Path(description="A delivery's id")]
 Keeper = Annotated[Actor, needs(Right.WEBHOOK)]
 
 
-@router.get("", summary="List webhooks", response_model=Page[Webhook], responses=keyed(*PAGES))
-def list_webhooks(*, house: HouseOf, actor: Reader, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
+@router.get("", summary="List webhooks", response_model=Page[Webhook], responses=keyed(*PAGES, *OWNED))
+def list_webhooks(
+    *,
+    house: HouseOf,
+    actor: Reader,
+    wanted: Annotated[Wanted, Depends(wanted)],
+    account: Filter = None,
+    domain: DomainFilter = None,
+) -> Any:
     """Newest first, with how many deliveries wait and how many are dead."""
     with house.reads.connect() as connection:
-        return rows.webhooks(connection, actor, wanted)
+        return rows.webhooks(connection, actor, wanted, account=account, domain=domain)
 
 
 @router.post(

@@ -1,4 +1,5 @@
 """Streams: the order of events, webhooks and their deliveries, and the trace of a job. What idempotency keys made.
+Indexes for lists that are narrowed or sorted otherwise than by time and name.
 
 May be applied while the version before runs; whoever writes an event waits while the events there are get their
 places, some seconds a million.
@@ -59,6 +60,15 @@ BEGIN
 END $$;
 INSERT INTO event_place (event_id, place) SELECT id, row_number() OVER (ORDER BY id) FROM event;
 ALTER TABLE job ADD COLUMN trace jsonb;
+CREATE INDEX ix_event_type ON event (type text_pattern_ops, id);
+CREATE INDEX ix_job_host ON job (host_id, created_at DESC, id DESC);
+CREATE INDEX ix_snapshot_in_state ON snapshot (state, id);
+CREATE INDEX ix_snapshot_size ON snapshot (size_bytes, id);
+CREATE INDEX ix_snapshot_ready ON snapshot (coalesce(ready_at, to_timestamp(0)), id);
+CREATE INDEX ix_snapshot_stood_on ON snapshot (created_at DESC, id DESC) WHERE current;
+CREATE INDEX ix_snapshot_held ON snapshot (created_at DESC, id DESC) WHERE held;
+CREATE INDEX ix_volume_snapshot_created ON volume_snapshot (created_at DESC, id DESC);
+CREATE INDEX ix_volume_snapshot_id_end ON volume_snapshot (reverse(id::text) text_pattern_ops);
 CREATE TABLE webhook (
     id uuid NOT NULL CONSTRAINT pk_webhook PRIMARY KEY,
     account_id uuid NOT NULL CONSTRAINT fk_webhook_account_id REFERENCES account (id),
@@ -116,7 +126,18 @@ CREATE INDEX ix_webhook_delivery_dead ON webhook_delivery (webhook_id, place) WH
 CREATE INDEX ix_webhook_delivery_finished ON webhook_delivery (finished_at) WHERE state <> 'waiting';
 """
 
+TRIGRAMS = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') THEN
+        CREATE INDEX ix_volume_snapshot_name_trgm ON volume_snapshot USING gin (name gin_trgm_ops);
+    END IF;
+END $$
+"""
+
 DOWN = """
+DROP INDEX ix_event_type, ix_job_host, ix_snapshot_in_state, ix_snapshot_size, ix_snapshot_ready,
+    ix_snapshot_stood_on, ix_snapshot_held, ix_volume_snapshot_created, ix_volume_snapshot_id_end;
+DROP INDEX IF EXISTS ix_volume_snapshot_name_trgm;
 DROP TABLE made_once;
 ALTER TABLE job DROP COLUMN trace;
 DROP TABLE webhook_delivery;
@@ -131,7 +152,9 @@ DROP TABLE event_fresh;
 
 def upgrade() -> None:
     """Add the tables, and give the events that are there their places, by id."""
-    op.get_bind().exec_driver_sql(UP)
+    connection = op.get_bind()
+    connection.exec_driver_sql(UP)
+    connection.exec_driver_sql(TRIGRAMS)
 
 
 def downgrade() -> None:
