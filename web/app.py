@@ -58,7 +58,8 @@ KEYED = (
 
 DESCRIPTION = """\
 VM snapshots as queued jobs. What takes time answers `202` with a job and its `Location`;
-`GET /v1/jobs/{id}?wait=30s` waits for its end. Every list answers `{items, next_cursor}`.
+`GET /v1/jobs/{id}?wait=30s` waits for its end. Every list answers `{items, next_cursor}`; it goes on
+until `next_cursor` is null, also behind a page that is short: no page looks further than it can at once.
 Every answer has an `X-Request-Id`, the caller's own if it sent one; it and a `traceparent` stay with what was asked for.
 Every error is `application/problem+json` with a stable `code`, one plain sentence and a remedy."""
 

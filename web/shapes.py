@@ -24,14 +24,19 @@ class Shape(BaseModel):
 
 
 class Total(Shape):
-    """How many a list has. At most a thousand are counted: `more` says that there are more."""
+    """How many a list has. At most a thousand are counted, and not all of a long list is looked at: `more` says that there
+    may be more.
+    """
 
     count: int
     more: bool
 
 
 class Page(Shape, Generic[Item]):
-    """A part of a list. `next_cursor` is null on the last page; `total` is there if `count` was asked for."""
+    """A part of a list. `next_cursor` is null on the last page; `total` is there if `count` was asked for.
+
+    A page of a long list of which little is wanted may be short, or empty, and go on all the same.
+    """
 
     items: list[Item]
     next_cursor: str | None

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection, func, or_, select
 
 from models.base import Json
-from models.queries.accounts import owned
 from models.queries.find import containing
+from models.queries.owners import owned
 from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.tenants.keys import rights_of
@@ -35,7 +35,8 @@ def users(
     disabled: bool | None = None,
 ) -> Json:
     """Users by name; `login` is exactly that one's, `q` a part of the name, the display name or the email."""
-    statement = _users(actor).where(*owned(connection, actor, User.account_id, account, domain))
+    of = owned(connection, actor, account, domain)
+    statement = _users(actor).where(*of.conditions(User.account_id))
     if login is not None:
         path, _, name = login.strip("/").rpartition("/")
         statement = statement.where(Domain.path == f"/{path}", func.lower(User.name) == name.lower())

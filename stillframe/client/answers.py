@@ -816,7 +816,9 @@ class Together(TypedDict):
 
 
 class Total(TypedDict):
-    """How many a list has. At most a thousand are counted: `more` says that there are more."""
+    """How many a list has. At most a thousand are counted, and not all of a long list is looked at: `more` says that there
+    may be more.
+    """
 
     count: int
     more: bool

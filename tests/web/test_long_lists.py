@@ -154,8 +154,8 @@ def test_a_count_says_when_it_has_not_looked_at_all(
     http: httpx.Client, snapshots: list[dict[str, Any]], name: str
 ) -> None:
     """Of a long list it is the number found so far, and that there may be more; of a short one it is exact."""
-    asked = {"account": f"{name}-a", "count": True}
-    total = http.get("/v1/snapshots", params={**asked, "type": "memory"}).json()["total"]
+    asked: dict[str, str | bool] = {"account": f"{name}-a", "type": "memory", "count": True}
+    total = http.get("/v1/snapshots", params=asked).json()["total"]
     assert total["more"]
     assert total["count"] <= FAR
     one = http.get("/v1/snapshots", params={"q": snapshots[3]["name"], "count": True}).json()["total"]
