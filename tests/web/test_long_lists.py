@@ -215,15 +215,16 @@ def test_lists_are_narrowed_to_an_account_or_a_domain(
     vms = {n: world.vm(f"{name}-{n}", account=owner) for n, owner in owners.items()}
     for vm in vms.values():
         world.job(vm, "extract_volume")
-    own = {n: _as_user(http, f"{name}-{n}") for n in owners}
-    for n, user in own.items():
+    for n in owners:
         policy = {
             "name": f"{name}-{n}",
             "selector": {"names": [f"{name}-{n}"]},
             "schedules": [{"cron": "30 2 * * *", "timezone": "UTC"}],
+            "retention": {"last": 3},
         }
-        assert user.post("/v1/policies", json=policy).status_code == 201
-        assert user.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/"}).status_code == 201
+        with _as_user(http, f"{name}-{n}") as user:
+            assert user.post("/v1/policies", json=policy).status_code == 201
+            assert user.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/"}).status_code == 201
 
     for path in ("jobs", "vms", "policies", "webhooks", "events"):
         of_a = _listed(http, f"/v1/{path}", account=f"{name}-a")
