@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from stillframe.errors import (
+    AccountNameAmbiguous,
     AccountNotFound,
     BodyNotJson,
     BodyTooLarge,
@@ -64,7 +65,11 @@ BODY: tuple[StillframeError, ...] = (
 )
 PAGES: tuple[StillframeError, ...] = (CursorInvalid(),)
 #: Of lists that can be narrowed to an account or a domain.
-OWNED: tuple[StillframeError, ...] = (AccountNotFound(account="acme"), DomainNotFound(domain="/acme"))
+OWNED: tuple[StillframeError, ...] = (
+    AccountNotFound(account="acme"),
+    AccountNameAmbiguous(account="dev", candidates="/acme/dev, /other/dev"),
+    DomainNotFound(domain="/acme"),
+)
 
 
 def problems(*errors: StillframeError) -> dict[int | str, dict[str, Any]]:

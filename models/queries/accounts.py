@@ -1,7 +1,6 @@
 """Lists and details of domains and accounts, and what is used of their limits."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.queries.paging import AnySelect
 from models.queries.walk import FAR, Way
 from models.tenants.actor import Actor
-from models.tenants.keep import find_account, find_domain
+from models.tenants.named import find_account, find_domain
 from models.tenants.scope import accounts, subtree
 from models.tenants.tables import Account, Domain
 from stillframe.rights import Role

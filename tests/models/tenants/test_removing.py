@@ -18,6 +18,7 @@ from models.jobs.tables import Job
 from models.policies.keep import add_policy, delete_policy
 from models.policies.tables import Policy
 from models.queries import accounts as rows
+from models.queries.owners import owned
 from models.queries.paging import Wanted
 from models.session import transaction
 from models.snapshots.tables import Snapshot
@@ -128,7 +129,7 @@ def test_a_deleted_account_opens_nothing_and_keeps_its_past(world: World) -> Non
         assert {one["id"] for one in past} == {owner, other, again}
         assert rows.account(connection, admin, str(owner))["name"] == "acme"
         assert rows.account_id(connection, admin, "acme") == again
-        (found,) = rows.owned(connection, admin, Job.account_id, str(owner), None)
+        (found,) = owned(connection, admin, str(owner), None).conditions(Job.account_id)
         assert len(connection.execute(select(Job.id).where(found)).all()) == 1
     with transaction(world.engine) as session, pytest.raises(AccountNotFound):
         assign_vm(session, admin, str(vm), str(owner))
