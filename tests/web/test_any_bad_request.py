@@ -55,7 +55,7 @@ NO_BODIES: dict[str, bytes] = {
 
 @pytest.fixture(scope="module")
 def document(api: Api) -> Json:
-    found: Json = httpx.get(f"{api.url}/openapi.json").json()
+    found: Json = httpx.get(f"{api.url}/openapi.json", timeout=60).json()
     return found
 
 

@@ -91,6 +91,33 @@ def test_users_from_the_command_line(
     assert api.key not in who.out + cli("whoami", "-o", "json").out
 
 
+def test_what_is_done_to_a_user_is_told(api: Api, http: httpx.Client, tenant: str) -> None:
+    """To its account, by whom, and without a word of what is private."""
+    body = {"account": tenant, "name": "kim", "password": FIRST, "email": "kim@example.com"}
+    id_ = http.post("/v1/users", json=body).json()["id"]
+    http.patch(f"/v1/users/{id_}", json={"email": "lee@example.com", "scopes": ["create"]})
+    with stranger(api) as browser:
+        log_in(browser, f"/{tenant}/kim", FIRST)
+        browser.post("/v1/me/password", json={"present": FIRST, "wanted": OWN})
+        browser.post("/v1/logout")
+    http.post(f"/v1/users/{id_}/password", json={"password": FIRST})
+    for verb in ("disable", "disable", "enable", "enable"):
+        http.post(f"/v1/users/{id_}/{verb}")
+    http.delete(f"/v1/users/{id_}")
+    with transaction(api.engine) as session:
+        of = select(Event).where(Event.data["user_id"].astext == id_).order_by(Event.id)
+        events = session.scalars(of).all()
+    assert len({event.account_id for event in events}) == 1
+    assert not any("example.com" in f"{event.message}{event.data}" for event in events)
+    kim = f"/{tenant}/kim"
+    assert [(event.type, event.actor) for event in events] == [
+        *(("user.created", "admin"), ("user.edited", "admin"), ("session.began", kim)),
+        *(("session.began", kim), ("user.password_changed", kim), ("session.ended", kim)),
+        *(("user.password_set", "admin"), ("user.disabled", "admin"), ("user.enabled", "admin")),
+        ("user.deleted", "admin"),
+    ]
+
+
 def test_what_is_refused(http: httpx.Client, tenant: str) -> None:
     """Passwords that are too plain, names that are taken or cannot be, and what there is not."""
     made = http.post("/v1/users", json={"account": tenant, "name": "kim", "password": FIRST})
