@@ -1,6 +1,9 @@
 """People who log in by name and password, over HTTP."""
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.places import free_port
 from models.session import transaction
 from models.tenants.keys import make_key
 from stillframe.rights import Role
-from tests.web.conftest import Api
+from tests.web.conftest import Api, until
 from tests.web.test_problems import problem
 from tests.world import World
 
@@ -217,6 +221,35 @@ def test_over_https_the_cookie_is_for_https_only(api: Api, kim: Person) -> None:
     assert {"secure", "path=/"} <= {one.strip().lower() for one in cookie.split(";")}
     assert "domain" not in cookie.lower()
     assert kim.browser.get("/v1/me", headers={"X-Forwarded-Proto": "https"}).status_code == 401
+
+
+def test_only_a_trusted_proxy_says_who_asks(api: Api, kim: Person) -> None:
+    """What anybody else writes into the headers is not believed: neither the address nor that it is https."""
+    port = free_port()
+    env = os.environ | {
+        "STILLFRAME_DATABASE_URL": api.engine.url.render_as_string(hide_password=False),
+        "STILLFRAME_BROKER_URL": api.lab.broker_url,
+        "STILLFRAME_LISTEN": f"127.0.0.1:{port}",
+        "STILLFRAME_TRUSTED_PROXIES": "192.0.2.1, 2001:db8::/32",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "web"], env=env, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            until(lambda: _answers(http), 60)
+            http.headers.update({"X-Forwarded-For": "192.0.2.77", "X-Forwarded-Proto": "https"})
+            inside = log_in(http, kim.login, OWN)
+            assert inside.json()["session"]["address"] == "127.0.0.1"
+            assert "secure" not in inside.headers["Set-Cookie"].lower()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_key_beside_a_cookie_is_what_counts(api: Api, http: httpx.Client, kim: Person) -> None:

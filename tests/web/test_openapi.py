@@ -65,6 +65,15 @@ def test_every_operation_lists_its_problems(document: Json) -> None:
             assert any(code.endswith("not_found") for code in codes) is names, path
 
 
+def test_every_operation_says_what_lets_in(document: Json) -> None:
+    """A key or a login, either by itself; neither to log in, and for what is open to everybody."""
+    schemes = document["components"]["securitySchemes"]
+    assert (schemes["key"]["scheme"], schemes["login"]["in"]) == ("bearer", "cookie")
+    for _, path, one in operations(document):
+        asks = path.startswith("/v1") and path != "/v1/login"
+        assert one.get("security") == ([{"key": []}, {"login": []}] if asks else None), path
+
+
 def test_bodies_have_examples(document: Json) -> None:
     """All that are sent, and all that come back but pages, whose items have them."""
     schemas = document["components"]["schemas"]
