@@ -172,7 +172,9 @@ def find_user(session: Session, actor: Actor, text: str, *, lock: bool = False) 
 
 
 def my_users(actor: Actor) -> ColumnElement[bool]:
-    """Users that the actor sees: those of its accounts that see no further than it does."""
+    """Users that the actor sees: administrators those of their accounts that see no further than they do, others themselves."""
+    if not is_within(Role.DOMAIN, actor.role):
+        return User.id == actor.user_id
     within = [role for role in Role if is_within(role, actor.role)]
     return mine(actor, User.account_id) & User.role.in_(within)
 

@@ -91,6 +91,7 @@ def test_a_user_logs_in_and_out(api: Api, http: httpx.Client, world: World, tena
             *("session", tenant, "user"),
             login,
         )
+        assert [one["login"] for one in browser.get("/v1/users").json()["items"]] == [login]
         assert browser.post("/v1/logout").status_code == 204
         assert "stillframe" not in browser.cookies
         browser.cookies.set("stillframe", changed.cookies["stillframe"])

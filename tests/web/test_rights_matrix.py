@@ -192,7 +192,7 @@ def sees(role: Role, house: House, tenant: Tenant, names: set[str]) -> bool:
     """Whether a role of `own` sees the things of a tenant."""
     if names & OF_HOSTS:
         return role is Role.ROOT
-    if "key" in names and role in {Role.USER, Role.READ_ONLY}:
+    if names & {"key", "user"} and role in {Role.USER, Role.READ_ONLY}:
         return False  # each sees its own, and these are others'
     return {
         Role.ROOT: True,
@@ -317,14 +317,17 @@ def test_a_list_has_what_one_sees(house: House, route: str) -> None:
                     path, tenant.things["unique"]
                 )
                 mine = sees(
-                    role, house, tenant, {"/v1/hosts": {"name"}, "/v1/keys": {"key"}}.get(path, set())
+                    role,
+                    house,
+                    tenant,
+                    {"/v1/hosts": {"name"}, "/v1/keys": {"key"}, "/v1/users": {"user"}}.get(path, set()),
                 )
                 assert (mark in listed) is (mine and path != "/v1/hosts"), (route, role, tenant.name)
                 for query in ({"cursor": cursor}, {"q": mark}, {"q": tenant.things["snapshot"][-8:]}):
                     found = http.get(path, params={**query, "limit": 500}).text
                     assert mine or mark not in found.replace(f'"{query.get("q")}"', ""), (route, role, query)
                 for name in ("vm", "snapshot", "job", "policy", "account", "domain", "below"):
-                    if mine or (path == "/v1/keys" and sees(role, house, tenant, set())):
+                    if mine or (path in {"/v1/keys", "/v1/users"} and sees(role, house, tenant, set())):
                         continue
                     thing = tenant.things["domain" if name == "below" else name]
                     foreign, no = thing, thing[:-5] + "00000"
