@@ -45,10 +45,10 @@ def review(session: Session, whys: Whys) -> None:
     )
     pairs = sorted(whys)
     columns = {"policy_id": [policy for policy, _ in pairs], "vm_id": [vm for _, vm in pairs]}
-    counted = session.execute(typed, columns).all()
-    policies = _policies(session, {row.policy_id for row in counted})
+    rows = session.execute(typed, columns).all()
+    policies = _policies(session, {row.policy_id for row in rows})
     hit: dict[UUID, str] = {}
-    for row in counted:
+    for row in rows:
         policy = policies[row.policy_id]
         many = row.failures >= _most(policy)
         if many and row.set_aside_at is None:
@@ -72,10 +72,8 @@ def _most(policy: Policy) -> int:
 
 
 def _set_aside(session: Session, policy: Policy, row: Row[Any], why: str) -> None:
-    times = (
-        "1 snapshot failed" if row.failures == 1 else f"{row.failures} snapshots failed one after the other"
-    )
-    reason = f"{times}, the last: {why}"
+    several = " one after the other" if row.failures > 1 else ""
+    reason = f"{counted(row.failures, 'snapshot')} failed{several}, the last: {why}"
     session.execute(_of(row).values(set_aside_at=func.now(), set_aside_reason=reason))
     told = _told(EventType.POLICY_VM_SET_ASIDE, Level.ERROR, policy, row, reason)
     tell(session, told, vm=row.vm_id, host=row.host_id)

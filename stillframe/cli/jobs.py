@@ -5,6 +5,7 @@ from argparse import Namespace
 from stillframe.cli import refs, show, waiting
 from stillframe.cli.lists import items
 from stillframe.client import Json, Producer
+from stillframe.counting import counted
 from stillframe.states import ENDED, OVER
 
 
@@ -15,7 +16,7 @@ def show_list(client: Producer, asked: Namespace) -> int:
         *(client, client.jobs, asked, "newest"),
         vm=asked.vm,
         state=asked.state,
-        kind=asked.kind,
+        kind=asked.kind and show.kind_asked(asked.kind),
         host=asked.host,
         snapshot=snapshot,
         account=asked.account,
@@ -26,7 +27,7 @@ def show_list(client: Producer, asked: Namespace) -> int:
         return 0
     rows = [
         (
-            *(show.Id(one["id"]), one["kind"], one["state"], one["vm"]["name"], _about(one)),
+            *(show.Id(one["id"]), show.kind(one), one["state"], one["vm"]["name"], _about(one)),
             *(
                 one["host"],
                 _phase(one) or _waits(one) or "-",
@@ -62,7 +63,7 @@ def details(one: Json) -> None:
     show.fields(
         (
             ("Id", one["id"]),
-            ("Kind", one["kind"]),
+            ("Kind", show.kind(one)),
             ("State", one["state"]),
             ("Phase", _phase(one)),
             ("Progress", waiting.progress(one)),
@@ -116,7 +117,7 @@ def cancel(client: Producer, asked: Namespace) -> int:
         waiting.ended(job, asked.output)
     else:
         print(
-            f"{job['kind']} of VM {job['vm']['name']} is {job['state']} and stops as soon as it safely can."
+            f"{show.kind(job)} of VM {job['vm']['name']} is {job['state']} and stops as soon as it safely can."
         )
     return 0
 
@@ -156,7 +157,7 @@ def _spared(why: Json | None) -> str:
 def _about(job: Json) -> str | None:
     """The name of what it is about, or how many those are."""
     several = len(job["snapshots"])
-    return f"{several} snapshot{'' if several == 1 else 's'}" if several else job["snapshot_name"]
+    return counted(several, "snapshot") if several else job["snapshot_name"]
 
 
 def _snapshot(job: Json) -> str | None:

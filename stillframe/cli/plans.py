@@ -19,7 +19,7 @@ def _for_people(plan: Json) -> None:
     bytes_, pause = plan["bytes"], plan["pause"]
     show.fields(
         (
-            ("Plan", f"{plan['kind']} of VM {plan['vm']['name']} on host {plan['host']}"),
+            ("Plan", f"{show.kind(plan)} of VM {plan['vm']['name']} on host {plan['host']}"),
             ("Allowed", "yes" if plan["allowed"] else "no"),
             ("As seen", show.time(plan["seen_at"])),
             ("Pause", f"{_PAUSE[pause['kind']]}{_range(pause['expected_ms'])}. {pause['why']}"),

@@ -31,7 +31,9 @@ def recover(client: Producer, asked: Namespace) -> int:
     elif job["state"] == "failed":
         waiting.ended(job, asked.output)
     else:
-        show.note(f"{job['kind']} of VM {job['vm']['name']} is {job['state']} again on host {job['host']}.")
+        show.note(
+            f"{show.kind(job)} of VM {job['vm']['name']} is {job['state']} again on host {job['host']}."
+        )
         show.note(f"`stillframe job watch {job['id']}` shows how it goes.")
     return 0
 

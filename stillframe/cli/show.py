@@ -16,6 +16,9 @@ EVIDENCE = 300
 #: Characters of an id's end that tell it apart.
 SHORT = 8
 
+#: Several snapshots that one job deletes: the word of where it is done, and that of people.
+_PRUNE, _DELETE = "prune_snapshots", "delete_snapshots"
+
 
 class Id(str):
     """An id in a table: on a terminal that is too narrow for whole ids, its end is shown, which every command takes."""
@@ -175,3 +178,14 @@ def span(seconds: float) -> str:
 def seconds(at: str) -> float:
     """An instant as seconds, to be subtracted."""
     return datetime.fromisoformat(at).timestamp()
+
+
+def kind(job: Json) -> str:
+    """What a job does, in the words of who asked for it: people delete several at once, policies prune."""
+    by_policy = str(job.get("requested_by") or "").startswith("policy:")
+    return str(job["kind"]) if by_policy or job["kind"] != _PRUNE else _DELETE
+
+
+def kind_asked(text: str) -> str:
+    """A kind of job as it is called where it is done."""
+    return _PRUNE if text == _DELETE else text

@@ -19,12 +19,20 @@ def drawn(vm: Json, snapshots: Sequence[Json]) -> Iterator[str]:
     lines = list(_branches(children))
     size = max((show.width(stem) for stem, _ in lines), default=0)
     for stem, one in lines:
-        here = HERE if one["current"] else ""
+        marks = [*_marks(one), *([HERE] if one["current"] else [])]
         taken = "foreign" if one.get("foreign") else show.size(one["size_bytes"])
         words = f"{one['type']:<6}  {one['state']:<9}  {show.time(one['created_at'])}  {taken:>9}"
-        yield f"{show.pad(stem, size)}  {words}  {here}".rstrip()
+        yield f"{show.pad(stem, size)}  {words}  {'  '.join(marks)}".rstrip()
     if not any(one["current"] for one in snapshots):
         yield HERE + ": no snapshot lies below"
+
+
+def _marks(one: Json) -> Iterator[str]:
+    """What decides how long it stays."""
+    if one.get("held"):
+        yield "held"
+    if one.get("expires_at"):
+        yield f"expires {show.time(one['expires_at'])}"
 
 
 def _branches(children: dict[str | None, list[Json]]) -> Iterator[tuple[str, Json]]:

@@ -47,7 +47,7 @@ def ended(job: Json, output: str) -> None:
         show.data(job)
         return
     took = f" in {show.took(_took(job))}" if job["started_at"] and job["finished_at"] else ""
-    print(f"{job['kind']} of VM {job['vm']['name']}: {job['state']}{took}")
+    print(f"{show.kind(job)} of VM {job['vm']['name']}: {job['state']}{took}")
     if job["error"] and job["state"] != "succeeded":
         show.problem(job["error"], output)
     if job["state"] == JobState.STUCK:
@@ -60,7 +60,7 @@ def asked_for(job: Json, output: str) -> int:
         show.data(job)
     else:
         print(job["id"])
-        show.note(f"{job['kind']} of VM {job['vm']['name']} is {job['state']} on host {job['host']}.")
+        show.note(f"{show.kind(job)} of VM {job['vm']['name']} is {job['state']} on host {job['host']}.")
         show.note(f"`stillframe job watch {job['id']}` shows how it goes.")
     return OK
 
@@ -143,7 +143,7 @@ class _Lines:
         """Says where the job is, if that is news."""
         if job["state"] != self._last or monotonic() - self._at >= self.AGAIN_S:
             self._last, self._at = job["state"], monotonic()
-            line = f"{job['kind']} of VM {job['vm']['name']} is {_where(job)}  {progress(job)}"
+            line = f"{show.kind(job)} of VM {job['vm']['name']} is {_where(job)}  {progress(job)}"
             self._err.write(show.plain(line.rstrip()) + "\n")
             self._err.flush()
 

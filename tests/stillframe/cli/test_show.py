@@ -108,8 +108,25 @@ def test_the_tree_marks_where_the_vm_stands() -> None:
     assert len({show.width(line[: line.index("hot")]) for line in lines[1:]}) == 1
 
 
+def test_the_tree_marks_what_stays_and_what_goes() -> None:
+    """One that is held says so, one whose time is known says when."""
+    held, going = one("s1", None) | {"held": True}, one("s2", "s1", current=True)
+    going["expires_at"] = "2026-12-01T08:00:00Z"
+    _, first, second = drawn({"name": "web1", "state": "running"}, [held, going])
+    assert first.endswith("  held")
+    assert second.endswith(f"  expires {show.time('2026-12-01T08:00:00Z')}  <- you are here")
+
+
 def test_a_tree_of_a_thousand_is_drawn() -> None:
     """A long chain is no trouble, and a parent that is gone makes a root."""
     chain = [one(f"s{number}", f"s{number - 1}") for number in range(1500)]
 
     assert len(list(drawn({"name": "web1", "state": "off"}, chain))) == 1502
+
+
+def test_several_deletions_are_called_what_was_asked_for() -> None:
+    """A person deletes, a policy prunes; both words find such jobs."""
+    assert show.kind({"kind": "prune_snapshots", "requested_by": "admin"}) == "delete_snapshots"
+    assert show.kind({"kind": "prune_snapshots", "requested_by": "policy:nightly"}) == "prune_snapshots"
+    assert show.kind({"kind": "revert_snapshot", "requested_by": "admin"}) == "revert_snapshot"
+    assert {show.kind_asked("delete_snapshots"), show.kind_asked("prune_snapshots")} == {"prune_snapshots"}
