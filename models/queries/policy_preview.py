@@ -16,12 +16,17 @@ from models.policies.spec import read
 from models.policies.tables import Policy, PolicySchedule
 from models.queries.paging import AnyRow, AnySelect
 from models.queries.policy_vms import set_aside, set_aside_in_words
-from models.vms.tables import Vm
+from models.snapshots.tables import Snapshot
+from models.vms.tables import Vm, Volume
 from stillframe.policies.as_json import schedule_from_json
-from stillframe.policies.dead_ends import dead_ends
+from stillframe.policies.dead_ends import Deepest, dead_ends
 from stillframe.policies.firing import jitter_of
 from stillframe.policies.pace import warnings
 from stillframe.rules import ALIVE
+from stillframe.states import SnapshotState
+
+#: A snapshot in one of these is a layer under its volumes.
+_LAYERED = (SnapshotState.READY, SnapshotState.REVERTING, SnapshotState.DELETING)
 
 
 def preview(connection: Connection, policy: UUID, count: int) -> Json:
@@ -39,12 +44,27 @@ def warnings_of(connection: Connection, policy: UUID) -> list[str]:
     row = connection.execute(select(Policy.spec, func.now().label("now")).where(Policy.id == policy)).one()
     wish, vms = read(row.spec), vms_in(connection, [policy]).get(policy, [])
     alive = select(Vm.name).where(Vm.id.in_(vms), Vm.state.in_(ALIVE)).order_by(Vm.name)
-    ends = dead_ends(wish, connection.scalars(alive).all())
+    ends = dead_ends(wish, connection.scalars(alive).all(), _deepest(connection, policy, vms), row.now)
     return [
         *ends,
         *warnings(wish, took(connection, vms, wish.mode), row.now),
         *set_aside_in_words(connection, policy),
     ]
+
+
+def _deepest(connection: Connection, policy: UUID, vms: list[UUID]) -> Deepest | None:
+    of_policy = (Snapshot.vm_id == Vm.id, Snapshot.policy_id == policy, Snapshot.state.in_(_LAYERED))
+    own = select(func.count()).where(*of_policy).correlate(Vm).scalar_subquery()
+    others = (func.max(Volume.depth) - own).label("others")
+    found = connection.execute(
+        select(Vm.name, others)
+        .join(Volume, Volume.vm_id == Vm.id)
+        .where(Vm.id.in_(vms), Volume.why_not.is_(None))
+        .group_by(Vm.id, Vm.name)
+        .order_by(others.desc(), Vm.name)
+        .limit(1)
+    ).one_or_none()
+    return found and Deepest(found.name, found.others)
 
 
 def _coming(connection: Connection, policy: UUID, count: int) -> list[Json]:

@@ -3,13 +3,17 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from sqlalchemy import func
 
+from models.policies.tables import PolicyVm
+from models.session import transaction
 from stillframe.cli.policy_wishes import FIELDS
 from stillframe.client import Producer
 from stillframe.states import VmState
-from tests.web.conftest import Cli
+from tests.web.conftest import Api, Cli
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
@@ -36,6 +40,24 @@ def test_a_policy_from_words(cli: Cli, world: World, name: str) -> None:
     assert "every 6h" in cli("policy", "show", name).out
     assert cli("policy", "delete", name, "--yes").code == 0
     assert cli("policy", "show", name).code == 5
+
+
+def test_vms_that_are_set_aside(api: Api, cli: Cli, client: Producer, world: World, name: str) -> None:
+    """The list of policies says how many, `vms` which and why, and one is resumed by itself."""
+    vm = world.vm(name)
+    cli("policy", "create", name, "--vm", name, "--every", "6h", "--keep", "last=2")
+    with transaction(api.engine) as session:
+        why = {"failures": 4, "set_aside_at": func.now(), "set_aside_reason": "no room"}
+        session.add(PolicyVm(policy_id=UUID(client.policy(name)["id"]), vm_id=vm, **why))
+    assert "1 VM set aside" in cli("policy", "list", "-q", name).out
+    assert "no room" in cli("policy", "vms", name, "--set-aside").out
+    assert f"{name} (set aside)" in cli("policy", "preview", name).out
+    assert f"takes snapshots of {name} again" in cli("policy", "resume", name, "--vm", name).out
+    assert "no room" not in cli("policy", "vms", name).out
+    assert cli("policy", "resume", name, "--vm", name).code == 5
+    cli("policy", "run", name)
+    deleted = cli("policy", "delete", name, "--yes")
+    assert "1 firing (1 by `policy run`) still waited in line" in deleted.err
 
 
 def test_what_is_not_given_stays(cli: Cli, client: Producer, world: World, name: str) -> None:

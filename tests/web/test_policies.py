@@ -12,6 +12,7 @@ from sqlalchemy import func
 from models.jobs.tables import Job
 from models.policies.tables import PolicySchedule, PolicyVm
 from models.session import transaction
+from models.vms.tables import Volume
 from stillframe.states import JobState
 from tasks.app import make_app
 from tasks.policies import claim, let_go
@@ -132,6 +133,19 @@ def test_no_such_rule_is_null(http: httpx.Client, world: World, name: str) -> No
         http.put(f"/v1/policies/{name}", json=wish(name, retention=retention)).json()["retention"]
         == retention
     )
+
+
+def test_layers_of_others_are_warned_of(api: Api, http: httpx.Client, world: World, name: str) -> None:
+    """A VM that stands on many layers already comes to the guard with what the policy keeps: said when it is made."""
+    vm = world.vm(name)
+    volume = {"target": "vda", "path": "/x", "format": "qcow2", "storage": "file", "home": "/h"}
+    sizes = {"virtual_bytes": 1, "size_bytes": 1, "free_bytes": 1 << 40, "total_bytes": 1 << 41}
+    with transaction(api.engine) as session:
+        session.add(Volume(vm_id=vm, depth=14, **volume, **sizes))
+    (said,) = http.post("/v1/policies", json=wish(name)).json()["warnings"]
+    assert f"the volumes of {name} stand on 14 layers that are not its own" in said
+    fewer = http.put(f"/v1/policies/{name}", json=wish(name, retention={"last": 1})).json()
+    assert fewer["warnings"] == []
 
 
 def test_a_deletion_says_what_does_not_take_place(http: httpx.Client, world: World, name: str) -> None:
