@@ -181,7 +181,7 @@ def test_docs_and_health_need_no_key(api: Api) -> None:
 
 def test_the_documentation_names_every_route(api: Api) -> None:
     """The OpenAPI document has the contract's routes, and problems as the answer to what goes wrong."""
-    document = httpx.get(f"{api.url}/openapi.json").json()
+    document = httpx.get(f"{api.url}/openapi.json", timeout=60).json()
     submits = document["paths"]["/v1/vms/{vm}/snapshots"]["post"]["responses"]
 
     assert {"/v1/hosts", "/v1/jobs/{job}", "/v1/snapshots/{snapshot}/revert"} <= set(document["paths"])

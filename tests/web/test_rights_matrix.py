@@ -181,7 +181,7 @@ class House:
     def http(self, role: Role) -> httpx.Client:
         """A client with the key of a role."""
         headers = {"Authorization": f"Bearer {self.keys[role]}"}
-        return httpx.Client(base_url=self.api.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.api.url, headers=headers, timeout=60, verify=False)
 
     @property
     def tenants(self) -> tuple[Tenant, ...]:
