@@ -37,6 +37,11 @@ def test_a_tenant_from_nothing(api: Api, cli: Cli, world: World, name: str) -> N
         line.split() for line in cli("account", "show", tenant).out.splitlines()
     ]
     assert cli("account", "limit", tenant, "--bytes", "-1GiB").code == 2
+    assert "bytes 2.0 TiB" in cli("domain", "limit", f"/{tenant}", "--bytes", "2TiB").err
+    assert ["Bytes", "0", "B", "2.0", "TiB"] in [
+        line.split() for line in cli("domain", "show", tenant).out.splitlines()
+    ]
+    assert "bytes 2.0 TiB" in cli("domain", "list", "--below", tenant).out
     assert cli("account", "limit", tenant, "--bytes", "manyGiB").code == 2
 
     with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}) as theirs:

@@ -7,10 +7,17 @@ import httpx
 import pytest
 
 from models.jobs.journal import Journal
+from models.jobs.tables import Job
+from models.session import transaction
+from models.tenants.actor import ADMIN
+from models.tenants.giving import assign_vm as give
+from models.tenants.keys import make_key
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
+from stillframe.rights import Role
+from stillframe.states import JobState
 from tests.given import given
-from tests.web.conftest import Cli
+from tests.web.conftest import Api, Cli
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
@@ -45,6 +52,27 @@ def test_all_there_is_to_know(client: Producer, stuck: str, name: str) -> None:
         "rollback": False,
         "mark_done": True,
     }
+
+
+def test_who_had_the_vm_still_inspects_its_job(
+    api: Api, cli: Cli, world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job stays with whoever had its VM then; of the VM nothing is told to them any more."""
+    owner = world.account(f"{name}-before", "/")
+    heir = world.account(f"{name}-heir", "/")
+    vm = world.vm(name, account=owner)
+    job = world.job(vm, "delete_snapshot")
+    with transaction(api.engine) as session:
+        session.get_one(Job, job).state = JobState.FAILED
+        give(session, ADMIN, str(vm), str(heir))
+        key, _ = make_key(session, owner, Role.USER, "k")
+    monkeypatch.setenv("STILLFRAME_KEY", key)
+    with Producer(api.url, key) as theirs:
+        found = theirs.inspect_job(str(job))
+        assert (found["job"]["id"], found["vm"]) == (str(job), None)
+    said = cli("job", "recover", str(job))
+    assert said.code == 0
+    assert "given to another account since" in said.out
 
 
 def test_a_decision_is_accepted_or_refused_as_was_shown(client: Producer, stuck: str) -> None:
