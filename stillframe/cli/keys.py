@@ -35,7 +35,7 @@ def show_list(client: Producer, asked: Namespace) -> int:
     found = items(client, client.keys, asked, account=asked.account, q=asked.q)
     rows = [
         (
-            *(one["prefix"], one["account"], one["name"], one["role"]),
+            *(one["prefix"], f"{one['domain'].rstrip('/')}/{one['account']}", one["name"], one["role"]),
             _rights(one),
             "yes" if one["opens"] else "no",
             *(show.time(one["last_used_at"]), show.time(one["expires_at"]), one["id"]),

@@ -28,6 +28,8 @@ from models.tenants.keep import add_account, add_domain
 from models.tenants.keys import OPENS, add_key, make_key, verify_key
 from models.tenants.removing import delete_account, delete_domain
 from models.tenants.tables import ADMIN_ACCOUNT, Account, ApiKey, Domain
+from models.users.keep import add_user
+from models.users.tables import User
 from models.vms.tables import Vm
 from models.webhooks.keep import add_webhook
 from models.webhooks.tables import Webhook
@@ -71,7 +73,7 @@ def wish(**selector: Any) -> dict[str, Any]:
 
 
 def test_an_account_with_anything_left_is_refused_with_the_figures(world: World) -> None:
-    """VMs, snapshots, jobs, policies, its own and those that choose by it, and webhooks: each counted; nothing changes."""
+    """VMs, snapshots, jobs, policies (its own and those that choose by it), users, webhooks: each counted; nothing changes."""
     owner = world.account("acme", "/a")
     own = Actor("acme", owner, Role.USER, "/a")
     vm = world.vm(account=owner)
@@ -82,6 +84,7 @@ def test_an_account_with_anything_left_is_refused_with_the_figures(world: World)
         add_policy(session, policy_from_json(wish(account="acme")), ADMIN)
         add_policy(session, policy_from_json(wish(names=["x*"])), own)
         add_webhook(session, own, 0, {"url": "https://example.com/"})
+        add_user(session, ADMIN, "acme", "kim", "no password fits this")
         key, _ = make_key(session, owner, Role.USER, "k")
 
     with pytest.raises(AccountInUse) as refused:
@@ -91,9 +94,10 @@ def test_an_account_with_anything_left_is_refused_with_the_figures(world: World)
         "snapshots": 2,
         "unfinished jobs": 1,
         "policies": 2,
+        "users": 1,
         "webhooks": 1,
     }
-    assert "1 VM, 2 snapshots, 1 unfinished job, 2 policies, 1 webhook" in refused.value.detail
+    assert "1 VM, 2 snapshots, 1 unfinished job, 2 policies, 1 user, 1 webhook" in refused.value.detail
     assert "stillframe vm assign" in refused.value.remedy
     with transaction(world.engine) as session:
         assert verify_key(session, key).account_id == owner
@@ -241,11 +245,15 @@ def webhook(session: Session, own: Actor, vm: UUID) -> None:
     add_webhook(session, own, 0, {"url": "https://example.com/"})
 
 
-@pytest.mark.parametrize("add", [give, key, policy, webhook])
+def user(session: Session, own: Actor, vm: UUID) -> None:
+    add_user(session, ADMIN, str(own.account_id), own.name, "no password fits this")
+
+
+@pytest.mark.parametrize("add", [give, key, policy, webhook, user])
 def test_of_an_addition_and_a_deletion_at_once_one_comes_first(
     world: World, add: Callable[[Session, Actor, UUID], None]
 ) -> None:
-    """Nothing is ever left in what was deleted: not a VM, a key that opens, a policy or a webhook."""
+    """Nothing is ever left in what was deleted: not a VM, a key that opens, a policy, a webhook or a user."""
     for number in range(8):
         owner = world.account(f"acme{number}", "/a")
         own, vm = Actor(f"acme{number}", owner, Role.USER, "/a"), world.vm(f"vm{number}")
@@ -262,6 +270,7 @@ def test_of_an_addition_and_a_deletion_at_once_one_comes_first(
                 *session.scalars(select(Vm.id).where(Vm.account_id == owner)),
                 *session.scalars(select(ApiKey.id).where(ApiKey.account_id == owner, OPENS)),
                 *session.scalars(select(Policy.id).where(Policy.account_id == owner)),
+                *session.scalars(select(User.id).where(User.account_id == owner)),
                 *session.scalars(select(Webhook.id).where(Webhook.account_id == owner)),
             ]
             assert left == []
