@@ -18,6 +18,7 @@ from tasks.producer import Producer
 from web import problems
 from web.api import (
     accounts,
+    deletions,
     domains,
     events,
     giving,
@@ -52,8 +53,8 @@ from web.waiting import Bell
 CONNECTIONS = 20
 #: What needs a key.
 KEYED = (
-    *(login, hosts, rescans, accounts, domains, keys, users, giving, vms, snapshots, remarks, holds),
-    *(volumes, jobs, policies, events, webhooks),
+    *(login, hosts, rescans, accounts, domains, keys, users, giving, vms),
+    *(snapshots, deletions, remarks, holds, volumes, jobs, policies, events, webhooks),
 )
 
 DESCRIPTION = """\

@@ -177,16 +177,6 @@ class WishJob(Wish):
         return {"start_within_s": self.start_within_s, "timeout_s": self.timeout_s}
 
 
-class WishDeletions(WishJob):
-    """Snapshots to be deleted together."""
-
-    model_config = ConfigDict(json_schema_extra=examples.shown(examples.WISH_DELETIONS))
-
-    ids: Annotated[
-        list[Annotated[Words, Field(min_length=1, max_length=64)]], Field(min_length=1, max_length=500)
-    ]
-
-
 class WishSnapshot(WishJob):
     """A snapshot to be taken. Without a type it becomes hot or cold, as the VM runs or not."""
 

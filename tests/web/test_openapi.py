@@ -15,6 +15,8 @@ from web.submitting import accepted
 pytestmark = pytest.mark.postgres
 
 Json = dict[str, Any]
+#: Whatever is asked there is of an account or a domain.
+OF_TENANTS = (["accounts"], ["users"])
 PROBLEM = "application/problem+json"
 
 
@@ -61,7 +63,8 @@ def test_every_operation_lists_its_problems(document: Json) -> None:
             assert ("right.missing" in codes) is needs, path
             assert ("request.cross_site" in codes) is (method != "get"), path
             assert ("request.body_too_large" in codes) is ("requestBody" in one), path
-            names = "{" in path or "vm" in str(one) or one["tags"] in (["accounts"], ["users"])
+            filters = {each["name"] for each in one.get("parameters", ())}
+            names = "{" in path or "vm" in str(one) or "account" in filters or one["tags"] in OF_TENANTS
             assert any(code.endswith("not_found") for code in codes) is names, path
 
 

@@ -8,14 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from models.queries import snapshots as rows
 from models.queries import words
-from models.queries.jobs import job
 from models.queries.paging import Wanted
 from models.tenants.actor import Actor
 from stillframe.errors import (
     AfterNotForMemory,
-    CrossSite,
     DeletionAsked,
-    DeletionsRefused,
     DisplayNameInvalid,
     ForeignCannot,
     NameInvalid,
@@ -36,8 +33,7 @@ from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
-from web.making import ONCE, REPLAYED
-from web.planned import Forecast, plan, planned
+from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
@@ -49,7 +45,6 @@ from web.wishes import (
     IfMatch,
     Instant,
     SnapshotPath,
-    WishDeletions,
     WishJob,
     WishRevert,
     WishVolume,
@@ -71,12 +66,6 @@ BLOCKED = (
 )
 HELD = SnapshotHeld(
     snapshot="before-patch", vm="web1", by="kim", until="it is released", reason="for the audit"
-)
-ALL_REFUSED = DeletionsRefused(
-    count=1,
-    of=3,
-    why='There is no snapshot "01a206ea".',
-    refusals=[{"snapshot": "01a206ea", "code": UNKNOWN.code}],
 )
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
@@ -239,48 +228,6 @@ def delete_snapshot(
     """Asks for a snapshot to be deleted; the VM stays as it is."""
     operation = DeleteSnapshot(snapshot_id=str(snapshot_id(snapshot)), **limits.limits())
     return submit(house, operation, actor, idempotency_key, response)
-
-
-@router.post(
-    ":delete",
-    summary="Delete many snapshots",
-    response_model=Page[Job],
-    status_code=202,
-    response_description="The jobs, one a VM.",
-    responses={
-        202: {"headers": {"Idempotency-Replayed": REPLAYED}},
-        **keyed(*CHANGE, *BODY, *ONCE, ALL_REFUSED),
-    },
-)
-def delete_snapshots(
-    *,
-    house: HouseOf,
-    actor: Annotated[Actor, needs(Right.DELETE)],
-    response: Response,
-    wish: WishDeletions,
-    idempotency_key: IdempotencyKey = None,
-) -> Any:
-    """Asks for the deletion of all of them, a job a VM: what lies between them is merged in one go. If one may not be
-    deleted nothing is asked for, and `evidence.refusals` has each with its reason.
-    """
-    jobs = house.producer.delete_snapshots(wish.ids, actor, idempotency_key, **wish.limits())
-    if any(one.replayed for one in jobs):
-        response.headers["Idempotency-Replayed"] = "true"
-    with house.reads.connect() as connection:
-        return {"items": [job(connection, actor, one.job_id) for one in jobs], "next_cursor": None}
-
-
-@router.post(
-    ":delete:plan",
-    summary="Plan the deletion of many snapshots",
-    response_model=Page[Forecast],
-    response_description="The plans, one a VM, also of what would be refused: then `allowed` is false.",
-    responses=keyed(CrossSite(), *BODY, ALL_REFUSED),
-)
-def plan_deletions(*, house: HouseOf, actor: Reader, wish: WishDeletions) -> Any:
-    """What deleting them together would free, move and leave. Nothing is done."""
-    plans = house.producer.plan_deletions(wish.ids, actor, **wish.limits())
-    return {"items": [one.to_json() for one in plans], "next_cursor": None}
 
 
 @router.post("/{snapshot}/delete:plan", summary="Plan a deletion", **planned(*BODY, UNKNOWN))
