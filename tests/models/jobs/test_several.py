@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
 from models.events.tables import Event
 from models.jobs.expiry import give_up
@@ -29,6 +30,19 @@ from stillframe.states import JobState, SnapshotState, VmState
 from tests.world import World
 
 pytestmark = pytest.mark.postgres
+
+
+def keeps_one(session: Session) -> UUID:
+    """A policy that keeps the last one, and has made all there are."""
+    wish = {
+        "name": "p",
+        "selector": {"names": ["*"]},
+        "schedules": [{"every": "1h"}],
+        "retention": {"last": 1},
+    }
+    policy = add_policy(session, policy_from_json(wish), ADMIN)
+    session.execute(update(Snapshot).values(policy_id=policy))
+    return policy
 
 
 def three(world: World) -> tuple[UUID, list[UUID]]:
@@ -211,15 +225,8 @@ def test_of_a_vm_that_is_gone_only_what_is_in_error_goes(world: World, engine: E
 def test_what_the_policy_keeps_by_now_is_spared(world: World, engine: Engine, journal: Journal) -> None:
     """While the job waited, a newer snapshot went: the rule keeps another one now, and the last good one never goes."""
     vm, ids = three(world)
-    wish = {
-        "name": "p",
-        "selector": {"names": ["*"]},
-        "schedules": [{"every": "1h"}],
-        "retention": {"last": 1},
-    }
     with transaction(engine) as session:
-        policy = add_policy(session, policy_from_json(wish), ADMIN)
-        session.execute(update(Snapshot).values(policy_id=policy))
+        policy = keeps_one(session)
         (judged,) = judge(session, policy)
         assert {one.id for one in judged.verdicts if not one.keep} == set(ids[:2])
     job = world.prune(vm, *ids[:2], policy=policy)
@@ -234,15 +241,8 @@ def test_what_the_policy_keeps_by_now_is_spared(world: World, engine: Engine, jo
 def test_a_policy_that_is_deleted_prunes_nothing(world: World, engine: Engine, journal: Journal) -> None:
     """Its job was in the line already."""
     vm, ids = three(world)
-    wish = {
-        "name": "p",
-        "selector": {"names": ["*"]},
-        "schedules": [{"every": "1h"}],
-        "retention": {"last": 1},
-    }
     with transaction(engine) as session:
-        policy = add_policy(session, policy_from_json(wish), ADMIN)
-        session.execute(update(Snapshot).values(policy_id=policy))
+        policy = keeps_one(session)
     job = world.prune(vm, *ids[:2], policy=policy)
     with transaction(engine) as session:
         delete_policy(session, policy, ADMIN)
