@@ -4,7 +4,6 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
-from uuid import UUID
 
 from fastapi import Header, Path, Query
 from pydantic import (
@@ -21,16 +20,7 @@ from pydantic import (
 )
 
 from models.queries.paging import Wanted
-from stillframe.errors import (
-    DeliveryNotFound,
-    Invalid,
-    JobNotFound,
-    NotFound,
-    RescanNotFound,
-    SnapshotNotFound,
-    VolumeSnapshotNotFound,
-    WebhookNotFound,
-)
+from stillframe.errors import Invalid
 from stillframe.names import check_display_name
 from stillframe.operations import After, Operation, Quiesce
 from stillframe.policies.durations import duration, in_words
@@ -301,41 +291,3 @@ def as_text(when: datetime | timedelta | None) -> str | None:
 def wait_s(text: str | None) -> float:
     """Seconds of a `wait`, at most MAX_WAIT_S."""
     return min(MAX_WAIT_S, float(text.rstrip("s"))) if text else 0.0
-
-
-def snapshot_id(text: str) -> UUID:
-    """The id in a path; what is no id is no snapshot either."""
-    return id_or(text, SnapshotNotFound(snapshot=text[:80]))
-
-
-def volume_id(text: str) -> UUID:
-    """The id in a path; what is no id is no volume snapshot either."""
-    return id_or(text, VolumeSnapshotNotFound(volume=text[:80]))
-
-
-def job_id(text: str) -> UUID:
-    """The id in a path; what is no id is no job either."""
-    return id_or(text, JobNotFound(job=text[:80]))
-
-
-def webhook_id(text: str) -> UUID:
-    """The id in a path; what is no id is no webhook either."""
-    return id_or(text, WebhookNotFound(webhook=text[:80]))
-
-
-def delivery_id(text: str, webhook: str) -> UUID:
-    """The id in a path; what is no id is no delivery either."""
-    return id_or(text, DeliveryNotFound(delivery=text[:80], webhook=webhook[:80]))
-
-
-def rescan_id(text: str, host: str) -> UUID:
-    """The id in a path; what is no id is no rescan either."""
-    return id_or(text, RescanNotFound(rescan=text[:80], host=host[:80]))
-
-
-def id_or(text: str, otherwise: NotFound) -> UUID:
-    """The id that the text is; raises what is given otherwise."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise otherwise from None

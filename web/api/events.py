@@ -16,9 +16,10 @@ from stillframe.events import Level
 from web.auth import Reader, still_welcome
 from web.described import OWNED, PAGES, keyed
 from web.house import House, HouseOf
+from web.ids import job_id, snapshot_id
 from web.shapes import Event, Page
 from web.streaming import EventStream
-from web.wishes import DomainFilter, EventAfter, Filter, job_id, snapshot_id, wanted
+from web.wishes import DomainFilter, EventAfter, Filter, wanted
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 

@@ -13,8 +13,9 @@ from web.api.snapshots import UNKNOWN
 from web.auth import needs
 from web.described import BODY, CHANGE, keyed
 from web.house import HouseOf
+from web.ids import snapshot_id
 from web.snapshot_shapes import Snapshot
-from web.wishes import SnapshotPath, WishHold, snapshot_id
+from web.wishes import SnapshotPath, WishHold
 
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 

@@ -29,21 +29,11 @@ from stillframe.states import ENDED, OVER, JobState
 from web.auth import OF_A_JOB, Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
+from web.ids import job_id, snapshot_id
 from web.inspected import Inspection
 from web.shapes import Job, Json, Page
 from web.submitting import accepted, submit
-from web.wishes import (
-    DomainFilter,
-    Filter,
-    IdempotencyKey,
-    JobPath,
-    Wait,
-    WishRecovery,
-    job_id,
-    snapshot_id,
-    wait_s,
-    wanted,
-)
+from web.wishes import DomainFilter, Filter, IdempotencyKey, JobPath, Wait, WishRecovery, wait_s, wanted
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

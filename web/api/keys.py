@@ -16,10 +16,11 @@ from web.api.accounts import NO_ACCOUNT, Admin
 from web.auth import Reader
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
+from web.ids import id_or
 from web.key_shapes import Key, NewKey, WishKey
 from web.making import ONCE, Making, made
 from web.shapes import Page
-from web.wishes import Filter, id_or, wanted
+from web.wishes import Filter, wanted
 
 router = APIRouter(prefix="/v1/keys", tags=["accounts"])
 

@@ -26,9 +26,10 @@ from web.auth import Myself, Person
 from web.browser import browser_of, check_same_origin, keep_token
 from web.described import BODY, PAGES, keyed, problems, wrong_field
 from web.house import House, HouseOf
+from web.ids import id_or
 from web.shapes import Json, Page
 from web.user_shapes import Oneself, Session, WishLogin, WishOwnPassword
-from web.wishes import id_or, wanted
+from web.wishes import wanted
 
 router = APIRouter(prefix="/v1", tags=["login"])
 

@@ -15,9 +15,10 @@ from web.api.snapshots import UNKNOWN
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.house import HouseOf
+from web.ids import snapshot_id
 from web.making import ONCE, Making, made
 from web.shapes import Comment, Event, Page
-from web.wishes import EventAfter, SnapshotPath, WishComment, snapshot_id, wanted
+from web.wishes import EventAfter, SnapshotPath, WishComment, wanted
 
 router = APIRouter(prefix="/v1/snapshots", tags=["snapshots"])
 

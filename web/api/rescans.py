@@ -17,9 +17,10 @@ from web.auth import Reader, needs
 from web.described import BODY, CHANGE, PAGES, keyed
 from web.found import Rescan
 from web.house import House, HouseOf
+from web.ids import rescan_id
 from web.making import ONCE, Making, made
 from web.shapes import Json, Page
-from web.wishes import Wait, WishRescan, rescan_id, wait_s, wanted
+from web.wishes import Wait, WishRescan, wait_s, wanted
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
 

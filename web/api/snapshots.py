@@ -33,6 +33,7 @@ from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
+from web.ids import snapshot_id
 from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import Snapshot
@@ -50,7 +51,6 @@ from web.wishes import (
     WishVolume,
     WishWords,
     Words,
-    snapshot_id,
     wanted,
 )
 

@@ -22,21 +22,12 @@ from stillframe.states import VolumeSnapshotState
 from web.auth import Reader, needs
 from web.described import BODY, OWNED, PAGES, keyed
 from web.house import HouseOf
+from web.ids import snapshot_id, volume_id
 from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import VolumeSnapshot
 from web.submitting import accepted, submit
-from web.wishes import (
-    AskedJob,
-    DomainFilter,
-    Filter,
-    IdempotencyKey,
-    VolumePath,
-    WishJob,
-    snapshot_id,
-    volume_id,
-    wanted,
-)
+from web.wishes import AskedJob, DomainFilter, Filter, IdempotencyKey, VolumePath, WishJob, wanted
 
 router = APIRouter(prefix="/v1/volumes", tags=["volume snapshots"])
 

@@ -30,6 +30,7 @@ from stillframe.webhooks import check_types, check_url, secret_of
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
+from web.ids import delivery_id, webhook_id
 from web.making import ONCE, Making, made
 from web.shapes import Json, Page
 from web.webhook_shapes import (
@@ -43,7 +44,7 @@ from web.webhook_shapes import (
     WishWebhook,
     WishWebhookEdit,
 )
-from web.wishes import DomainFilter, Filter, delivery_id, wanted, webhook_id
+from web.wishes import DomainFilter, Filter, wanted
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
