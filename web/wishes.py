@@ -110,7 +110,8 @@ Wait = Annotated[
 IdempotencyKey = Annotated[
     Annotated[str, AfterValidator(_unquoted)] | None,
     Header(
-        description="Asking twice with one key asks once: the second answer is that of the first. Quotes may stand around it.",
+        description="Asking twice with one key asks once: the second answer is that of the first. It is known for 24 hours "
+        "at least. Quotes may stand around it.",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",

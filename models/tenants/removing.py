@@ -1,6 +1,6 @@
 """Accounts and domains deleted: only when nothing is left in them. Their rows stay, for the history that names them.
 
-Whoever puts something into an account or a domain holds its row in share (`models.named`), and who deletes it holds it
+Whoever puts something into an account or a domain holds its row in share (`models.tenants.named`), and who deletes it holds it
 alone: so nothing comes in beside the last look. Locks are taken as everywhere: VMs, domains, accounts.
 """
 
