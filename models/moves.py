@@ -162,7 +162,12 @@ def tell(
     """Write an event that goes with no change of a state; returns its id. It is its VM's account's, unless another is given."""
     whose = whose_vm(vm) if account is None and vm is not None else account
     about = {"vm_id": vm, "snapshot_id": snapshot, "job_id": job, "host_id": host, "account_id": whose}
-    return int(sql.execute(insert(Event).values(**about, **_said(told)).returning(Event.id)).scalar_one())
+    return int(sql.execute(event(told, **about).returning(Event.id)).scalar_one())
+
+
+def event(told: Told, **about: UUID | ColumnElement[Any] | None) -> Insert:
+    """The writing of an event; `about` are ids by the names of its columns."""
+    return insert(Event).values(**about, **_said(told))
 
 
 def _event_of(moved: CTE, told: Told) -> Insert:

@@ -3,7 +3,8 @@
 Flower runs on it too. This module is a composition root: it reads the settings when it is imported.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 from celery import Celery
 from sqlalchemy import Engine
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 from models.session import make_engine
 from stillframe.planning import Limits
 from stillframe.settings import Settings
+from stillframe.trace import Trace, in_logs, tracing
 from tasks import housekeeping, ticks
 from tasks.app import make_app
 from tasks.messages import (
@@ -29,6 +31,8 @@ from tasks.routing import CONTROL_QUEUE
 
 settings = Settings.from_env()
 app: Celery = make_app(settings.broker_url, consumer=CONTROL_QUEUE)
+app.conf.worker_log_format = "[%(asctime)s: %(levelname)s/%(processName)s]%(trace)s %(message)s"
+in_logs()
 
 
 @cache
@@ -49,50 +53,65 @@ def _producer() -> Producer:
     )
 
 
-# Ticks send no events: Flower shows jobs, and would show little else.
-@app.task(name=PUBLISH_OWED, send_events=False)
+def _tick(message: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Binds a body to its message. Each run is a request of its own: what it tells, asks for and logs goes back to it."""
+
+    def bound(body: Callable[[], None]) -> Callable[[], None]:
+        @wraps(body)
+        def run() -> None:
+            with tracing(Trace.of_tick(body.__name__)):
+                body()
+
+        # Without events: Flower shows jobs, and would show little else.
+        tick: Callable[[], None] = app.task(name=message, send_events=False)(run)
+        return tick
+
+    return bound
+
+
+@_tick(PUBLISH_OWED)
 def publish_owed() -> None:
     """Send what is owed."""
     ticks.publish_owed(_engine(), _publisher())
 
 
-@app.task(name=LAPSE_LEASES, send_events=False)
+@_tick(LAPSE_LEASES)
 def lapse_leases() -> None:
     """Wake the hosts of jobs whose workers fell silent."""
     ticks.lapse_leases(_engine(), _publisher())
 
 
-@app.task(name=EXPIRE_JOBS, send_events=False)
+@_tick(EXPIRE_JOBS)
 def expire_jobs() -> None:
     """End the jobs that are not waited for any longer."""
     ticks.expire_jobs(_engine(), _publisher(), settings.vm_gone_s)
 
 
-@app.task(name=FIRE_POLICIES, send_events=False)
+@_tick(FIRE_POLICIES)
 def fire_policies() -> None:
     """Let policies fire that are due."""
     ticks.fire_policies(_engine(), _producer())
 
 
-@app.task(name=EXPIRE_SNAPSHOTS, send_events=False)
+@_tick(EXPIRE_SNAPSHOTS)
 def expire_snapshots() -> None:
     """Ask for the deletion of snapshots whose time is over."""
     ticks.expire_snapshots(_engine(), _producer())
 
 
-@app.task(name=MEND_CLOCKS, send_events=False)
+@_tick(MEND_CLOCKS)
 def mend_clocks() -> None:
     """Let schedules that a clock led astray begin again."""
     housekeeping.mend_clocks(_engine())
 
 
-@app.task(name=FORGET_FIRINGS, send_events=False)
+@_tick(FORGET_FIRINGS)
 def forget_firings() -> None:
     """Remove firings of long ago."""
     housekeeping.forget_firings(_engine(), settings.keep_firings_days)
 
 
-@app.task(name=FORGET_KEYS, send_events=False)
+@_tick(FORGET_KEYS)
 def forget_keys() -> None:
     """Remove idempotency keys of long ago."""
     housekeeping.forget_keys(_engine())

@@ -7,16 +7,17 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Insert
 from sqlalchemy.orm import Session
 
 from models.hosts.drain import check_takes_jobs
 from models.ids import new_id
 from models.jobs.asking import (
-    add_snapshot,
-    add_volume_snapshot,
     facts_of,
     find_vm,
     lock_snapshot,
+    new_snapshot,
+    new_volume_snapshot,
     targets_of,
 )
 from models.jobs.outlook import depths_of
@@ -61,6 +62,8 @@ class Prepared:
     #: The one it is about.
     snapshot_id: UUID | None = None
     volume_snapshot_id: UUID | None = None
+    #: Adds the row of what it makes.
+    made: Insert | None = None
     #: Those that it deletes together.
     condemned: tuple[UUID, ...] = ()
     #: Where it is done, if that is not where its VM is.
@@ -73,7 +76,7 @@ class Prepared:
 
 
 def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, limits: Limits) -> Prepared:
-    """Check what the request needs, and add the rows of what it makes; raises what blocks it.
+    """Check what the request needs, and what rows it makes; raises what blocks it.
 
     Only what rows know for sure enough blocks it here: what may be over when the job runs is left to the worker.
     """
@@ -102,8 +105,8 @@ def _create(session: Session, operation: CreateSnapshot, actor: Actor, job: UUID
         name=operation.name or made_up_name("snap", now, job),
     )
     snapshot = new_id()
-    add_snapshot(session, snapshot, vm, operation, expires_at=expiry(operation, now))
-    return Prepared(operation, vm, snapshot)
+    made = new_snapshot(snapshot, vm, operation, expires_at=expiry(operation, now))
+    return Prepared(operation, vm, snapshot, made=made)
 
 
 def _revert(
@@ -156,8 +159,8 @@ def _extract(
         raise VolumeNotFound(where=where, target=operation.target, targets=", ".join(targets) or "none")
     name = operation.name or made_up_name(operation.target, datetime.now(UTC), job)
     volume_snapshot = new_id()
-    add_volume_snapshot(session, volume_snapshot, snapshot, name, operation)
-    return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot)
+    made = new_volume_snapshot(volume_snapshot, snapshot, name, operation)
+    return Prepared(replace(operation, name=name), vm, snapshot.id, volume_snapshot, made)
 
 
 def _delete_volume(

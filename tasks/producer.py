@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from models.tenants.scope import owner
 from stillframe.errors import NameTaken, StillframeError, VolumeNameTaken
 from stillframe.operations import Operation
 from stillframe.planning import Forecast, Limits
+from stillframe.states import JobState
 from stillframe.trace import current
 from tasks.planner import forecast
 from tasks.preflight import Prepared, check_expiry, prepare
@@ -81,12 +82,13 @@ class Producer:
         def ask(session: Session) -> list[Job]:
             return [self.write_down(session, asked, actor, priority, key=idempotency_key)]
 
-        try:
-            (submitted,) = self._write(first, ask)
-        except IntegrityError as error:
-            raise _meaning(error, asked) from error
-        if not submitted.replayed:
-            self.publisher.next_of_vm(submitted.vm_id)
+        with self._engine.connect() as connection:
+            try:
+                (submitted,) = _write(connection, first, ask)
+            except IntegrityError as error:
+                raise _meaning(error, asked) from error
+            if not submitted.replayed:
+                self.publisher.next_of_vm(submitted.vm_id, connection)
         return submitted
 
     def delete_snapshots(
@@ -111,7 +113,7 @@ class Producer:
             quota.take_turn(session, vms_of(session, actor, snapshots))
             return ask_all(session, actor, snapshots, limits, one)
 
-        submitted = self._write(first, ask)
+        submitted = _write(self._engine, first, ask)
         for asked in submitted:
             if not asked.replayed:
                 self.publisher.next_of_vm(asked.vm_id)
@@ -138,13 +140,6 @@ class Producer:
         with transaction(self._engine) as session:
             return forecast(session, asked, actor, self._limits)
 
-    def _write(self, first: Once | None, ask: Callable[[Session], list[Job]]) -> list[SubmittedJob]:
-        """What `ask` writes down, or what the first request with this key had."""
-        with transaction(self._engine) as session:
-            made = make_once(session, first, lambda: " ".join(str(job.id) for job in ask(session)))
-            jobs = [session.get_one(Job, UUID(id_)) for id_ in made.what.split()]
-            return [_submitted(job, replayed=made.replayed) for job in jobs]
-
     def write_down(
         self,
         session: Session,
@@ -167,14 +162,32 @@ class Producer:
         job.idempotency_key = key
         job.expires_at = now_plus(prepared.operation.start_within_s or self._start_within_s)
         condemned = {snapshot: reasons.get(snapshot, "") for snapshot in prepared.condemned}
-        add_job(session, job, actor, _told(prepared), condemned)
+        add_job(session, job, actor, _told(prepared), made=prepared.made, condemned=condemned)
         return job
+
+
+def _write(
+    on: Engine | Connection, first: Once | None, ask: Callable[[Session], list[Job]]
+) -> list[SubmittedJob]:
+    """What `ask` writes down, or what the first request with this key had."""
+    with transaction(on) as session:
+        jobs: list[Job] = []
+
+        def write() -> str:
+            jobs.extend(ask(session))
+            return " ".join(str(job.id) for job in jobs)
+
+        made = make_once(session, first, write)
+        if made.replayed:
+            jobs = [session.get_one(Job, UUID(id_)) for id_ in made.what.split()]
+        return [_submitted(job, replayed=made.replayed) for job in jobs]
 
 
 def _job(id_: UUID, prepared: Prepared, actor: Actor, priority: int) -> Job:
     return Job(
         id=id_,
         kind=prepared.operation.kind,
+        state=JobState.QUEUED,
         host_id=prepared.host_id,
         vm_id=prepared.vm.id,
         vm_name=prepared.vm.name,

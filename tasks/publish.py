@@ -4,7 +4,7 @@ import logging
 from uuid import UUID
 
 from celery import Celery
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from models.jobs.outbox import mark_published, owed
 from models.session import transaction
@@ -23,13 +23,14 @@ class Publisher:
         self._engine = engine
         self._broker = Broker(app)
 
-    def next_of_vm(self, vm: UUID) -> int:
+    def next_of_vm(self, vm: UUID, on: Connection | None = None) -> int:
         """Publish the job that is next in a VM's line, if its message is owed; returns how many were sent.
 
-        A broker that is away is no error here: the row goes on saying what is owed.
+        `on` is a connection to do it by, for those who have one at hand. A broker that is away is no error here: the row
+        goes on saying what is owed.
         """
         try:
-            return self._publish(1, vm)
+            return self._publish(1, vm, on=on)
         except BrokerAway as error:
             logger.warning("a message for VM %s stays owed: %s", vm, error)
             return 0
@@ -45,8 +46,10 @@ class Publisher:
         """Let the connection to the broker go."""
         self._broker.close()
 
-    def _publish(self, limit: int, vm: UUID | None = None, host: str | None = None) -> int:
-        with transaction(self._engine) as session:
+    def _publish(
+        self, limit: int, vm: UUID | None = None, host: str | None = None, on: Connection | None = None
+    ) -> int:
+        with transaction(on or self._engine) as session:
             messages = owed(session, limit, vm, host)
             if messages:
                 self._broker.send([wake(message) for message in messages])

@@ -5,14 +5,14 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Insert, Select, insert, select
 from sqlalchemy.orm import Session
 
 from models.base import Json
 from models.hosts.tables import Host
 from models.jobs.about import deletions_of
 from models.jobs.tables import Job, JobSnapshot
-from models.moves import Told, tell
+from models.moves import Told, event
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot, is_held
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_vms, owner
@@ -26,7 +26,7 @@ from stillframe.errors import (
 from stillframe.events import EventType
 from stillframe.operations import CreateSnapshot, ExtractVolume, Operation
 from stillframe.rules import Hold, SnapshotFacts
-from stillframe.states import SnapshotState, SnapshotType, VmState, VolumeSnapshotState
+from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType, VmState, VolumeSnapshotState
 
 NOBODY: Mapping[UUID, str] = MappingProxyType({})
 
@@ -127,67 +127,66 @@ def targets_of(session: Session, snapshot: UUID) -> list[str]:
     return sorted(rows)
 
 
-def add_snapshot(
-    session: Session,
-    id_: UUID,
-    vm: Vm,
-    operation: CreateSnapshot,
-    *,
-    expires_at: datetime | None,
-) -> None:
-    """The row of a snapshot that is to be made; `operation` has a name and a type by now."""
+def new_snapshot(id_: UUID, vm: Vm, operation: CreateSnapshot, *, expires_at: datetime | None) -> Insert:
+    """Adds the row of a snapshot that is to be made; `operation` has a name and a type by now."""
     name = operation.name or ""
-    session.add(
-        Snapshot(
-            id=id_,
-            vm_id=vm.id,
-            host_id=vm.host_id,
-            account_id=owner(vm),
-            name=name,
-            display_name=operation.display_name or name,
-            description=operation.description,
-            type=SnapshotType(operation.type or ""),
-            state=SnapshotState.CREATING,
-            tags=list(operation.tags),
-            expires_at=expires_at,
-            policy_id=operation.policy_id and UUID(operation.policy_id),
-        )
+    return insert(Snapshot).values(
+        id=id_,
+        vm_id=vm.id,
+        host_id=vm.host_id,
+        account_id=owner(vm),
+        name=name,
+        display_name=operation.display_name or name,
+        description=operation.description,
+        type=SnapshotType(operation.type or ""),
+        state=SnapshotState.CREATING,
+        origin=SnapshotOrigin.STILLFRAME,
+        tags=list(operation.tags),
+        expires_at=expires_at,
+        policy_id=UUID(operation.policy_id) if operation.policy_id else None,
     )
 
 
-def add_volume_snapshot(
-    session: Session, id_: UUID, snapshot: Snapshot, name: str, operation: ExtractVolume
-) -> None:
-    """The row of a volume snapshot that is to be extracted."""
-    session.add(
-        VolumeSnapshot(
-            id=id_,
-            name=name,
-            state=VolumeSnapshotState.CREATING,
-            snapshot_id=snapshot.id,
-            vm_id=snapshot.vm_id,
-            host_id=snapshot.host_id,
-            account_id=snapshot.account_id,
-            target=operation.target,
-            policy_id=operation.policy_id and UUID(operation.policy_id),
-        )
+def new_volume_snapshot(id_: UUID, snapshot: Snapshot, name: str, operation: ExtractVolume) -> Insert:
+    """Adds the row of a volume snapshot that is to be extracted."""
+    return insert(VolumeSnapshot).values(
+        id=id_,
+        name=name,
+        state=VolumeSnapshotState.CREATING,
+        snapshot_id=snapshot.id,
+        vm_id=snapshot.vm_id,
+        host_id=snapshot.host_id,
+        account_id=snapshot.account_id,
+        target=operation.target,
+        policy_id=UUID(operation.policy_id) if operation.policy_id else None,
     )
 
 
 def add_job(
-    session: Session, job: Job, actor: Actor, data: Json, condemned: Mapping[UUID, str] = NOBODY
+    session: Session,
+    job: Job,
+    actor: Actor,
+    data: Json,
+    *,
+    made: Insert | None = None,
+    condemned: Mapping[UUID, str] = NOBODY,
 ) -> None:
-    """The row of a job, and the event that it is queued; of each that it deletes together with others, one more that says why."""
-    session.flush()  # what the job is about goes first: mappers that are not related have no order of their own
-    session.add(job)
-    session.flush()
+    """The row of a job, what it makes, and the event that it is queued, in one statement. None of it may have a default.
+
+    Of each that it deletes together with others there is one event more, which says why.
+    """
     told = Told(EventType.JOB_QUEUED, actor.name, data=data)
-    about = {"vm": job.vm_id, "job": job.id, "host": job.host_id, "account": job.account_id}
-    tell(session, told, snapshot=job.snapshot_id, **about)
+    about = {"vm_id": job.vm_id, "job_id": job.id, "host_id": job.host_id, "account_id": job.account_id}
+    values = {name: value for name, value in vars(job).items() if not name.startswith("_")}
+    rows = [
+        *([made.cte("made")] if made is not None else []),
+        insert(Job).values(values).cte("job"),
+    ]
+    session.execute(event(told, snapshot_id=job.snapshot_id, **about).add_cte(*rows))
     session.add_all(JobSnapshot(job_id=job.id, snapshot_id=snapshot) for snapshot in condemned)
     for snapshot, why in condemned.items():
         told = Told(EventType.SNAPSHOT_CONDEMNED, actor.name, message=why)
-        tell(session, told, snapshot=snapshot, **about)
+        session.execute(event(told, snapshot_id=snapshot, **about))
 
 
 def _host_name(session: Session, vm: Vm) -> str:

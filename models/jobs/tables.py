@@ -107,7 +107,7 @@ class Job(Base):
     no_return_at: Mapped[datetime | None]
     #: How many workers died holding it, since it was begun or a person resumed it.
     deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    #: The request it goes back to: request_id, and traceparent if that had one. Nothing for what a policy asked for.
+    #: The request it goes back to: request_id, and traceparent if that had one; of what a policy asked for, the tick.
     trace: Mapped[Json | None]
     #: What a person decided when it was stuck: action, actor, at, note. Read by the worker that takes it up.
     recovery: Mapped[Json | None]

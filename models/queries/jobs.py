@@ -61,7 +61,7 @@ def job(connection: Connection, actor: Actor, id_: UUID) -> Json:
     if row is None:
         raise JobNotFound(job=str(id_))
     (item,) = _items(connection, [row])
-    return {**item, "steps": _steps(connection, id_)}
+    return {**item, "steps": _steps(connection, id_) if row.attempt else []}
 
 
 def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:

@@ -14,6 +14,7 @@ import beat_schedule
 from lab.lab import Lab
 from models.tenants.actor import ADMIN
 from stillframe.operations import CreateSnapshot
+from stillframe.trace import REQUEST_ID, current
 from tasks.app import make_app
 from tasks.producer import Producer
 from tests.nonsense import NONSENSE
@@ -45,6 +46,31 @@ def test_every_tick_has_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
     for entry in beat.app.conf.beat_schedule.values():
         assert entry["options"]["queue"] == "control"
         assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_each_tick_is_a_request_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tick does, logs and asks for carries the tick's name and an id that no other run has; outside there is none."""
+    monkeypatch.setenv("STILLFRAME_BROKER_URL", "redis://127.0.0.1:1/0")
+    from tasks import control, ticks  # they read the settings
+
+    seen: list[str] = []
+
+    def look(*_: object) -> int:
+        found = current()
+        seen.append(found.request_id if found else "")
+        return 0
+
+    for part in ("_engine", "_publisher", "_producer"):
+        monkeypatch.setattr(control, part, lambda: None)
+    monkeypatch.setattr(ticks, "publish_owed", look)
+    monkeypatch.setattr(ticks, "fire_policies", look)
+    for tick in (control.publish_owed, control.publish_owed, control.fire_policies):
+        tick()
+
+    assert [one.partition("-")[0] for one in seen] == ["publish_owed", "publish_owed", "fire_policies"]
+    assert len(set(seen)) == 3
+    assert all(REQUEST_ID.fullmatch(one) for one in seen)
+    assert current() is None
 
 
 def test_each_host_keeps_what_it_has_in_hand_under_its_own_keys() -> None:
