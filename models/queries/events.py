@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from models.base import Json
 from models.events.places import newest_place, place_of
@@ -17,7 +17,7 @@ from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, pag
 from models.queries.walk import Listing, Way, newest, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
-from models.tenants.scope import mine
+from models.tenants.scope import mine, owner_of
 from models.vms.tables import Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.events import Level
@@ -91,17 +91,26 @@ def last_events(connection: Connection, actor: Actor, named: Named, filters: Fil
 
 
 def shown() -> AnySelect:
-    """Events with all that is shown of them."""
+    """Events with all that is shown of them.
+
+    A name is that of now as long as the VM or snapshot is whose the event is, and of a VM given away the one it had when
+    the job was asked for: what its new owner calls things is not for the one before.
+    """
     return (
         select(
             *(Event.id, Event.at, Event.type, Event.level, Event.actor, Event.vm_id, Event.snapshot_id),
-            *(Event.job_id, Event.message, Event.data, Vm.name.label("vm_name")),
+            *(Event.job_id, Event.message, Event.data, func.coalesce(Vm.name, Job.vm_name).label("vm_name")),
             *(Job.kind.label("job_kind"), Snapshot.name.label("snapshot_name")),
         )
-        .outerjoin(Vm, Vm.id == Event.vm_id)
+        .outerjoin(Vm, (Vm.id == Event.vm_id) & _is_its(owner_of(Vm)))
         .outerjoin(Job, Job.id == Event.job_id)
-        .outerjoin(Snapshot, Snapshot.id == Event.snapshot_id)
+        .outerjoin(Snapshot, (Snapshot.id == Event.snapshot_id) & _is_its(Snapshot.account_id))
     )
+
+
+def _is_its(account: Any) -> ColumnElement[bool]:
+    """Whether that account is still the event's; those without one are for people who see everything."""
+    return or_(account == Event.account_id, Event.account_id.is_(None))
 
 
 def _listing(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, false, select
+from sqlalchemy import ColumnElement, Connection, case, false, select
 
 from models.base import Json
 from models.hosts.tables import Host
@@ -135,7 +135,9 @@ def _select(actor: Actor) -> AnySelect:
         Job.trace,
         *(Host.name.label("host"), Snapshot.name.label("snapshot_name")),
     )
-    of = of.join(Host, Host.id == Job.host_id).outerjoin(Snapshot, Snapshot.id == Job.snapshot_id)
+    of = of.join(Host, Host.id == Job.host_id).outerjoin(
+        Snapshot, (Snapshot.id == Job.snapshot_id) & (Snapshot.account_id == Job.account_id)
+    )
     return of.where(mine(actor, Job.account_id))
 
 
@@ -157,8 +159,9 @@ def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
 def _together(connection: Connection, jobs: Sequence[UUID]) -> dict[UUID, list[Json]]:
     """The snapshots that these jobs delete together, and of what they left out, why."""
     of = (
-        select(JobSnapshot.job_id, JobSnapshot.spared, Snapshot.id, Snapshot.name)
+        select(JobSnapshot.job_id, JobSnapshot.spared, Snapshot.id, _name_for_owner().label("name"))
         .join(Snapshot, Snapshot.id == JobSnapshot.snapshot_id)
+        .join(Job, Job.id == JobSnapshot.job_id)
         .where(JobSnapshot.job_id.in_(jobs))
         .order_by(Snapshot.created_at, Snapshot.id)
     )
@@ -166,6 +169,11 @@ def _together(connection: Connection, jobs: Sequence[UUID]) -> dict[UUID, list[J
     for row in connection.execute(of) if jobs else ():
         found.setdefault(row.job_id, []).append({"id": row.id, "name": row.name, "spared": row.spared})
     return found
+
+
+def _name_for_owner() -> ColumnElement[str]:
+    """Of a snapshot that went to another owner with its VM nothing: its name may be of its new owner's making."""
+    return case((Snapshot.account_id == Job.account_id, Snapshot.name), else_="")
 
 
 def _steps(connection: Connection, job: UUID) -> list[Json]:
