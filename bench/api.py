@@ -103,6 +103,8 @@ def _lists(engine: Engine, addresses: Addresses) -> list[Figure]:
             "state": "error",
             "cursor": ORDERS["-created_at"].cursor(place.created_at, place.id),
         },
+        "by size": lambda place: {"sort": "size_bytes", "cursor": ORDERS["size_bytes"].cursor(0, place.id)},
+        "by VM": lambda place: {"sort": "vm", "cursor": ORDERS["vm"].cursor(vm, place.id)},
         "of a VM": lambda _: {"vm": vm},
         "of a time": lambda place: {"created_before": place.created_at.isoformat()},
     }
@@ -111,10 +113,18 @@ def _lists(engine: Engine, addresses: Addresses) -> list[Figure]:
         "part of a VM's name": lambda _: {"q": vm[3:9]},
         "nothing found": lambda _: {"q": "zzzzzzzz"},
     }
+    sparse: dict[str, Callable[[Any], dict[str, Any]]] = {
+        "two letters": lambda _: {"q": "zz"},
+        "a tag of none": lambda _: {"tag": "none"},
+        "a type of none": lambda _: {"type": "memory"},
+        "rare states": lambda _: {"state": ["reverting", "deleting"]},
+        "an account's, by name": lambda _: {"account": "tenant-1", "sort": "name"},
+    }
     with _client(addresses) as http:
         return [
             _worst("list_deep_vs_pk", http, places, lists, goal=3.0),
             _worst("search_vs_pk", http, places, searches, goal=5.0),
+            _worst("list_sparse_vs_pk", http, places, sparse, goal=10.0),
         ]
 
 
