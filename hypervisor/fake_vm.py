@@ -70,12 +70,15 @@ class FakeVm:
 
     def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
         """Undoes a cut that the daemon has not noted."""
-        with self._act("take_back") as (world, row):
+        with self._look() as (_, row):
             unnoted = {target: path for target, path in row.unnoted.items() if target in layers}
+        if not unnoted:
+            return False
+        with self._act("take_back") as (world, row):
             for target, path in unnoted.items():
                 world.pour(path, self._head(row, target))
                 del row.unnoted[target]
-            return bool(unnoted)
+        return True
 
     def stop(self) -> None:
         """Power off."""

@@ -270,12 +270,19 @@ def test_a_refusal_is_told_once(world: World, engine: Engine) -> None:
     assert world.last_event().vm_id == vm
 
 
+#: Whatever the rules keep, no guard of the policy is in the way.
+_DEEP = {"max_depth": 200}
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_the_preview_is_what_the_prune_does(world: World, engine: Engine, part: int) -> None:
     """Whatever the rules and the snapshots: what is shown to go is asked for, begun and deleted, and nothing else."""
     chance = random.Random(new_id().hex + str(part))
     for number in range(6):
-        policy, vm = add(engine, name=f"p{number}", retention=_retention(chance)), world.vm(f"v{number}")
+        policy, vm = (
+            add(engine, name=f"p{number}", retention=_retention(chance), guards=_DEEP),
+            world.vm(f"v{number}"),
+        )
         for age in sorted({round(chance.expovariate(1 / 60), 2) for _ in range(chance.randint(1, 14))}):
             hold: dict[str, Any] = (
                 {"held": True, "hold_reason": "why", "held_by": "kim"} if chance.random() < 0.1 else {}

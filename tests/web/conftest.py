@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +76,13 @@ class Cli:
 @pytest.fixture(scope="session")
 def api(stores: Lab) -> Iterator[Api]:
     """One server for all tests: each makes VMs of its own."""
+    with served(stores) as api:
+        yield api
+
+
+@contextmanager
+def served(stores: Lab) -> Iterator[Api]:
+    """A server with a database of its own."""
     with fresh_database(stores) as url, socket.create_server(("127.0.0.1", 0)) as listening:
         engine = make_engine(url)
         with transaction(engine) as session:

@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.web.conftest import Api
+from lab.lab import Lab
+from tests.web.conftest import Api, served
 from tests.world import World
 
 #: `make check` puts it there: in an environment of its own, whose packages are none of ours.
@@ -23,8 +25,16 @@ pytestmark = [
 ]
 
 
-def test_no_answer_is_undocumented_and_none_is_a_failure(api: Api, world: World, tmp_path: Path) -> None:
+@pytest.fixture
+def api(stores: Lab) -> Iterator[Api]:
+    """A server of its own: what may be said to one is said, also that its accounts may have nothing more."""
+    with served(stores) as api:
+        yield api
+
+
+def test_no_answer_is_undocumented_and_none_is_a_failure(api: Api, tmp_path: Path) -> None:
     """Whatever fits the document or breaks it, with and without a key, in any order: never a 5xx, never a surprise."""
+    world = World(api.engine)
     for name in ("web1", "web2", "web3"):
         vm = world.vm(name, host="hv1")
         world.snapshot(vm, "s1")
