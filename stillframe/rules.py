@@ -128,9 +128,9 @@ def check_room(where: str, free_bytes: int, needed_bytes: int, what: str) -> Non
 def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:
     """Whether the VM can be brought back to this snapshot; `after` as the request has it."""
     _check_stays(facts)
-    _check_usable(facts, "revert")
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
+    _check_usable(facts, "revert")
     if facts.type is SnapshotType.MEMORY and after != "keep":
         raise AfterNotForMemory(after=after)
 
@@ -145,9 +145,9 @@ def check_delete(facts: SnapshotFacts) -> None:
         until = f"{facts.hold.until:%Y-%m-%dT%H:%M:%SZ}" if facts.hold.until else "it is released"
         held = {"by": facts.hold.by, "until": until, "reason": facts.hold.reason}
         raise SnapshotHeld(snapshot=facts.name, vm=facts.vm, **held)
-    _check_usable(facts, "delete")
     if facts.state not in DELETABLE:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
+    _check_usable(facts, "delete")
 
 
 def check_hold(facts: SnapshotFacts) -> None:
@@ -167,9 +167,9 @@ def check_together(facts: SnapshotFacts) -> None:
 def check_extract(facts: SnapshotFacts) -> None:
     """Whether one of its volumes can be made a standalone image."""
     _check_stays(facts)
-    _check_usable(facts, "extract")
     if facts.state is not SnapshotState.READY:
         raise SnapshotNotReady(snapshot=facts.name, state=facts.state)
+    _check_usable(facts, "extract")
 
 
 def _check_stays(facts: SnapshotFacts) -> None:

@@ -120,6 +120,13 @@ def test_what_another_tool_made_is_used_as_far_as_was_seen(action: str) -> None:
     assert sum(one["allowed"] for one in shown.values()) == 2
 
 
+@pytest.mark.parametrize("check", [check_revert, check_delete, check_extract])
+def test_of_what_is_gone_that_is_the_reason(check: Callable[[SnapshotFacts], None]) -> None:
+    """What was seen while another tool's snapshot was there says nothing any more: it is deleted."""
+    seen = dict.fromkeys(("revert", "delete", "extract"), "the VM is paused")
+    assert refusal(check, replace(facts(SnapshotState.DELETED), cannot=seen)) == "snapshot.not_ready"
+
+
 def test_a_right_that_is_missing_is_the_reason() -> None:
     """What somebody may not do at all is not allowed, whatever the snapshot's state, and that comes first."""
     shown = actions(facts(SnapshotState.CREATING), [Right.DELETE])
