@@ -5,11 +5,15 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Text, Uuid
+from sqlalchemy import BigInteger, Connection, DateTime, Enum, MetaData, Row, Select, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 
 Json = dict[str, Any]
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+#: Whom a statement is given to.
+Sql = Session | Connection
 
 
 class Base(DeclarativeBase):

@@ -12,9 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    Connection,
     Insert,
-    Row,
     Select,
     String,
     Text,
@@ -27,8 +25,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session
 
+from models.base import AnyRow, Sql
 from models.events.tables import Event
 from models.jobs.tables import Job
 from models.snapshots.tables import Snapshot, VolumeSnapshot
@@ -46,11 +44,8 @@ from stillframe.states import (
 )
 from stillframe.trace import traced
 
-Sql = Session | Connection
-
 #: Where Postgres says, after commit, the id of each job that does not go on by itself any more, and of each rescan that ended.
 OVER_CHANNEL = "stillframe_jobs"
-AnyRow = Row[*tuple[Any, ...]]
 
 #: What a move gives back of the job it moved.
 _FACTS = (

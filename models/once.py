@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Index, delete, func, insert, select, text, tuple_
+from sqlalchemy import Index, delete, func, insert, select, text, tuple_
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base
+from models.base import Base, Sql
 from models.tenants.actor import Actor
 from stillframe.errors import IdempotencyInFlight, IdempotencyMismatch
 from stillframe.names import check_key
@@ -70,7 +70,7 @@ def once(actor: Actor, key: str | None, *request: Any) -> Once | None:
     return None if key is None else Once(actor.account_id, key, request)
 
 
-def make_once(rows: Session | Connection, asked: Once | None, make: Callable[[], object]) -> Made:
+def make_once(rows: Sql, asked: Once | None, make: Callable[[], object]) -> Made:
     """What this key made before, or what `make` returns as text, remembered in the transaction that makes it.
 
     Raises IdempotencyMismatch if the key came with another request, IdempotencyInFlight, and what `make` raises: then
@@ -93,7 +93,7 @@ def make_once(rows: Session | Connection, asked: Once | None, make: Callable[[],
     return made
 
 
-def take_turn(rows: Session | Connection, asker: UUID, key: str) -> None:
+def take_turn(rows: Sql, asker: UUID, key: str) -> None:
     """Requests with one key go on one after the other, to the end of their transactions; raises IdempotencyInFlight."""
     lock = func.hashtextextended(f"{asker}\n{key}", 0)
     if rows.scalar(select(func.pg_try_advisory_xact_lock(lock))):

@@ -135,3 +135,7 @@ class Level(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+#: Who asks for a level means these; without one here, all.
+OR_WORSE = {Level.WARNING: (Level.WARNING, Level.ERROR), Level.ERROR: (Level.ERROR,)}

@@ -8,10 +8,10 @@ from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
+from models.find import run_host_id, vm_id
 from models.hosts.tables import Host, Rescan
 from models.ids import new_id
 from models.moves import OVER_CHANNEL, Told, tell
-from models.queries.find import run_host_id, vm_id
 from models.tenants.actor import Actor
 from models.vms.tables import Vm
 from stillframe.errors import VmNotFound

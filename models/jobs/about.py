@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, any_, exists, func, or_, select, union_all
 
+from models.base import AnyRow, Sql
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot
-from models.moves import AnyRow, Sql
 from models.snapshots.tables import Snapshot
 from stillframe.operations import DELETIONS
 

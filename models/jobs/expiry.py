@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy import Engine, func, text
 from sqlalchemy.orm import Session
 
-from models.base import Json, quoted
+from models.base import AnyRow, Json, quoted
 from models.jobs import outcome
 from models.jobs.line import ABSENT
 from models.jobs.waiting import waiting
-from models.moves import AnyRow, Told, move_job
+from models.moves import Told, move_job
 from models.session import transaction
 from stillframe.errors import JobExpired, VmGone
 from stillframe.events import EventType, Level

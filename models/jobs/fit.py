@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from models.base import AnyRow
 from models.jobs.about import snapshots_of
 from models.jobs.asking import facts_of
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot
-from models.moves import AnyRow, Told, tell
+from models.moves import Told, tell
 from models.policies.kept import judge
 from models.policies.tables import Policy
 from models.snapshots.tables import Snapshot

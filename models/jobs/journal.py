@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Engine, func, literal_column, select, text, upda
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.base import Json, quoted
+from models.base import AnyRow, Json, quoted
 from models.events.tables import Event
 from models.hosts.follow import follow
 from models.hosts.tables import Host
@@ -19,7 +19,7 @@ from models.jobs.attempt import Attempt, StepRecord
 from models.jobs.fit import fitting, rows_of
 from models.jobs.line import ABSENT, HOST_SILENT_S, KEPT_BACK
 from models.jobs.tables import Job, Step
-from models.moves import AnyRow, Told, move_job, move_snapshot, now_plus
+from models.moves import Told, move_job, move_snapshot, now_plus
 from models.session import transaction, violated
 from models.snapshots.tables import Snapshot
 from models.snapshots.volumes import path_of

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Connection, Engine, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from models.base import Json
+from models.base import AnyRow, Json
 from models.hosts.follow import follow
 from models.hosts.machine import lock_vm
 from models.hosts.tables import Host
@@ -14,7 +14,7 @@ from models.jobs import outcome
 from models.jobs.about import snapshots_of
 from models.jobs.line import ABSENT, HOST_SILENT_S
 from models.jobs.tables import Job
-from models.moves import AnyRow, Told, move_job, tell
+from models.moves import Told, move_job, tell
 from models.session import transaction
 from stillframe.errors import ClosedUnseen, JobNotFound
 from stillframe.events import EventType

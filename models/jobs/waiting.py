@@ -7,10 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, bindparam, text
 
-from models.base import Json, quoted
+from models.base import AnyRow, Json, Sql, quoted
 from models.jobs.line import ABSENT, GOES_FIRST, HOST_SILENT_S
 from models.jobs.tables import UNFINISHED
-from models.moves import AnyRow, Sql
 from stillframe.states import HELD, JobState
 
 _STANDING = f"""

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from models.base import AnyRow
 from models.moves import Told, now_plus, tell
 from models.policies.tables import Firing, Policy, PolicySchedule
-from models.queries.paging import AnyRow
 from stillframe.errors import Invalid
 from stillframe.events import EventType, Level
 from stillframe.policies.as_json import schedule_from_json

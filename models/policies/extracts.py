@@ -8,12 +8,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, exists, text, update
 from sqlalchemy.orm import Session
 
-from models.base import quoted
+from models.base import AnyRow, quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.spec import Batch, batch, read
 from models.policies.tables import Firing
-from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor, of_policy
 from stillframe.events import EventType, Level

@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Update, cast, func, select, update
+from sqlalchemy import Text, Update, cast, func, select, update
 from sqlalchemy.orm import Session
 
+from models.base import AnyRow, Sql
 from models.jobs.tables import UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.kept import IN_USE
 from models.policies.spec import Batch, batch, read
 from models.policies.tables import Policy, PolicyVm
-from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants.actor import Actor, of_policy
 from models.tenants.tables import Account, Domain
@@ -29,8 +29,6 @@ from stillframe.policies.policy import Policy as Wish
 from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look
 from stillframe.policies.schedule import zone
 from stillframe.states import ENDED, JobState, VolumeSnapshotState
-
-Sql = Session | Connection
 
 _JUDGED = (VolumeSnapshotState.READY, VolumeSnapshotState.ERROR, VolumeSnapshotState.CREATING)
 #: After a deletion that did not succeed the next is asked so much later, twice as much each time, up to a day.

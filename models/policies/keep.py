@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models.find import vm_ids
 from models.ids import new_id
 from models.moves import Told, tell
 from models.policies.claim import claim_all
@@ -22,7 +23,6 @@ from models.policies.resolve import columns_of, vms_in
 from models.policies.spec import read
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, my_policies
 from models.policies.vms import one_set_aside, resume_vms
-from models.queries.find import vm_ids
 from models.session import violated
 from models.tenants.actor import ADMIN, Actor
 from models.tenants.named import keep_own

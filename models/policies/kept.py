@@ -8,22 +8,19 @@ from operator import attrgetter
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Text, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Text, cast, func, select
 
+from models.base import AnyRow, Sql
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot
 from models.policies.extracts import is_to_come
 from models.policies.spec import read
 from models.policies.tables import Policy
-from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot, is_held
 from models.vms.tables import Vm
 from stillframe.errors import SnapshotLost
 from stillframe.policies.retention import Kept, Retention, Verdict, decide, next_look
 from stillframe.policies.schedule import zone
 from stillframe.states import SnapshotState
-
-Sql = Session | Connection
 
 #: Those that a deletion has already taken are neither kept nor to be pruned once more.
 _JUDGED = (SnapshotState.READY, SnapshotState.REVERTING, SnapshotState.ERROR, SnapshotState.CREATING)

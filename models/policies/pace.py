@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, bindparam, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 
-from models.base import quoted
+from models.base import Sql, quoted
 from stillframe.policies.pace import Took
 from stillframe.policies.policy import Mode
 from stillframe.rules import ALIVE
@@ -31,7 +30,7 @@ _TOOK = f"""
 """  # noqa: S608
 
 
-def took(sql: Session | Connection, vms: Sequence[UUID], mode: Mode) -> list[Took]:
+def took(sql: Sql, vms: Sequence[UUID], mode: Mode) -> list[Took]:
     """Of each of these VMs, the slowest first."""
     typed = text(_TOOK).bindparams(bindparam("vms", type_=ARRAY(Uuid())))
     return [

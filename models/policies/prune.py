@@ -9,12 +9,11 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
-from models.base import quoted
+from models.base import AnyRow, quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED, Job
 from models.moves import Told, tell
 from models.policies.spec import Batch, batch, read
 from models.policies.tables import PolicyVm
-from models.queries.paging import AnyRow
 from models.snapshots.tables import Snapshot
 from stillframe.events import EventType, Level
 from stillframe.operations import PruneSnapshots

@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
 from sqlalchemy.orm import Session
 
-from models.base import Json
-from models.queries.find import host_id
+from models.base import Json, Sql
+from models.find import host_id
 from models.tenants.actor import Actor
 from models.tenants.named import find_account, find_domain
 from models.tenants.tables import ADMIN_ACCOUNT
@@ -64,7 +64,7 @@ _VMS = f"""
 """  # noqa: S608
 
 
-def vms_in(session: Session | Connection, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
+def vms_in(session: Sql, policies: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """The VMs of each policy; a policy whose selector matches none is not in it."""
     ids = list(policies)
     found = next_vms(session, [(id_, None) for id_ in ids])
@@ -72,7 +72,7 @@ def vms_in(session: Session | Connection, policies: Collection[UUID]) -> dict[UU
 
 
 def next_vms(
-    session: Session | Connection, wanted: Sequence[tuple[UUID, UUID | None]], most: int | None = None
+    session: Sql, wanted: Sequence[tuple[UUID, UUID | None]], most: int | None = None
 ) -> list[list[UUID]]:
     """Of each policy its VMs behind one, or from the first on, by their ids; no more than `most` of each."""
     typed = text(_VMS).bindparams(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from models.queries.paging import AnyRow
+from models.base import AnyRow
 from stillframe.errors import Invalid
 from stillframe.policies.as_json import policy_from_json
 from stillframe.policies.policy import Policy

@@ -20,12 +20,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from models.base import quoted
+from models.base import AnyRow, quoted
 from models.jobs.tables import SCHEDULED, UNFINISHED
 from models.policies.spec import batch, read
 from models.policies.storages import BUSY
 from models.policies.tables import FiringState
-from models.queries.paging import AnyRow
 from models.vms.tables import Vm
 from stillframe.policies.guards import Moment
 from stillframe.policies.policy import Policy

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session, aliased
 
-from models.base import Json
-from models.queries.find import containing
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
+from models.base import AnyRow, AnySelect, Json
+from models.find import containing
+from models.queries.paging import Order, Wanted, page
 from models.tenants import quota
 from models.tenants.actor import Actor
 from models.tenants.named import find_account, find_domain

@@ -7,20 +7,20 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
 from models.events.places import newest_place, place_of
 from models.events.tables import Comment, Event, EventPlace
+from models.find import vm_ids
 from models.jobs.tables import Job
-from models.queries.find import vm_ids
 from models.queries.owners import Owned, owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, newest, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, owner_of
 from models.vms.tables import Vm
 from stillframe.errors import SnapshotNotFound
-from stillframe.events import Level
+from stillframe.events import OR_WORSE, Level
 
 _ID = Event.id.expression
 NEWEST_FIRST = Order("-id", _ID, _ID, descending=True, parse=int, parse_id=int)
@@ -36,8 +36,6 @@ IN_ORDER = Order(
 SAID_IN_ORDER = Order(
     "created_at", Comment.created_at.expression, Comment.id.expression, descending=False, parse=instant
 )
-
-OR_WORSE = {Level.WARNING: (Level.WARNING, Level.ERROR), Level.ERROR: (Level.ERROR,)}
 
 
 @dataclass(frozen=True, kw_only=True)

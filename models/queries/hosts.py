@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import containing, has_a_word, host_id, run_host_id, vm_id
 from models.hosts.tables import Host
 from models.jobs.tables import Job
-from models.queries.find import containing, has_a_word, host_id, run_host_id, vm_id
 from models.queries.owners import Owned, owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, page
+from models.queries.paging import Order, Wanted, page
 from models.queries.walk import Listing, Way, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, case, false, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import ending, host_id, vm_ids
 from models.hosts.tables import Host
 from models.jobs.about import is_about
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot, Step
 from models.jobs.waiting import waiting
-from models.queries.find import ending, host_id, vm_ids
 from models.queries.owners import Owned, owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
+from models.queries.paging import Order, Wanted, instant
 from models.queries.walk import Listing, Way, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor

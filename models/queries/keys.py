@@ -5,10 +5,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, or_, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import containing
 from models.queries.accounts import account_id
-from models.queries.find import containing
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.paging import Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.tenants.keys import OPENS, my_keys
 from models.tenants.tables import Account, ApiKey, Domain

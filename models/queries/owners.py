@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, literal_column, select, true
 from sqlalchemy.orm import Session
 
-from models.queries.paging import AnySelect
+from models.base import AnySelect
 from models.queries.walk import FAR, Way
 from models.tenants.actor import Actor
 from models.tenants.named import find_account, find_domain

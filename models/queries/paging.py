@@ -9,17 +9,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, tuple_
 from sqlalchemy import select as sa_select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
 from stillframe.errors import CursorInvalid
 
 Key = tuple[Any, Any]
 #: A list that has more is said to have more.
 MOST_COUNTED = 1000
-AnyRow = Row[*tuple[Any, ...]]
-AnySelect = Select[*tuple[Any, ...]]
 #: Makes what leaves out of a page's rows.
 Shape = Callable[[Connection, Sequence[AnyRow]], list[Json]]
 

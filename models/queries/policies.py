@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import as_id, containing, vm_ids
 from models.policies.spec import read, unreadable
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm, my_policies
-from models.queries.find import as_id, containing, vm_ids
 from models.queries.owners import owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
+from models.queries.paging import Order, Wanted, instant
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms

@@ -7,14 +7,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
 from models.policies.images import JudgedVolumes, judge_volumes
 from models.policies.kept import Judged, judge
 from models.policies.pace import took
 from models.policies.resolve import vms_in
 from models.policies.spec import read
 from models.policies.tables import Policy, PolicySchedule
-from models.queries.paging import AnyRow, AnySelect
 from models.queries.policy_vms import set_aside, set_aside_in_words
 from models.snapshots.tables import Snapshot
 from models.vms.tables import Vm, Volume

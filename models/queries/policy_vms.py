@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.base import Json
+from models.base import AnyRow, Json
+from models.find import vm_ids
 from models.policies.meant import vms
 from models.policies.tables import PolicyVm
-from models.queries.find import vm_ids
-from models.queries.paging import AnyRow, Order, Wanted, page
+from models.queries.paging import Order, Wanted, page
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms
 from models.vms.tables import Vm

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import run_host_id
 from models.hosts.tables import Host, Rescan
-from models.queries.find import run_host_id
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.paging import Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.vms.tables import Vm
 from stillframe.errors import RescanNotFound

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, or_, select
 
-from models.base import Json
-from models.queries.find import containing
+from models.base import AnyRow, AnySelect, Json
+from models.find import containing
 from models.queries.owners import owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.paging import Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.tenants.keys import rights_of
 from models.tenants.tables import Account, ApiKey, Domain

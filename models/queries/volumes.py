@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
+from models.find import as_id, containing, ending, has_a_word, vm_ids
 from models.hosts.tables import Host
-from models.queries.find import as_id, containing, ending, has_a_word, vm_ids
 from models.queries.owners import Owned, owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant
+from models.queries.paging import Order, Wanted, instant
 from models.queries.policies import policy_id
 from models.queries.walk import Listing, Way, any_of, walk
 from models.snapshots.tables import VolumeSnapshot

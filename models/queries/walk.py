@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from models.base import Json
-from models.queries.paging import MOST_COUNTED, AnyRow, AnySelect, Order, Shape, Wanted
+from models.base import AnyRow, AnySelect, Json
+from models.queries.paging import MOST_COUNTED, Order, Shape, Wanted
 
 #: Rows that one page looks at.
 FAR = 5_000

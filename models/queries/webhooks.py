@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from models.base import Json
+from models.base import AnyRow, AnySelect, Json
 from models.events.tables import Event
 from models.queries.owners import owned
-from models.queries.paging import AnyRow, AnySelect, Order, Wanted, instant, page
+from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, no_wider

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from models.base import Sql
 from models.jobs.tables import UNFINISHED, Job, Step
-from models.moves import Sql
 from models.snapshots.tables import VolumeSnapshot
 from models.tenants.actor import Actor
 from models.tenants.scope import mine

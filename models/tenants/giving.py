@@ -9,11 +9,12 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models.base import AnyRow
+from models.find import vm_id
 from models.hosts.machine import lock_vm
 from models.jobs.tables import UNFINISHED, Job
-from models.moves import AnyRow, Told, tell
+from models.moves import Told, tell
 from models.policies.tables import Policy
-from models.queries.find import vm_id
 from models.session import violated
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants import quota

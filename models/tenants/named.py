@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from models.queries.find import as_id
+from models.find import as_id
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_domains
 from models.tenants.tables import Account, Domain

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Row, Uuid, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
-from models.base import Json, quoted
+from models.base import Json, Sql, quoted
 from models.jobs.tables import Job
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants.scope import accounts
@@ -117,12 +117,12 @@ def _measured(session: Session, row: Row[Any], wanted: Wanted) -> Iterator[tuple
     yield "jobs at a time", row.max_jobs, lambda: _jobs(session, of), wanted.jobs
 
 
-def _snapshots(session: Session | Connection, of: Any, vm: UUID | None = None) -> int:
+def _snapshots(session: Sql, of: Any, vm: UUID | None = None) -> int:
     counted = select(func.count()).where(Snapshot.account_id.in_(of), COUNTED)
     return session.scalar(counted if vm is None else counted.where(Snapshot.vm_id == vm)) or 0
 
 
-def _bytes(session: Session | Connection, of: Any) -> int:
+def _bytes(session: Sql, of: Any) -> int:
     held = select(func.coalesce(func.sum(Snapshot.size_bytes), 0)).where(Snapshot.account_id.in_(of), COUNTED)
     extracted = select(func.coalesce(func.sum(VolumeSnapshot.size_bytes), 0)).where(
         VolumeSnapshot.account_id.in_(of), EXTRACTED
@@ -139,7 +139,7 @@ def of_vm(session: Session, vm: UUID) -> Wanted:
     return Wanted(vm, snapshots=count, size_bytes=int(size) + int(more), jobs=0)
 
 
-def _jobs(session: Session | Connection, of: Any) -> int:
+def _jobs(session: Sql, of: Any) -> int:
     counted = select(func.count()).where(Job.account_id.in_(of), text(f"job.state IN ({quoted(IN_FLIGHT)})"))
     return session.scalar(counted) or 0
 

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models.find import as_id
 from models.ids import new_id
 from models.moves import Told, tell
-from models.queries.find import as_id
 from models.tenants.actor import Actor
 from models.tenants.gifts import check_gift
 from models.tenants.named import find_account

@@ -6,12 +6,11 @@ from sqlalchemy import ColumnElement, Text, and_, cast, insert, literal, not_, o
 from sqlalchemy.orm import Session
 
 from models.events.tables import Event, EventPlace
-from models.queries.events import OR_WORSE
 from models.tenants.actor import Actor
 from models.tenants.scope import mine
 from models.tenants.tables import Account, Domain
 from models.webhooks.tables import Webhook, WebhookDelivery
-from stillframe.events import EventType
+from stillframe.events import OR_WORSE, EventType
 
 #: Webhooks of one transaction, and places that one of them goes on in it.
 AT_ONCE = 100

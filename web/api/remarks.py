@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends
 
 from models.queries import events as event_rows
 from models.queries import snapshots as rows
-from models.queries import words
 from models.queries.paging import Wanted
+from models.snapshots import words
 from models.tenants.actor import Actor
 from stillframe.rights import Right
 from web.api.snapshots import UNKNOWN

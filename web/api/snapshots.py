@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from models.queries import snapshots as rows
-from models.queries import words
 from models.queries.paging import Wanted
+from models.snapshots import words
 from models.tenants.actor import Actor
 from stillframe.errors import (
     AfterNotForMemory,

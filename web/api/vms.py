@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from models.find import vm_id
 from models.queries import hosts as rows
 from models.queries import snapshots as snapshot_rows
-from models.queries.find import vm_id
 from models.queries.paging import Wanted
 from models.tenants.actor import Actor
 from models.vms import tagging

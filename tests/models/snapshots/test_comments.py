@@ -10,8 +10,8 @@ from sqlalchemy import select
 from models.events.tables import Comment
 from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
-from models.queries.words import comment, edit
 from models.session import transaction
+from models.snapshots.words import comment, edit
 from stillframe.errors import Cancelled, SnapshotNotFound
 from stillframe.states import SnapshotState
 from tests.world import World
