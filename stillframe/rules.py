@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from stillframe.counting import Size
 from stillframe.errors import (
     AfterNotForMemory,
     ChainTooDeep,
@@ -122,7 +123,9 @@ def memory_needs(memory_bytes: int) -> int:
 def check_room(where: str, free_bytes: int, needed_bytes: int, what: str) -> None:
     """Raises NotEnoughSpace."""
     if free_bytes < needed_bytes:
-        raise NotEnoughSpace(where=where, free_bytes=free_bytes, needed_bytes=needed_bytes, what=what)
+        raise NotEnoughSpace(
+            where=where, free_bytes=Size(free_bytes), needed_bytes=Size(needed_bytes), what=what
+        )
 
 
 def check_revert(facts: SnapshotFacts, after: After = "keep") -> None:

@@ -187,7 +187,7 @@ FORECAST: Json = {
         {
             "when": "job",
             "code": "storage.not_enough_space",
-            "detail": f"{_FOLDER} has 1073741824 bytes free, and 4509715660 are needed for the VM's memory.",
+            "detail": f"{_FOLDER} has 1.0 GiB free, and 4.2 GiB are needed for the VM's memory.",
             "remedy": "Free space there (delete old snapshots, move files away) and ask again.",
             "evidence": {"where": _FOLDER, "free_bytes": 1073741824, "needed_bytes": 4509715660},
         }

@@ -17,6 +17,7 @@ from models.jobs.tables import Job
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants.scope import accounts
 from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
+from stillframe.counting import Size
 from stillframe.errors import QuotaExceeded
 from stillframe.states import HELD, JobState
 
@@ -113,7 +114,8 @@ def _measured(session: Session, row: Row[Any], wanted: Wanted) -> Iterator[tuple
         *(row.max_snapshots_a_vm, lambda: _snapshots(session, of, wanted.vm), wanted.snapshots),
     )
     yield "snapshots", row.max_snapshots, lambda: _snapshots(session, of), wanted.snapshots
-    yield "bytes", row.max_bytes, lambda: _bytes(session, of), wanted.size_bytes
+    most_bytes = None if row.max_bytes is None else Size(row.max_bytes)
+    yield "of snapshots and volumes", most_bytes, lambda: Size(_bytes(session, of)), wanted.size_bytes
     yield "jobs at a time", row.max_jobs, lambda: _jobs(session, of), wanted.jobs
 
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from shutil import get_terminal_size
 from typing import Any
 
+from stillframe import counting
+
 Json = Mapping[str, Any]
 
 #: Characters of one piece of evidence that are shown to people.
@@ -145,14 +147,7 @@ def _spelled(letter: str) -> str:
 
 def size(count: int | None) -> str:
     """`1.5 GiB`."""
-    if count is None:
-        return "-"
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+    return "-" if count is None else counting.size(count)
 
 
 def time(at: str | None) -> str:

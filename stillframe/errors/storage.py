@@ -11,7 +11,7 @@ class StorageFull(StillframeError):
 
 
 class NotEnoughSpace(Refused):
-    """{where} has {free_bytes} bytes free, and {needed_bytes} are needed for {what}."""
+    """{where} has {free_bytes} free, and {needed_bytes} are needed for {what}."""
 
     code = "storage.not_enough_space"
     remedy = "Free space there (delete old snapshots, move files away) and ask again."

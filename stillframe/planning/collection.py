@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stillframe.counting import size
 from stillframe.layers import Merge, Tree, Unlink, after
-from stillframe.planning.common import size
 from stillframe.planning.forecast import Draft, Place
 from stillframe.planning.known import VmKnown
 

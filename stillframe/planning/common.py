@@ -63,13 +63,3 @@ def check_places(draft: Draft, places: tuple[Place, ...], least: int = 0) -> Non
 def others(count: int) -> str:
     """`other snapshot`, `3 other snapshots`."""
     return "other snapshot" if count == 1 else f"{count} other snapshots"
-
-
-def size(count: int) -> str:
-    """`1.5 GiB`."""
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"

@@ -1,6 +1,7 @@
 """What taking a snapshot would do."""
 
 from stillframe import plans
+from stillframe.counting import Size
 from stillframe.errors import (
     AgentUnresponsive,
     ForeignInternalSnapshots,
@@ -120,7 +121,7 @@ def _warn_of_little(draft: Draft) -> None:
             free[volume.home] = volume.free_bytes
     for home, bytes_ in could.items():
         if LAYER_FLOOR_BYTES <= free[home] < bytes_ // 10:
-            draft.warn(LittleLeft(where=home, free_bytes=free[home], could_bytes=bytes_))
+            draft.warn(LittleLeft(where=home, free_bytes=Size(free[home]), could_bytes=Size(bytes_)))
 
 
 def _tell(draft: Draft, type_: SnapshotType) -> None:

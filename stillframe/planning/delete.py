@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from stillframe import plans
+from stillframe.counting import size
 from stillframe.layers import Merge, Unlink, collect
 from stillframe.operations import DeleteSnapshot, PruneSnapshots
 from stillframe.planning.collection import collected, places, tell_hidden
@@ -13,7 +14,6 @@ from stillframe.planning.common import (
     check_stands,
     look_around,
     others,
-    size,
 )
 from stillframe.planning.forecast import Bytes, Draft, Forecast, Pause
 from stillframe.planning.known import SnapshotKnown, VmKnown

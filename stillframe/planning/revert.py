@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from stillframe import plans
+from stillframe.counting import size
 from stillframe.layers import Layer, Merge, Tree, Unlink, collect
 from stillframe.operations import RevertSnapshot
 from stillframe.planning.collection import collected
@@ -12,7 +13,6 @@ from stillframe.planning.common import (
     check_stands,
     look_around,
     others,
-    size,
 )
 from stillframe.planning.forecast import Bytes, Draft, Forecast, Pause, Place
 from stillframe.planning.known import SnapshotKnown, VmKnown

@@ -25,7 +25,7 @@ class ChainDeep(Warned):
 
 
 class LittleLeft(Warned):
-    """{where} has {free_bytes} bytes free, and the new layers there can grow to {could_bytes}."""
+    """{where} has {free_bytes} free, and the new layers there can grow to {could_bytes}."""
 
     code = "storage.little_left"
     remedy = "Watch it: a VM whose storage is full is paused. Delete snapshots, or make room there."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from stillframe.counting import are, counted
+from stillframe.counting import are, counted, size
 from stillframe.policies.policy import Guards, Policy
 from stillframe.policies.schedule import Overlap, zone
 from stillframe.rules import ALIVE
@@ -94,9 +94,7 @@ def _no_room(guards: Guards, moment: Moment) -> str | None:
             f"its volumes stand on {counted(moment.depth, 'layer')}, and the guard allows {guards.max_depth}"
         )
     if moment.free_bytes is not None and moment.free_bytes < guards.min_free_bytes:
-        return (
-            f"{moment.free_bytes} bytes are free on its storage, and the guard wants {guards.min_free_bytes}"
-        )
+        return f"{size(moment.free_bytes)} are free on its storage, and the guard wants {size(guards.min_free_bytes)}"
     if moment.free_percent is not None and moment.free_percent < guards.min_free_percent:
         free = f"{moment.free_percent:.1f} % are free on its storage"
         return f"{free}, and the guard wants {guards.min_free_percent:g} %"

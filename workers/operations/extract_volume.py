@@ -6,9 +6,10 @@ from typing import cast
 from uuid import UUID
 
 from hypervisor.port import Source
-from stillframe.errors import NotEnoughSpace, VolumeNotFound
+from stillframe.errors import VolumeNotFound
 from stillframe.names import volume_snapshot_path
 from stillframe.operations import ExtractVolume
+from stillframe.rules import check_room
 from workers.operations.revert_snapshot import whole_manifest
 from workers.steps import Output, Plan, Step, Work
 
@@ -27,9 +28,7 @@ def check_snapshot(work: Work) -> Output:
     path = volume_snapshot_path(home, cast(UUID, work.volume_snapshot))
     chain = work.images.chain(source.path, source.format)
     needed = min(sum(image.size_bytes for image in chain), chain[0].virtual_bytes)
-    free = work.images.free_bytes(path)
-    if free < needed:
-        raise NotEnoughSpace(where=home, free_bytes=free, needed_bytes=needed, what=f"the copy of {target}")
+    check_room(home, work.images.free_bytes(path), needed, f"the copy of {target}")
     return {
         "source": source.path,
         "format": source.format,

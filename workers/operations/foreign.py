@@ -13,13 +13,12 @@ from stillframe.errors import (
     AfterNotForMemory,
     ForeignCannot,
     HypervisorFailed,
-    NotEnoughSpace,
     SnapshotDamaged,
     VolumeNotFound,
 )
 from stillframe.names import volume_snapshot_path
 from stillframe.operations import ExtractVolume, RevertSnapshot
-from stillframe.rules import ALIVE
+from stillframe.rules import ALIVE, check_room
 from stillframe.states import VmState
 from workers import manifests
 from workers.foreign import targets_holding, why_not
@@ -135,10 +134,7 @@ def check_extract(work: Work) -> Output:
     path = volume_snapshot_path(home, cast(UUID, work.volume_snapshot))
     chain = work.images.chain(source, "qcow2")
     needed = 2 * min(sum(image.size_bytes for image in chain), chain[0].virtual_bytes)
-    free = work.images.free_bytes(path)
-    if free < needed:
-        what = f"the copy of {target}, which is made twice"
-        raise NotEnoughSpace(where=home, free_bytes=free, needed_bytes=needed, what=what)
+    check_room(home, work.images.free_bytes(path), needed, f"the copy of {target}, which is made twice")
     return {
         "name": one.name,
         "source": source,

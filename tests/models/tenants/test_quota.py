@@ -1,5 +1,6 @@
 """Quotas."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -107,15 +108,17 @@ def test_what_failed_counts_for_nothing(world: World, producer: Producer) -> Non
 
 
 def test_bytes_are_counted(world: World, producer: Producer) -> None:
-    """What is there fills it; raised, there is room again."""
+    """What is there fills it; raised, there is room again. People read it as a size, programs as a number."""
     vm = world.vm(account=world.account("acme", "/a"))
     with transaction(world.engine) as session:
-        session.get_one(Snapshot, world.snapshot(vm)).size_bytes = 1000
-    limit(world, "acme", max_bytes=1000)
+        session.get_one(Snapshot, world.snapshot(vm)).size_bytes = 3 << 30
+    limit(world, "acme", max_bytes=3 << 30)
 
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(QuotaExceeded) as refused:
         producer.submit(CreateSnapshot(vm=str(vm)), ADMIN)
-    limit(world, "acme", max_bytes=1001)
+    assert "acme may have 3.0 GiB of snapshots and volumes, and has 3.0 GiB" in refused.value.detail
+    assert json.loads(json.dumps(refused.value.evidence))["used"] == 3 << 30
+    limit(world, "acme", max_bytes=(3 << 30) + 1)
     producer.submit(CreateSnapshot(vm=str(vm)), ADMIN)
 
 

@@ -123,7 +123,7 @@ def test_a_revert_tells_what_is_lost_and_what_stays() -> None:
     """The head with its bytes goes; the other snapshots stay; a VM that runs is powered off."""
     made = reverted(S3)
     assert made.bytes.freed == 7
-    assert "since snapshot s2 is lost: 7 bytes" in told(made)["present_lost"]
+    assert "since snapshot s2 is lost: 7 B" in told(made)["present_lost"]
     assert "2 other snapshots" in told(made)["others_untouched"]
     assert "powered_off" in told(made)
     assert made.pause.kind == "power_off"

@@ -34,7 +34,7 @@ def test_nothing_in_the_way_goes() -> None:
     ("facts", "kind", "word"),
     [
         ({"depth": 8}, "skip", "8 layers"),
-        ({"free_bytes": 99}, "skip", "99 bytes are free"),
+        ({"free_bytes": 99}, "skip", "99 B are free on its storage, and the guard wants 100 B"),
         ({"free_bytes": 150, "free_percent": 7.5}, "skip", "7.5 %"),
         ({"merging": "j1"}, "skip", "deletion"),
         ({"own_job": "j2"}, "skip", "not over"),
