@@ -14,9 +14,7 @@ from stillframe.states import ENDED, JOB_MOVES, SNAPSHOT_MOVES, JobState, came_f
 
 VM = UUID(int=1)
 ALL_ERRORS = [
-    one
-    for _, one in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(one, errors.StillframeError)
+    one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.StillframeError)
 ]
 
 
