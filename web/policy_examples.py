@@ -65,6 +65,7 @@ POLICY: Json = {
     "max_failures": 4,
     "start_within_s": 3600,
     "account": "admin",
+    "domain": "/",
     "created_by": "admin",
     "created_at": "2026-11-01T08:00:00Z",
     "updated_at": "2026-11-01T08:00:00Z",

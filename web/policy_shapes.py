@@ -205,6 +205,7 @@ class Policy(Shape):
     max_failures: int
     start_within_s: float
     account: str
+    domain: str
     created_by: str
     created_at: datetime
     updated_at: datetime

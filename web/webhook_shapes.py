@@ -37,6 +37,7 @@ WEBHOOK: Json = {
     "waiting": 0,
     "dead": 0,
     "account": "admin",
+    "domain": "/",
     "created_by": "admin",
     "created_at": "2026-11-23T05:39:39.065Z",
     "updated_at": "2026-11-23T05:39:39.065Z",
@@ -134,6 +135,7 @@ class Webhook(Shape):
     waiting: int
     dead: int
     account: str
+    domain: str
     created_by: str
     created_at: datetime
     updated_at: datetime

@@ -17,7 +17,7 @@ from models.queries.paging import Order, Wanted, instant
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms
-from models.tenants.tables import Account
+from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from stillframe.errors import Invalid, PolicyNameAmbiguous, PolicyNotFound
 from stillframe.policies.as_json import policy_to_json
@@ -161,9 +161,11 @@ def _select(actor: Actor) -> AnySelect:
                 set_aside.label("set_aside"),
             ),
             *(Policy.suspended_at, Policy.suspended_reason, Policy.created_by, Policy.created_at),
-            *(Policy.updated_at, Account.name.label("account"), next_at.label("next_fire_at")),
+            *(Policy.updated_at, Account.name.label("account"), Domain.path.label("domain")),
+            next_at.label("next_fire_at"),
         )
         .join(Account, Account.id == Policy.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
         .where(Policy.deleted_at.is_(None), my_policies(actor))
     )
 

@@ -13,7 +13,7 @@ from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, no_wider
-from models.tenants.tables import Account
+from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import WebhookNotFound
@@ -101,8 +101,9 @@ def deliveries(
 def _select(actor: Actor) -> AnySelect:
     columns = Webhook.__table__.c
     found = (
-        select(*columns, Account.name.label("account"), Vm.name.label("vm_name"))
+        select(*columns, Account.name.label("account"), Domain.path.label("domain"), Vm.name.label("vm_name"))
         .join(Account, Account.id == Webhook.account_id)
+        .join(Domain, Domain.id == Account.domain_id)
         .outerjoin(Vm, Vm.id == Webhook.vm_id)
     )
     return found.where(

@@ -72,6 +72,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Extracts", _extracts(one["extract"])),
             ("Set aside", _set_aside(one)),
             ("Account", one["account"]),
+            ("Domain", one["domain"]),
             ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),
         )
     )

@@ -22,8 +22,8 @@ FIELDS = (
 RULES = tuple(one.name for one in fields(Retention))
 #: What the API says of a policy and nobody asks for.
 _ANSWERED = {
-    *("id", "suspended", "set_aside", "next_fire_at", "account", "created_by", "created_at", "updated_at"),
-    "warnings",
+    *("id", "suspended", "set_aside", "next_fire_at", "account", "domain"),
+    *("created_by", "created_at", "updated_at", "warnings"),
 }
 _LACKS = {
     "selector": "a policy needs VMs: --vm 'web-*', --vm-tag production or --host hv1 (or --file)",

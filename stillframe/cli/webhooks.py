@@ -85,6 +85,7 @@ def show_one(client: Producer, asked: Namespace) -> int:
             ("Waiting", one["waiting"]),
             ("Dead", one["dead"]),
             ("Account", one["account"]),
+            ("Domain", one["domain"]),
             ("Made", f"{show.time(one['created_at'])} by {one['created_by']}"),
         )
     )

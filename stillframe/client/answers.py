@@ -402,6 +402,7 @@ class MadePolicy(TypedDict):
     max_failures: int
     start_within_s: float
     account: str
+    domain: str
     created_by: str
     created_at: str
     updated_at: str
@@ -445,6 +446,7 @@ class NewWebhook(TypedDict):
     waiting: int
     dead: int
     account: str
+    domain: str
     created_by: str
     created_at: str
     updated_at: str
@@ -529,6 +531,7 @@ class Policy(TypedDict):
     max_failures: int
     start_within_s: float
     account: str
+    domain: str
     created_by: str
     created_at: str
     updated_at: str
@@ -990,6 +993,7 @@ class Webhook(TypedDict):
     waiting: int
     dead: int
     account: str
+    domain: str
     created_by: str
     created_at: str
     updated_at: str

@@ -47,6 +47,7 @@ def test_a_policy_is_made_shown_and_listed(http: httpx.Client, world: World, nam
     assert (next_at.hour, next_at.minute) == (17, 30)
     assert made["schedules"][0]["timezone"] == "Asia/Seoul"
     assert http.get(answer.headers["Location"]).json() == made
+    assert (made["account"], made["domain"]) == ("admin", "/")
     assert http.get(f"/v1/policies/{name}").json() == made
     assert [one["id"] for one in http.get("/v1/policies", params={"q": name}).json()["items"]] == [made["id"]]
 

@@ -55,7 +55,8 @@ def test_a_webhook_is_made_shown_and_listed(http: httpx.Client, world: World, na
     assert secret.startswith("whsec_")
     assert made["types"] == ["job."]
     assert made["vm"] == {"id": str(vm), "name": name}
-    assert (made["state"], made["waiting"], made["dead"], made["account"]) == ("active", 0, 0, "admin")
+    assert (made["state"], made["waiting"], made["dead"]) == ("active", 0, 0)
+    assert (made["account"], made["domain"]) == ("admin", "/")
     assert http.get(answer.headers["Location"]).json() == made
     assert http.get("/v1/webhooks").json()["items"][0] == made
     assert secret not in http.get("/v1/events").text
