@@ -16,7 +16,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from lab.daemon import Daemon
 from lab.errors import LabError
@@ -63,6 +63,9 @@ class Stack:
             self.start(name)
         if "api" in programs:
             self.daemon("api").wait_until(lambda: _answers(addresses["URL"] + "/readyz"), 30)
+            if _is_refused(addresses, "/v1/me"):  # the key is of a database that is no more
+                addresses.values["STILLFRAME_KEY"] = self._once("models", "key", addresses)
+                self._write(addresses)
         if "worker" in programs:
             self._wait_for_host(addresses)
         return addresses
@@ -186,13 +189,26 @@ def _answers(url: str) -> bool:
 
 
 def _get(addresses: Addresses, path: str) -> str:
-    request = urllib.request.Request(addresses["URL"] + path)
-    request.add_header("Authorization", f"Bearer {addresses['KEY']}")
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(_with_key(addresses, path), timeout=5) as answer:
             return str(answer.read().decode())
     except (URLError, OSError):
         return ""
+
+
+def _is_refused(addresses: Addresses, path: str) -> bool:
+    try:
+        urllib.request.urlopen(_with_key(addresses, path), timeout=5).close()
+    except HTTPError as error:
+        return error.code == 401
+    except (URLError, OSError):
+        pass
+    return False
+
+
+def _with_key(addresses: Addresses, path: str) -> urllib.request.Request:
+    headers = {"Authorization": f"Bearer {addresses['KEY']}"}
+    return urllib.request.Request(addresses["URL"] + path, headers=headers)
 
 
 def _where_read(stack: Stack) -> str:

@@ -31,7 +31,7 @@ KNOWN = (["upgrade"], ["check"], *map(list, KEYS))
 def main(arguments: list[str]) -> int:
     """Exit code 0 when the database is (now) current, 1 when `check` finds it is not, 2 on wrong usage."""
     settings = Settings.from_env()
-    person = len(arguments) == 2 and arguments[0] == "user"
+    person = len(arguments) == 2 and arguments[0] == "user" and not arguments[1].startswith("-")
     if not (arguments in KNOWN or person) or not settings.database_url:
         sys.stderr.write((USAGE if settings.database_url else "STILLFRAME_DATABASE_URL is not set") + "\n")
         return 2

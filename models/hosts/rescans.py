@@ -1,7 +1,7 @@
 """Rescans: looks at a whole host that a person asked for. The host's keeper takes them up, one after the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Text, cast, func, select, update
@@ -89,7 +89,12 @@ def _end(session: Session, rescan: Asked, state: RescanState, told: Told, **valu
         update(Rescan)
         .where(Rescan.id == rescan.id, Rescan.state == RescanState.RUNNING)
         .values(state=state, finished_at=func.now(), **values)
-        .returning(Rescan.host_id, func.pg_notify(OVER_CHANNEL, cast(Rescan.id, Text)))
+        .returning(
+            Rescan.host_id,
+            select(Host.name).where(Host.id == Rescan.host_id).scalar_subquery().label("host"),
+            func.pg_notify(OVER_CHANNEL, cast(Rescan.id, Text)),
+        )
     ).one_or_none()
     if row is not None:
+        told = replace(told, data={**told.data, "host": row.host})
         tell(session, told, vm=rescan.vm, host=row.host_id)

@@ -8,6 +8,7 @@ from typing import Any
 from stillframe.cli import refs, show
 from stillframe.cli.lists import items
 from stillframe.client import Json, Producer
+from stillframe.counting import counted
 
 
 def show_list(client: Producer, asked: Namespace) -> int:
@@ -70,9 +71,9 @@ def _words(event: Json) -> str:
         "vm.tagged",
     }:
         return str(said)  # a whole sentence
-    if said == (event["vm"] or {}).get("name"):
-        said = ""
     about = _ABOUT[noun](event) if noun in _ABOUT else ""
+    if said in {about, (event["vm"] or {}).get("name")} or "findings" in event["data"]:
+        said = ""
     return ": ".join(part for part in (about, said) if part)
 
 
@@ -94,8 +95,21 @@ def _of_volume(event: Json) -> str:
 def _of_vm(event: Json) -> str:
     if account := event["data"].get("to_account"):
         return f"to account {account}"
+    if findings := event["data"].get("findings"):
+        return " ".join(_found(one) for one in findings)
     said = ((name, value) for name, value in event["data"].items() if name not in {"name", "trace"})
     return ", ".join(_change(name, value) for name, value in said)
+
+
+def _of_host(event: Json) -> str:
+    """Of a rescan where it was, and how much it found if it came to its end."""
+    data = event["data"]
+    found = f"{counted(data['findings'], 'finding')}, {data['left']} left" if "left" in data else ""
+    return ": ".join(part for part in (str(data.get("host", "")), found) if part)
+
+
+def _found(finding: Json) -> str:
+    return " ".join(word for word in (finding["detail"], finding["remedy"]) if word)
 
 
 def _of_webhook(event: Json) -> str:
@@ -116,5 +130,6 @@ _ABOUT = {
     "snapshot": lambda event: event["snapshot_name"] or "",
     "volume": _of_volume,
     "vm": _of_vm,
+    "host": _of_host,
     "webhook": _of_webhook,
 }

@@ -1,13 +1,12 @@
 """`stillframe policy ...`."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillframe.cli import policy_details, policy_wishes, show
 from stillframe.cli.lists import items
-from stillframe.cli.usage import Usage
+from stillframe.cli.sure import sure
 from stillframe.client import Json, Producer
 from stillframe.client.answers import Judged, Page, PolicyVm, Run, Turn
 from stillframe.counting import counted
@@ -153,7 +152,7 @@ def preview(client: Producer, asked: Namespace) -> int:
     rows = [
         (
             show.time(one["at"]),
-            one["local"],
+            one["local"].replace("T", " "),
             ", ".join(_turn(turn) for turn in one["turns"]) or "no VM",
         )
         for one in found["runs"]
@@ -181,7 +180,9 @@ def _show_judged(of: str, what: str, judged: Sequence[Judged]) -> None:
 
 def delete(client: Producer, asked: Namespace) -> int:
     """`policy delete`."""
-    if not asked.yes and not _sure(asked.policy):
+    if not sure(
+        asked, lambda: f"Delete policy {asked.policy}? Its snapshots stay, and nothing prunes them any more."
+    ):
         return REFUSED
     gone = client.delete_policy(asked.policy)
     if asked.output == "json":
@@ -263,10 +264,3 @@ def _why(one: Json) -> str | None:
         asked = one["asked_by"] and f"asked for by {one['asked_by']}"
         return "; ".join(word for word in (asked, one["reason"]) if word) or None
     return f"{one['moments']} moments until {show.time(one['until_at'])}: {one['reason']}"
-
-
-def _sure(name: str) -> bool:
-    if not sys.stdin.isatty():
-        raise Usage(detail="nobody is at the terminal to ask; add --yes")
-    show.note(f"Delete policy {name}? Its snapshots stay, and nothing prunes them any more. [y/N] ")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -51,10 +51,19 @@ def _inspect(found: Json, output: str) -> None:
     print()
     lines = [(show.time(event["at"]), event["type"], _about(event)) for event in found["events"]]
     show.table(("AT", "EVENT", "ABOUT"), lines, "No events.")
-    for way, may in found["ways"].items():
+    _show_ways(found["ways"])
+
+
+def _show_ways(ways: Json) -> None:
+    """Each with what comes of it, or why it is not open; what is said of several is said once."""
+    said: dict[str, list[str]] = {}
+    for way, may in ways.items():
+        open_ = f"--{way.replace('_', '-')}: {'open' if may['allowed'] else 'not open'}"
+        said.setdefault(may["what_happens"] if may["allowed"] else may["reason"], []).append(open_)
+    for words, heads in said.items():
         print()
-        print(f"--{way.replace('_', '-')}: {'open' if may['allowed'] else 'not open'}")
-        print(f"  {show.plain(may['what_happens'] if may['allowed'] else may['reason'])}")
+        print("\n".join(heads))
+        print(f"  {show.plain(words)}")
 
 
 def _show_vm(found: Json) -> None:

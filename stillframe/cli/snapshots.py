@@ -60,7 +60,7 @@ def show_list(client: Producer, asked: Namespace) -> int:
     heads = ("VM", "NAME", "DISPLAY NAME", *(("ORIGIN",) if foreign else ()), *heads)
     rows = [
         (
-            *(_vm(one), one["name"], one["display_name"]),
+            *(_vm(one), one["name"], _title(one)),
             *((one["origin"],) if foreign else ()),
             *(_state(one), one["type"], "*" if one["current"] else "", _taken(one)),
             *(show.time(one["created_at"]), show.Id(one["id"])),
@@ -191,6 +191,11 @@ def _state(one: Json) -> str:
     return f"{one['state']}, held" if one["held"] else str(one["state"])
 
 
+def _title(one: Json) -> str | None:
+    """Its display name, if it has one of its own."""
+    return None if one["display_name"] == one["name"] else str(one["display_name"])
+
+
 def _vm(one: Json) -> str:
     """The name of its VM, and that it is gone if it is."""
     name = str(one["vm"]["name"])
@@ -220,7 +225,7 @@ def _taken(one: Json) -> str:
 def _facts(one: Json) -> list[tuple[str, object]]:
     return [
         ("Name", one["name"]),
-        ("Display name", one["display_name"]),
+        ("Display name", _title(one)),
         ("Id", one["id"]),
         ("VM", f"{_vm(one)} ({one['vm']['id']})"),
         ("State", one["state"]),

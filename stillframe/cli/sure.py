@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from stillframe.cli import show
-from stillframe.cli.usage import Usage
+from stillframe.cli.usage import NeedsYes
 
 
 def sure(asked: Namespace, question: Callable[[], str]) -> bool:
@@ -13,7 +13,7 @@ def sure(asked: Namespace, question: Callable[[], str]) -> bool:
     if asked.yes:
         return True
     if not sys.stdin.isatty():
-        raise Usage(detail="This needs --yes, as there is no terminal to ask on.")
+        raise NeedsYes
     sys.stderr.write(show.plain(question()) + " [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:

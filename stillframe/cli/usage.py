@@ -1,4 +1,4 @@
-"""The one error that only the command line has."""
+"""The errors that only the command line has."""
 
 from stillframe.errors import StillframeError
 
@@ -7,4 +7,10 @@ class Usage(StillframeError):
     """{detail}"""
 
     code = "cli.usage"
-    remedy = "`stillframe --help` shows how."
+    remedy = "The same command with --help shows how."
+
+
+class NeedsYes(Usage):
+    """This needs --yes, as there is no terminal to ask on."""
+
+    remedy = "Add --yes if it is meant."

@@ -53,8 +53,16 @@ def test_hangul_stays_in_its_column(cli: Cli, world: World, name: str) -> None:
     ]
 
     assert "업그레이드 전" in lines[1]
+    assert "Display name  plain" in cli("snapshot", "show", f"{name}/b").out
     assert len(set(at)) == 1
     assert vm
+
+
+def test_a_display_name_that_is_the_name_is_not_said_twice(cli: Cli, world: World, name: str) -> None:
+    """In a list and of one."""
+    world.snapshot(world.vm(name), "s1")
+    assert cli("snapshot", "list", "--vm", name).out.splitlines()[1].split()[:3] == [name, "s1", "-"]
+    assert "Display name" not in cli("snapshot", "show", f"{name}/s1").out
 
 
 def test_json_is_what_the_api_said(cli: Cli, client: Producer, world: World, name: str) -> None:

@@ -78,6 +78,22 @@ def test_events_are_narrowed(
         assert len(cli("event", "list", "--vm", name, *words).out.splitlines()) == count
 
 
+def test_what_was_found_of_a_vm_is_told_in_sentences(api: Api, cli: Cli, world: World, name: str) -> None:
+    """An event with findings says each with its remedy; nothing is said twice, and nothing as a program has it."""
+    vm = world.vm(name)
+    finding = {"kind": "layer.orphan", "detail": "Nobody needs x.qcow2.", "remedy": "Rescan with --repair."}
+    with transaction(api.engine) as session:
+        drifted = Told(EventType.VM_DRIFTED, "lab", Level.WARNING, "layer.orphan", {"findings": [finding]})
+        tell(session, drifted, vm=vm)
+        snapshot = world.snapshot(vm, "s1")
+    with transaction(api.engine) as session:
+        adopted = Told(EventType.SNAPSHOT_ADOPTED, "lab", message="s1")
+        tell(session, adopted, vm=vm, snapshot=snapshot)
+    first, second = cli("event", "list", "--vm", name).out.splitlines()[-2:]
+    assert first.endswith("  Nobody needs x.qcow2. Rescan with --repair.")
+    assert second.endswith("  s1")
+
+
 def test_a_list_of_events_says_that_it_shows_the_newest(cli: Cli, world: World, name: str) -> None:
     """The newest are kept, the newest last."""
     world.snapshot(world.vm(name), "s1")

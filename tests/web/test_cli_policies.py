@@ -38,6 +38,8 @@ def test_a_policy_from_words(cli: Cli, world: World, name: str) -> None:
     shown = json.loads(cli("policy", "show", name, "-o", "json").out)
     assert (shown["schedules"][0]["every"], shown["retention"]["daily"], shown["mode"]) == ("6h", 7, "hot")
     assert "every 6h" in cli("policy", "show", name).out
+    asked = cli("policy", "delete", name)
+    assert (asked.code, "Add --yes" in asked.err) == (2, True)
     assert cli("policy", "delete", name, "--yes").code == 0
     assert cli("policy", "show", name).code == 5
 

@@ -109,6 +109,13 @@ def test_a_job_that_is_not_stuck_can_be_inspected(client: Producer, world: World
     assert all("is queued, not stuck" in given(way["reason"]) for way in found["ways"].values())
 
 
+def test_one_reason_is_said_once(cli: Cli, world: World, name: str) -> None:
+    """The ways out of a job that is not stuck are listed, and then why none of them is open."""
+    said = cli("job", "recover", str(world.job(world.vm(name))), "--inspect").out
+    assert "\n--resume: not open\n--rollback: not open\n--mark-done: not open\n  Job " in said
+    assert said.count("is queued, not stuck") == 1
+
+
 def test_the_command_line_inspects_unless_told_otherwise(cli: Cli, client: Producer, stuck: str) -> None:
     """Without a flag it shows all for people, with -o json the API's own answer, and changes nothing."""
     said = cli("job", "recover", stuck[-12:])

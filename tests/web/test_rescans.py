@@ -83,7 +83,8 @@ def test_a_rescan_is_asked_for_and_waited_for(
     assert (done["state"], done["findings"]) == ("done", [FOUND])
     assert [one["id"] for one in client.rescans(name)["items"]] == [asked["id"]]
     event = client.events(type="host.rescanned")["items"][0]
-    assert event["data"] == {"rescan_id": asked["id"], "findings": 1, "repaired": 0, "left": 1}
+    figures = {"findings": 1, "repaired": 0, "left": 1}
+    assert event["data"] == {"rescan_id": asked["id"], "host": name, **figures}
 
 
 def test_a_host_that_is_silent_is_said_so(client: Producer, api: Api, world: World, name: str) -> None:
@@ -127,6 +128,7 @@ def test_the_command_shows_what_is_left(
     assert "to do" in lines[1]
     assert "removed" in lines[2]
     assert "layer.orphan: Remove it." in said.err
+    assert f"{name}: 2 findings, 1 left" in cli("event", "list", "--type", "host.rescanned").out
 
 
 def test_the_command_says_that_all_is_well(

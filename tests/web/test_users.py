@@ -268,6 +268,7 @@ def test_the_first_administrator_as_a_person(api: Api, tenant: str) -> None:
         )
         assert problem(browser.get("/v1/me"))["code"] == "session.refused"
         assert log_in(browser, f"/{name}", OWN).status_code == 200
+    assert ran("user --help", OWN).stderr.startswith("usage: python -m models")
     short = ran(f"user {name}", "short")
     assert (short.returncode, short.stdout) == (2, "")
     assert "12 are the fewest" in short.stderr
