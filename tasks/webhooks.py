@@ -77,7 +77,7 @@ def _spread(engine: Engine) -> None:
 
 
 def _send_to(engine: Engine, post: Post, endpoint: Endpoint, until: float) -> int:
-    """Sends in order until all is sent, one is not taken, or the time is over."""
+    """Sends in order until all is sent, one is not taken, the endpoint is another, or the time is over."""
     secrets = [secret_of(post.master, str(endpoint.id), number) for number in endpoint.generations]
     tried, going_on = 0, True
     try:
@@ -89,7 +89,7 @@ def _send_to(engine: Engine, post: Post, endpoint: Endpoint, until: float) -> in
             for one in some:
                 went = _send(post, endpoint.url, secrets, one)
                 with transaction(engine) as session:
-                    going_on = deliver.record(session, endpoint.id, one.id, went)
+                    going_on = deliver.record(session, endpoint, one.id, went)
                 tried += 1
                 if not going_on or time.monotonic() >= until:
                     break

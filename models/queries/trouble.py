@@ -8,8 +8,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 #: Every error that a call into `models` may let through.
 DatabaseTrouble = SQLAlchemyError
 
-#: SQLSTATE classes: connection, operator intervention, resources, and a standby or a full read-only database.
-_AWAY = {"08", "57", "53", "25"}
+#: SQLSTATE classes: connection, operator intervention, resources, a standby or a full read-only database, and one of two who
+#: waited for each other: nothing was done, and asked again it goes through.
+_AWAY = {"08", "57", "53", "25", "40"}
 
 
 def meaning(error: Exception) -> Literal["unavailable", "not_storable", "unknown"]:

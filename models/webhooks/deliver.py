@@ -106,13 +106,15 @@ def due(session: Session, webhook: UUID, most: int) -> list[Delivery]:
     return [Delivery(row.id, row.place, events[row.event_id]) for row in found]
 
 
-def record(session: Session, webhook: UUID, delivery: UUID, went: Went) -> bool:
+def record(session: Session, to: Endpoint, delivery: UUID, went: Went) -> bool:
     """Writes down how a try went, and what comes of it: again later, dead, or the endpoint suspended.
 
-    Returns whether to go on with the next.
+    Returns whether to go on with the next: not after one that was not taken, nor if nothing is to be sent to this endpoint
+    as it was taken any more.
     """
+    # The webhook before its deliveries, as whoever changes it has them.
+    hook = session.get_one(Webhook, to.id, with_for_update=True)
     row = session.get(WebhookDelivery, delivery, with_for_update=True)
-    hook = session.get_one(Webhook, webhook, with_for_update=True)
     if row is None:  # deleted meanwhile, with its webhook
         return False
     row.attempts += 1
@@ -122,7 +124,7 @@ def record(session: Session, webhook: UUID, delivery: UUID, went: Went) -> bool:
         row.state, row.finished_at = DeliveryState.DELIVERED, func.now()
         if hook.failures:
             hook.failures, hook.failing_since, hook.resting_until = 0, None, None
-        return True
+        return _is_still(hook, to)
     again_s = wait_s(row.attempts, random())  # noqa: S311
     if again_s is None:
         row.state, row.finished_at = DeliveryState.DEAD, func.now()
@@ -130,6 +132,11 @@ def record(session: Session, webhook: UUID, delivery: UUID, went: Went) -> bool:
         row.due_at = now_plus(again_s)
     _failed(session, hook, went)
     return False
+
+
+def _is_still(hook: Webhook, to: Endpoint) -> bool:
+    goes = hook.enabled and hook.suspended_at is None
+    return goes and (hook.url, hook.generation) == (to.url, to.generations[0])
 
 
 def _failed(session: Session, hook: Webhook, went: Went) -> None:
@@ -157,6 +164,7 @@ def remove_old(session: Session) -> int:
         .where(WebhookDelivery.state != DeliveryState.WAITING, over)
         .order_by(WebhookDelivery.finished_at)
         .limit(_REMOVED_AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
     return int(session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(old))).rowcount)  # type: ignore[attr-defined]
 

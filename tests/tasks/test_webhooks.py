@@ -3,13 +3,14 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.orm import Session
 
 from models.events.tables import Event
 from models.ids import new_id
@@ -18,7 +19,7 @@ from models.session import transaction
 from models.tenants.actor import ADMIN, Actor
 from models.tenants.tables import ADMIN_ACCOUNT, Account, Domain
 from models.webhooks import deliver, keep
-from models.webhooks.deliver import remove_old
+from models.webhooks.deliver import Endpoint, Went, remove_old
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.addresses import networks
 from stillframe.events import EventType, Level
@@ -289,6 +290,80 @@ def test_a_pause_keeps_and_a_resume_may_skip(engine: Engine, other: Receiver) ->
     with transaction(engine) as session:
         keep.resume_webhook(session, webhook, "kim", skip_to=newest)
     assert send_due(engine, POST) == 0
+
+
+@pytest.mark.parametrize("change", ["paused", "moved", "signed anew", "deleted"])
+def test_a_change_counts_from_the_next_delivery_on(engine: Engine, other: Receiver, change: str) -> None:
+    """Also in the middle of many that are due: nothing more goes to where, or is signed as, it is not to be any more."""
+    webhook = hook(engine, other.url)
+    for _ in range(5):
+        say(engine)
+
+    def changing(handler: BaseHTTPRequestHandler) -> None:
+        if len(other.got) == 1:
+            with transaction(engine) as session:
+                _CHANGES[change](session, webhook, other.url)
+        _ok(handler)
+
+    other.answer = changing
+    send_due(engine, POST)
+    there = [one for one in other.got[1:] if one.path == "/hook"]
+    if change == "signed anew":
+        assert [len(one.headers["webhook-signature"].split(" ")) for one in other.got] == [1, 2, 2, 2, 2]
+    else:
+        assert there == []
+        assert len(other.got) == (5 if change == "moved" else 1)
+
+
+_CHANGES: dict[str, Callable[[Session, UUID, str], Any]] = {
+    "paused": lambda session, one, _: keep.pause_webhook(session, one, "kim"),
+    "moved": lambda session, one, url: keep.edit_webhook(session, one, "kim", {"url": f"{url}/elsewhere"}),
+    "signed anew": lambda session, one, _: keep.rotate_secret(session, one, "kim"),
+    "deleted": lambda session, one, _: keep.delete_webhook(session, one, "kim"),
+}
+
+
+def test_who_changes_a_webhook_and_who_writes_down_how_a_try_went_take_turns(
+    engine: Engine, other: Receiver
+) -> None:
+    """Neither fails: both take the webhook's row before those of its deliveries."""
+    webhook = hook(engine, other.url)
+    say(engine)
+    _spread(engine)
+    (one,) = deliveries(engine)
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with transaction(engine) as session:
+                deliver.record(session, Endpoint(webhook, other.url, (1,)), one.id, Went(True, 200, None, 1))
+        except BaseException as error:
+            failed.append(error)
+
+    with transaction(engine) as session:
+        keep.lock_webhook(session, webhook)
+        beside = threading.Thread(target=write)
+        beside.start()
+        until_somebody_waits(engine)
+        assert keep.replay_dead(session, webhook) == 0
+        keep.replay(session, webhook, one.id)
+    beside.join(30)
+    assert failed == []
+    assert [row.state for row in deliveries(engine)] == [DeliveryState.DELIVERED]
+
+
+def until_somebody_waits(engine: Engine) -> None:
+    """Another transaction of this database waits for a lock."""
+    of = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with transaction(engine) as session:
+            if session.scalar(of):
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
 
 
 def test_a_ping_arrives_whatever_is_asked_for(engine: Engine, other: Receiver) -> None:
