@@ -18,7 +18,7 @@ from models.policies.storages import busiest
 from models.policies.turns import take_the_lead
 from models.session import transaction, violated
 from models.tenants import quota
-from stillframe.errors import HostDraining, StillframeError
+from stillframe.errors import HostDraining, SnapshotNotFound, StillframeError
 from stillframe.operations import DeleteVolume, ExtractVolume
 from stillframe.policies.guards import blackout, crowded
 from stillframe.policies.policy import Policy
@@ -107,6 +107,11 @@ def _ask(session: Session, producer: Producer, one: extracts.Due) -> int:
         with session.begin_nested():
             for target in targets:
                 producer.write_down(session, _wish(one, target), one.actor, PRIORITIES[one.policy.priority])
+    except SnapshotNotFound:  # who has the VM by now hears nothing of it
+        extracts.over(
+            session, one, "not extracted: the VM was given to an account that the policy does not reach"
+        )
+        return 0
     except StillframeError as refusal:
         passing = isinstance(refusal, HostDraining)
         extracts.refused(session, one, refusal.detail, one.now + _AFTER_REFUSAL if passing else None)

@@ -1,12 +1,15 @@
 """Databases for tests: one private lab a process, one migrated template, a copy of it for each test."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import Engine, text
+
 from lab.lab import Lab
-from models.session import make_engine
+from models.session import make_engine, transaction
 from models.upgrade import upgrade
 
 _numbers = itertools.count(1)
@@ -39,3 +42,16 @@ def fresh_database(lab: Lab) -> Iterator[str]:
         yield url
     finally:
         lab.drop_database(name)
+
+
+def until_somebody_waits(engine: Engine, timeout_s: float = 20) -> None:
+    """Until another transaction of the database waits for a lock."""
+    here = "wait_event_type = 'Lock' AND datname = current_database()"
+    of = text(f"SELECT count(*) FROM pg_stat_activity WHERE {here}")  # noqa: S608
+    end = time.monotonic() + timeout_s
+    while True:
+        with transaction(engine) as session:
+            if session.scalar(of):
+                return
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.02)

@@ -47,18 +47,21 @@ def review(session: Session, whys: Whys) -> None:
     columns = {"policy_id": [policy for policy, _ in pairs], "vm_id": [vm for _, vm in pairs]}
     rows = session.execute(typed, columns).all()
     policies = _policies(session, {row.policy_id for row in rows})
+    failing = [row for row in rows if row.failures >= _most(policies[row.policy_id])]
+    news = [row for row in failing if row.set_aside_at is None]
+    # One that was given away, or that the selector does not mean any more, is no business of the policy's by now.
+    meant = vms_in(session, {row.policy_id for row in news})
     hit: dict[UUID, str] = {}
-    for row in rows:
-        policy = policies[row.policy_id]
-        many = row.failures >= _most(policy)
-        if many and row.set_aside_at is None:
+    for row in news:
+        if row.vm_id in meant.get(row.policy_id, ()):
             why = whys[row.policy_id, row.vm_id] or "no reason is known"
-            _set_aside(session, policy, row, why)
+            _set_aside(session, policies[row.policy_id], row, why)
             hit[row.policy_id] = why
-        elif not many and row.set_aside_at is not None:
-            _take_back(session, policy, row)
+    for row in rows:
+        if row not in failing and row.set_aside_at is not None:
+            _take_back(session, policies[row.policy_id], row)
     for id_, why in sorted(hit.items()):
-        _suspend_if_all(session, policies[id_], why)
+        _suspend_if_all(session, policies[id_], meant[id_], why)
 
 
 def _policies(session: Session, policies: Collection[UUID]) -> dict[UUID, Policy]:
@@ -85,13 +88,12 @@ def _take_back(session: Session, policy: Policy, row: Row[Any]) -> None:
     tell(session, told, vm=row.vm_id, host=row.host_id)
 
 
-def _suspend_if_all(session: Session, policy: Policy, why: str) -> None:
+def _suspend_if_all(session: Session, policy: Policy, vms: Collection[UUID], why: str) -> None:
     """One that has a VM left goes on with it."""
     if policy.suspended_at is not None or policy.deleted_at is not None:
         return
     aside = select(PolicyVm.vm_id).where(PolicyVm.policy_id == policy.id, PolicyVm.set_aside_at.is_not(None))
-    vms = set(vms_in(session, [policy.id]).get(policy.id, []))
-    if vms and vms <= set(session.scalars(aside)):
+    if set(vms) <= set(session.scalars(aside)):
         each = "its VM is" if len(vms) == 1 else f"all of its {len(vms)} VMs are"
         suspend_policy(
             session,

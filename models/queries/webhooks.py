@@ -12,7 +12,7 @@ from models.queries.owners import owned
 from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
-from models.tenants.scope import mine, no_wider
+from models.tenants.scope import mine, my_vms, no_wider
 from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
@@ -104,7 +104,7 @@ def _select(actor: Actor) -> AnySelect:
         select(*columns, Account.name.label("account"), Domain.path.label("domain"), Vm.name.label("vm_name"))
         .join(Account, Account.id == Webhook.account_id)
         .join(Domain, Domain.id == Account.domain_id)
-        .outerjoin(Vm, Vm.id == Webhook.vm_id)
+        .outerjoin(Vm, (Vm.id == Webhook.vm_id) & my_vms(actor))
     )
     return found.where(
         Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id), no_wider(actor, Webhook.role)
@@ -116,7 +116,7 @@ def _items(connection: Connection, rows: Sequence[AnyRow]) -> list[Json]:
     return [
         {
             **row._mapping,
-            "vm": {"id": row.vm_id, "name": row.vm_name} if row.vm_id else None,
+            "vm": {"id": row.vm_id, "name": row.vm_name or ""} if row.vm_id else None,
             "state": _state(row),
             "suspended": {"at": row.suspended_at, "reason": row.suspended_reason}
             if row.suspended_at

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from models.find import vm_id
 from models.hosts.machine import lock_vm
 from models.jobs.tables import UNFINISHED, Job
 from models.moves import Told, tell
-from models.policies.tables import Policy
+from models.policies.tables import Policy, PolicyVm
 from models.session import violated
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from models.tenants import quota
@@ -43,10 +43,11 @@ def assign_vm(session: Session, actor: Actor, vm: str, account: str) -> Given:
     """Gives a VM to an account. Raises VmHasJobs, QuotaExceeded or VolumeNameTaken.
 
     Jobs and events of before stay with whoever had it then. A policy that does not reach the VM there prunes nothing of
-    it any more: its snapshots stay until somebody deletes them.
+    it any more: its snapshots and images stay until somebody deletes them.
     """
     id_ = vm_id(session.connection(), actor, vm)
     to, home = find_account(session, actor, account, keep=True)
+    _lock_standings(session, id_)
     quota.alone_with(session, id_)
     limited = quota.take_turn(session, [id_], [to.id])
     row = lock_vm(session, id_)
@@ -98,20 +99,22 @@ def _check_room(
     quota.check(session, entered, quota.of_vm(session, vm))
 
 
+def _lock_standings(session: Session, vm: UUID) -> None:
+    """How it fares under policies: before the VM, as the ticks have them that prune."""
+    of = select(PolicyVm.policy_id).where(PolicyVm.vm_id == vm).order_by(PolicyVm.policy_id)
+    session.execute(of.with_for_update())
+
+
 def _take_along(session: Session, vm: UUID, to: UUID, home: str) -> Given:
     left = [row for row in _policies_of(session, vm) if not _reaches(row, to, home)]
     session.execute(update(Snapshot).where(Snapshot.vm_id == vm).values(account_id=to))
-    session.execute(
-        update(Snapshot)
-        .where(Snapshot.vm_id == vm, Snapshot.policy_id.in_([row.id for row in left]))
-        .values(policy_id=None)
-    )
     try:
         session.execute(update(VolumeSnapshot).where(VolumeSnapshot.vm_id == vm).values(account_id=to))
     except IntegrityError as error:
         if violated(error) != "uq_volume_snapshot_live_name":
             raise
         raise VolumeNameTaken(name="one of this VM's") from error
+    _take_from(session, vm, [row.id for row in left])
     snapshots = select(func.count()).where(Snapshot.vm_id == vm, Snapshot.state != SnapshotState.DELETED)
     volumes = select(func.count()).where(
         VolumeSnapshot.vm_id == vm, VolumeSnapshot.state != VolumeSnapshotState.DELETED
@@ -120,17 +123,29 @@ def _take_along(session: Session, vm: UUID, to: UUID, home: str) -> Given:
         vm,
         session.scalars(snapshots).one(),
         session.scalars(volumes).one(),
-        tuple(sorted(row.name for row in left if row.deleted_at is None)),
+        tuple(sorted(row.name for row in left if row.deleted_at is None and row.keeps)),
     )
 
 
+def _take_from(session: Session, vm: UUID, policies: Sequence[UUID]) -> None:
+    """What these policies made of the VM is no policy's any more, and they know nothing of it."""
+    for made in (Snapshot, VolumeSnapshot):
+        of = update(made).where(made.vm_id == vm, made.policy_id.in_(policies))
+        session.execute(of.values(policy_id=None))
+    session.execute(delete(PolicyVm).where(PolicyVm.vm_id == vm, PolicyVm.policy_id.in_(policies)))
+
+
 def _policies_of(session: Session, vm: UUID) -> Sequence[AnyRow]:
-    """Those that snapshots of it are of."""
+    """Those that have something of it; `keeps`: snapshots or images."""
+    made = [select(one.policy_id).where(one.vm_id == vm) for one in (Snapshot, VolumeSnapshot)]
+    keeps = or_(*(Policy.id.in_(one) for one in made))
+    fares = Policy.id.in_(select(PolicyVm.policy_id).where(PolicyVm.vm_id == vm))
+    columns = (Policy.id, Policy.name, Policy.role, Policy.account_id, Policy.deleted_at, Domain.path)
     return session.execute(
-        select(Policy.id, Policy.name, Policy.role, Policy.account_id, Policy.deleted_at, Domain.path)
+        select(*columns, keeps.label("keeps"))
         .join(Account, Account.id == Policy.account_id)
         .join(Domain, Domain.id == Account.domain_id)
-        .where(Policy.id.in_(select(Snapshot.policy_id).where(Snapshot.vm_id == vm)))
+        .where(or_(keeps, fares))
     ).all()
 
 

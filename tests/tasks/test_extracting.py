@@ -17,8 +17,10 @@ from models.policies.kept import judge
 from models.policies.tables import Firing, Policy, PolicyVm
 from models.session import transaction
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
-from models.tenants.actor import ADMIN
+from models.tenants.actor import ADMIN, Actor
+from models.tenants.giving import assign_vm
 from stillframe.policies.as_json import policy_from_json
+from stillframe.rights import Role
 from stillframe.states import JobState, VolumeSnapshotState
 from tasks.app import make_app
 from tasks.extracting import extract, prune_volumes
@@ -399,3 +401,22 @@ def _look_now(engine: Engine) -> None:
 def _prune_now(engine: Engine) -> None:
     with transaction(engine) as session:
         session.execute(update(PolicyVm).values(prune_due_at=func.now()))
+
+
+def test_of_a_vm_that_was_given_away_nothing_is_extracted(
+    world: World, engine: Engine, mute: Producer
+) -> None:
+    """The run says why; its new owner is not told what the old one's policy wanted."""
+    owner, _ = world.account("acme", "/a"), world.account("heir", "/b")
+    vm = world.vm("web1", account=owner)
+    with transaction(engine) as session:
+        own = Actor("acme", owner, Role.USER, "/a")
+        nightly = add_policy(session, policy_from_json(WISH), own)
+    snapshot(engine, mute, nightly)
+    settle_ended(engine)
+    with transaction(engine) as session:
+        assign_vm(session, ADMIN, str(vm), "heir")
+    extract(engine, mute)
+    assert queued(engine, "extract_volume") == []
+    assert told(engine) == []
+    assert "given to an account" in str(reasons(engine))

@@ -12,9 +12,11 @@ from models.policies.keep import add_policy, resume_policy, resume_vm, run_polic
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm
 from models.queries.policy_preview import preview
 from models.session import transaction
-from models.tenants.actor import ADMIN
+from models.tenants.actor import ADMIN, Actor
+from models.tenants.giving import assign_vm
 from stillframe.errors import Cancelled, PolicyVmNotSetAside
 from stillframe.policies.as_json import policy_from_json
+from stillframe.rights import Role
 from stillframe.states import JobState
 from tasks import policies
 from tasks.app import make_app
@@ -217,3 +219,20 @@ def test_a_firing_follows_its_job_out_of_being_stuck(world: World, engine: Engin
     with transaction(engine) as session:
         due = session.scalars(select(PolicyVm.prune_due_at)).one()
     assert (due is not None) == (ended is JobState.SUCCEEDED)
+
+
+def test_whoever_is_given_a_vm_hears_nothing_of_how_it_failed(engine: Engine, world: World) -> None:
+    """What became of the last job of the old owner's policy is taken note of afterwards, and told to nobody."""
+    owner, _ = world.account("acme", "/a"), world.account("heir", "/b")
+    vm = world.vm("web", account=owner)
+    with transaction(engine) as session:
+        own = Actor("acme", owner, Role.USER, "/a")
+        policy = add_policy(session, policy_from_json(WISH | {"max_failures": 1}), own)
+    fire(engine, policy)
+    with transaction(engine) as session:
+        session.execute(update(Job).values(state=JobState.FAILED, error={"code": "x", "detail": "no room"}))
+        assign_vm(session, ADMIN, str(vm), "heir")
+    before = world.events()
+    assert settle_ended(engine) == 1
+    assert world.events() == before
+    assert aside(engine) == {}

@@ -27,6 +27,7 @@ from stillframe.rights import Role
 from stillframe.webhooks import RETRIES, secret_of, signature
 from tasks.sending import Sender
 from tasks.webhooks import Post, _spread, clean_up, run, send_due
+from tests.postgres import until_somebody_waits
 from tests.receiver import Got, Receiver, receiver
 from tests.world import World
 
@@ -350,20 +351,6 @@ def test_who_changes_a_webhook_and_who_writes_down_how_a_try_went_take_turns(
     beside.join(30)
     assert failed == []
     assert [row.state for row in deliveries(engine)] == [DeliveryState.DELIVERED]
-
-
-def until_somebody_waits(engine: Engine) -> None:
-    """Another transaction of this database waits for a lock."""
-    of = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        with transaction(engine) as session:
-            if session.scalar(of):
-                return
-        time.sleep(0.02)
-    raise AssertionError("nobody waits")
 
 
 def test_a_ping_arrives_whatever_is_asked_for(engine: Engine, other: Receiver) -> None:
