@@ -47,7 +47,7 @@ def fresh_database(lab: Lab) -> Iterator[str]:
 def until_somebody_waits(engine: Engine, timeout_s: float = 20) -> None:
     """Until another transaction of the database waits for a lock."""
     here = "wait_event_type = 'Lock' AND datname = current_database()"
-    of = text(f"SELECT count(*) FROM pg_stat_activity WHERE {here}")  # noqa: S608
+    of = text(f"SELECT count(*) FROM pg_stat_activity WHERE {here}")
     end = time.monotonic() + timeout_s
     while True:
         with transaction(engine) as session:
