@@ -54,10 +54,11 @@ def make_heads(work: Work) -> Output:
 
 
 def drop_heads(work: Work) -> None:
-    """Removes them, but not one that the VM runs on: somebody may have started it while the definition named them."""
+    """Removes them, but none that a guest has written to: somebody may have started it while the definition named them."""
     if found := work.outputs.get("check_snapshot"):
         for path in found["heads"].values():
-            unlink(work, [path])
+            if not _is_written(work, path):
+                unlink(work, [path])
         work.images.remove(found["definition"])
 
 
@@ -70,19 +71,23 @@ def switch_definition(work: Work) -> Output:
 def switch_back(work: Work) -> None:
     """The definition is what it was, unless somebody has started the VM on the snapshot's heads meanwhile.
 
-    Then these are what it writes to, and a definition that names others would lose that with its next start.
+    Then these are what it writes to, or has written to before it was stopped, and a definition that names others would
+    lose that with its next start.
     """
-    facts = work.vm.facts()
-    heads = set(work.outputs["check_snapshot"]["heads"].values())
-    if facts.state in ALIVE and any(volume.path in heads for volume in facts.volumes):
+    named = _heads_named(work)
+    if named and (work.vm.facts().state in ALIVE or any(_is_written(work, path) for path in named)):
         return
     if before := work.images.read_text(work.outputs["check_snapshot"]["definition"]):
         work.vm.define(before, {})
 
 
 def stop_vm(work: Work) -> Output:
-    """The present state is given up: that is what a revert is. From here on there is only forward."""
-    work.vm.stop()
+    """The present state is given up: that is what a revert is. From here on there is only forward.
+
+    A VM that somebody has started on the snapshot's heads is given up already: it goes on.
+    """
+    if work.vm.facts().state not in ALIVE or not _heads_named(work):
+        work.vm.stop()
     manifest = _manifest(work)
     if manifest.nvram:
         work.images.copy(manifest.nvram_path, manifest.nvram)
@@ -95,18 +100,40 @@ def bring_back(work: Work) -> Output:
     found = work.outputs["check_snapshot"]
     wait_for_turn(work)
     state = work.vm.facts().state
-    if state in ALIVE and manifest.memory:
-        work.vm.set_clock()  # whoever restored it may not have lived to do it
-    elif state not in ALIVE and manifest.memory:
-        # A restore that was cut short may have let QEMU write: RAM fits only layers nothing was written to.
-        for target, path in found["heads"].items():
-            work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
-        work.vm.restore(manifest.memory_path, _sources(work))
-        work.vm.set_clock()
+    aside: list[str] = []
+    if manifest.memory:
+        aside = _bring_back_memory(work, manifest)
     elif state not in ALIVE and VmState(found["wanted"]) in ALIVE:
         work.vm.start(paused=found["wanted"] == VmState.PAUSED)
     work.images.remove(found["definition"])
-    return {"state": work.vm.facts().state}
+    return {"state": work.vm.facts().state} | ({"put_aside": aside} if aside else {})
+
+
+def _bring_back_memory(work: Work, manifest: Manifest) -> list[str]:
+    """RAM fits only layers that nothing was written to. What somebody has written to them before is put aside, by its new name.
+
+    The definition to go back to is of no use any more: without it a restore was begun. If the guest wrote after that,
+    its RAM was back, and whoever has stopped it since has stopped what this job was for.
+    """
+    found = work.outputs["check_snapshot"]
+    begun = not work.images.exists(found["definition"])
+    if work.vm.facts().state in ALIVE:
+        if not begun:
+            raise HypervisorFailed(detail="somebody started the VM before its RAM was brought back; stop it")
+        work.vm.set_clock()  # whoever restored it may not have lived to do it
+        return []
+    written = [path for path in found["heads"].values() if _is_written(work, path)]
+    if begun and written:
+        return []
+    aside = {path: f"{path.removesuffix('.qcow2')}.{work.attempt}.qcow2" for path in written}
+    for path, name in aside.items():
+        work.images.rename(path, name)
+    for target, path in found["heads"].items():
+        work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
+    work.images.remove(found["definition"])
+    work.vm.restore(manifest.memory_path, _sources(work))
+    work.vm.set_clock()
+    return list(aside.values())
 
 
 REVERT_SNAPSHOT = Plan(
@@ -176,6 +203,17 @@ def _manifest(work: Work) -> Manifest:
 def _sources(work: Work) -> dict[str, Source]:
     heads = work.outputs["check_snapshot"]["heads"]
     return {target: Source(path, "qcow2") for target, path in heads.items()}
+
+
+def _heads_named(work: Work) -> list[str]:
+    """The new heads that the VM writes to or, if it is off, will boot from."""
+    heads = set(work.outputs["check_snapshot"]["heads"].values())
+    return [volume.path for volume in work.vm.facts().volumes if volume.path in heads]
+
+
+def _is_written(work: Work, path: str) -> bool:
+    """Whether a guest has run on a head."""
+    return work.images.exists(path) and not work.images.is_empty(path)
 
 
 def _name(manifest: Manifest) -> str:
