@@ -10,7 +10,13 @@ from hypervisor.devices import Devices, devices_of
 from hypervisor.fake_machine import FakeMachine
 from hypervisor.fake_world import FakeFile, FakeVmRow, World
 from hypervisor.port import CutFacts, Pulse, Source, VmFacts, VolumeFacts
-from stillframe.errors import AgentUnresponsive, HypervisorFailed, MemoryNeedsRunning, VmBusy
+from stillframe.errors import (
+    AgentUnresponsive,
+    HypervisorFailed,
+    ManagedSavePresent,
+    MemoryNeedsRunning,
+    VmBusy,
+)
 from stillframe.states import Consistency, VmState
 
 
@@ -19,19 +25,13 @@ def check(
 ) -> None:
     """Raises what libvirt would say before anything is cut."""
     name = xml.name_of(row.present)
-    heads = {volume.target: volume.path for volume in xml.volumes_of(row.present)}
     if memory and not row.is_on:
         raise MemoryNeedsRunning(vm=name, state=row.state)
+    if row.managed_save and not row.is_on:
+        raise ManagedSavePresent(vm=name)
     if memory and quiesce:
         raise HypervisorFailed(detail="invalid argument: quiesce requires disk-only")
-    for target, layer in layers.items():
-        if target not in heads:
-            raise HypervisorFailed(detail=f"no disk named {target!r}")
-        if target in row.jobs:
-            raise VmBusy(vm=name, detail=f"disk {target!r} already in active block job")
-        image = world.files.get(layer.path)
-        if image is None or world.real(image.backing or "") != world.real(heads[target]):
-            raise HypervisorFailed(detail=f"{layer.path} is not a layer on {heads[target]}")
+    _check_layers(world, row, layers)
     if quiesce and row.is_on:
         if row.agent != "answers" or row.state != VmState.RUNNING:
             raise AgentUnresponsive(vm=name, detail="QEMU guest agent is not connected")
@@ -39,6 +39,20 @@ def check(
             raise HypervisorFailed(
                 detail="guest-fsfreeze-freeze has been disabled: the agent is in frozen state"
             )
+
+
+def _check_layers(world: World, row: FakeVmRow, layers: Mapping[str, Source]) -> None:
+    heads = {volume.target: volume.path for volume in xml.volumes_of(row.present)}
+    for target, layer in layers.items():
+        if target not in heads:
+            raise HypervisorFailed(detail=f"no disk named {target!r}")
+        if target in row.jobs:
+            raise VmBusy(vm=xml.name_of(row.present), detail=f"disk {target!r} already in active block job")
+        image = world.files.get(layer.path)
+        if image is None or world.real(image.backing or "") != world.real(heads[target]):
+            raise HypervisorFailed(detail=f"{layer.path} is not a layer on {heads[target]}")
+        if image.virtual_bytes != (now := world.image(heads[target]).virtual_bytes):
+            raise HypervisorFailed(detail=f"{target} has {now} bytes, and {layer.path} another size")
 
 
 def save_slowly(row: FakeVmRow, memory: str, pulse: Pulse, machine: FakeMachine) -> None:

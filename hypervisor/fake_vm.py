@@ -86,6 +86,7 @@ class FakeVm:
             if row.is_on:
                 row.live, row.state, row.reason = None, VmState.OFF, "destroyed"
                 row.ram, row.jobs, row.unnoted, row.frozen = {}, {}, {}, False
+            row.managed_save, row.saved = False, None
         self._machine.tell(self.uuid, "changed")
 
     def start(self, paused: bool = False) -> None:

@@ -20,7 +20,14 @@ from hypervisor.long_call import Aside, LongCall
 from hypervisor.port import CutFacts, Pulse, Source
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import in_our_words
-from stillframe.errors import AgentUnresponsive, Cancelled, HypervisorFailed, MemoryNeedsRunning, VmBusy
+from stillframe.errors import (
+    AgentUnresponsive,
+    Cancelled,
+    HypervisorFailed,
+    ManagedSavePresent,
+    MemoryNeedsRunning,
+    VmBusy,
+)
 from stillframe.states import Consistency, VmState
 
 _ALWAYS = (
@@ -55,6 +62,8 @@ class Cut:
         if not is_on(self.domain):
             if self.memory:
                 raise MemoryNeedsRunning(vm=self.domain.name(), state=VmState.OFF)
+            if self.domain.hasManagedSaveImage(0):
+                raise ManagedSavePresent(vm=self.domain.name())
             present = describe(self.domain, 0)
             self._check_layers(present)
             settle(self.domain, self.layers)
@@ -83,14 +92,19 @@ class Cut:
 
     def _check_layers(self, present: str) -> None:
         """Each layer is taken as it is: one that stands on another image would make two chains of one."""
-        heads = {volume.target: volume.path for volume in xml.volumes_of(present)}
+        heads = {volume.target: volume for volume in xml.volumes_of(present)}
         for target, layer in self.layers.items():
             if target not in heads:
                 raise HypervisorFailed(detail=f"the VM has no disk {target}")
-            below = headers.facts(layer.path, layer.format).backing
-            if below is None or not _is_same(below, heads[target]):
+            head, made = heads[target], headers.facts(layer.path, layer.format)
+            if made.backing is None or not _is_same(made.backing, head.path):
                 raise HypervisorFailed(
-                    detail=f"{layer.path} is a layer on {below}, and {target} writes to {heads[target]}"
+                    detail=f"{layer.path} is a layer on {made.backing}, and {target} writes to {head.path}"
+                )
+            # Smaller than what it stands on it would cut off the end of the volume.
+            if (now := headers.facts(head.path, head.format).virtual_bytes) != made.virtual_bytes:
+                raise HypervisorFailed(
+                    detail=f"{target} has {now} bytes, and had {made.virtual_bytes} when its layer was made"
                 )
 
     def _look_again(self, *definitions: str) -> None:

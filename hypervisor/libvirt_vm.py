@@ -103,6 +103,8 @@ class LibvirtVm:
             except libvirt.libvirtError:
                 if is_on(domain):
                     raise
+            if domain.hasManagedSaveImage(0):
+                domain.managedSaveRemove(0)
 
     def start(self, paused: bool = False) -> None:
         """Boots it."""

@@ -162,7 +162,7 @@ class Vm(Protocol):
         With `memory`, a path, RAM of the same instant is saved there (the guest runs on while it is written, but for a
         short pause). `quiesce` freezes the guest's filesystems for the cut and thaws them: not together with `memory`.
         A paused VM stays paused; for a VM that is off only its definition changes.
-        Raises AgentUnresponsive (nothing cut), Cancelled (nothing cut), VmBusy (nothing cut).
+        Raises AgentUnresponsive, Cancelled, VmBusy, and of a VM that is off ManagedSavePresent; then nothing is cut.
         After HypervisorFailed or HostLost it may have happened all the same, to some volumes or to all: compare `facts()`.
         HypervisorFailed also when somebody else changed the VM meanwhile, so that not every volume is on its layer at the end.
         """
@@ -175,7 +175,7 @@ class Vm(Protocol):
         """
 
     def stop(self) -> None:
-        """Ends the VM at once, as if by the power cord. Nothing to do if it is off."""
+        """Ends the VM at once, as if by the power cord; nothing to do if it is off. RAM that was put aside is thrown away too."""
 
     def start(self, paused: bool = False) -> None:
         """Boots it from its definition. Nothing to do if it is on.

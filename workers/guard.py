@@ -28,24 +28,32 @@ class Asking(Protocol):
 def needed_by(work: Asking, paths: Sequence[str], tree: Tree, *, own_too: bool) -> str | None:
     """Who needs one of these images: another VM on this host or another image in their folders; None if nobody.
 
-    `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that.
+    `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that. What
+    a snapshot of another tool froze is needed in any case.
     """
     identities = {identity for path in paths if (identity := work.images.identity(path))}
     for vm in work.host.vms():
         if vm.unreadable:
             return f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}"
-        if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm)):
+        if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm, vm.images)):
             return f"VM {vm.name}"
+        if identities & set(_under(work, vm, _frozen_by_others(vm))):
+            return f"a snapshot of VM {vm.name} that another tool made"
     # libvirt's word is not the last: its daemon may have died before it noted what QEMU writes to.
     if own_too and (path := next(filter(work.images.is_open, paths), None)):
         return f"a QEMU that has {path} open"
     return next(_clones(work, paths, identities, tree), None)
 
 
-def _under(work: Asking, vm: VmFacts) -> Iterator[str]:
-    """The identity of every image that a VM's definitions lead to."""
+def _frozen_by_others(vm: VmFacts) -> list[str]:
+    """The images that are external snapshots of other tools: the VM itself may stand elsewhere by now."""
+    return [path for one in vm.foreign_snapshots if one.kind != "internal" for path in one.volumes.values()]
+
+
+def _under(work: Asking, vm: VmFacts, paths: Iterable[str]) -> Iterator[str]:
+    """The identity of each of these images of a VM, and of all that lies below them."""
     formats = {volume.path: volume.format for volume in vm.volumes}
-    for named in vm.images:
+    for named in paths:
         yield work.images.identity(named) or named
         try:
             for image in work.images.chain(named, formats.get(named)):

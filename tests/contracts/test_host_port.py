@@ -234,6 +234,16 @@ def test_layer_on_something_else_is_refused(play: Play) -> None:
     assert play.heads() == heads
 
 
+def test_layer_of_another_size_is_refused(play: Play) -> None:
+    """A volume that was resized since its layer was made would lose its end under it."""
+    layers = play.layers()
+    heads = play.heads()
+    play.images.create_layer(layers["vda"].path, heads["vda"], 32 << 20)
+    with pytest.raises(HypervisorFailed, match="vda has"):
+        play.vm.cut(layers, None, False, quiet)
+    assert play.heads() == heads
+
+
 def test_vm_with_a_block_job_is_busy(play_with: PlayWith) -> None:
     """While a volume is being merged a cut is refused as busy and nothing is cut."""
     play = play_with()

@@ -11,6 +11,7 @@ from hypervisor.port import Source
 from stillframe.errors import (
     HostLost,
     HypervisorFailed,
+    ManagedSavePresent,
     VmGone,
 )
 from stillframe.states import VmState
@@ -166,6 +167,17 @@ def test_start_is_a_boot_whatever_was_saved(play: Play) -> None:
     play.vm.start()
     assert not play.vm.facts().managed_save
     assert play.guest.tick()[1] != boot
+
+
+def test_ram_that_was_put_aside_keeps_layers_off_and_goes_with_a_stop(play: Play) -> None:
+    """A VM with a managed save gets no layer: it would come back on what is below. A stop throws the save away."""
+    play.guest.managed_save()
+    heads, layers = play.heads(), play.layers()
+    with pytest.raises(ManagedSavePresent):
+        play.vm.cut(layers, None, False, quiet)
+    assert play.heads() == heads
+    play.vm.stop()
+    assert not play.vm.facts().managed_save
 
 
 def test_disks_of_a_definition_are_told_without_the_machine(play: Play) -> None:

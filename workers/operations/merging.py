@@ -79,7 +79,7 @@ def mark(work: Work, item: Output) -> Output:
 
 
 def commit(work: Work, item: Output) -> Output:
-    """Brings the data down. Of a running VM's head it is then mirrored until the pivot."""
+    """Brings the data down. Of a running VM's head it is then mirrored until the pivot; a VM that is off stands on the base."""
     this = Merging.of(item)
     if not _is_open(work, this):
         return {}
@@ -90,6 +90,8 @@ def commit(work: Work, item: Output) -> Output:
         _commit_live(work, this)
         return {"moved_bytes": moved}
     _commit_offline(work, this)
+    # Not later: until then the VM may be started on the top, and what it writes there is not in the base.
+    _stand_on_base(work, this)
     return {"moved_bytes": moved, "offline_by": work.attempt}
 
 
@@ -281,7 +283,11 @@ def _check_over(work: Work, this: Merging) -> None:
 
 
 def _commit_offline(work: Work, this: Merging) -> None:
-    tree = work.reader.tree(work.vm.facts())
+    facts = work.vm.facts()
+    if facts.managed_save and this.base in _chain(work, this.target):
+        # It would come back on the chain it had then, and write to what is merged by then.
+        raise VmBusy(vm=facts.name, detail="its RAM is put aside (managed save): start it, or drop that")
+    tree = work.reader.tree(facts)
     if not tree.is_idle(this.base) or tree.line(this.top)[: len(this.moved) + 1] != (*this.moved, this.base):
         raise HypervisorFailed(
             detail=f"{this.top} does not stand on {this.base} as it did; nothing was merged"

@@ -8,6 +8,7 @@ from hypervisor.port import BlockJob, Source
 from tests.workers.fake_world import World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
 from workers.carry import End
+from workers.steps import Output
 
 
 def test_an_old_definition_put_back_loses_nothing() -> None:
@@ -159,6 +160,28 @@ def test_an_old_definition_put_back_in_the_middle_of_a_merge_loses_nothing(on: b
     vm.define(vm.definition(), {"vda": Source(head, "qcow2")})
     ok(job.run())
     assert world.machine.read_back(world.tree().heads["vda"])["payroll"] == 1
+
+
+def test_a_vm_that_runs_for_a_moment_between_commit_and_pivot_keeps_what_it_wrote() -> None:
+    """The database takes its time to note that the data is down; meanwhile the VM is started, works and is shut down."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    world.guest.shut_down()
+    job = world.delete("s1")
+    real = job.journal.finish
+
+    def finish(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        if step.startswith("commit:"):
+            world.guest.boot()
+            world.guest.write("note", "mine")
+            world.guest.shut_down()
+        return real(step, output, then, no_return)
+
+    job.journal.finish = finish  # type: ignore[method-assign]
+    ok(job.run())
+    assert world.guest.read("note") == "mine"
 
 
 def test_a_manifest_that_cannot_be_read_is_met_before_the_reference_is_dropped() -> None:
