@@ -9,6 +9,7 @@ from typing import Any
 
 import libvirt
 
+from hypervisor import definitions
 from hypervisor.events import LOOP, Lifecycle
 from hypervisor.translate import in_our_words
 from stillframe.errors import HostLost
@@ -21,8 +22,10 @@ _RETRY_S = 0.1
 class Connection:
     """Opened when first used, and used by that process only: libvirt's sockets do not survive a fork."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, definitions: str = definitions.FOLDER) -> None:
         self.uri = uri
+        #: Where the daemon keeps its definitions.
+        self.definitions = definitions
         self.lifecycle = Lifecycle()
         #: Called with every new working connection.
         self.when_open: list[Callable[[Any], None]] = []

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import files, headers, xml
+from hypervisor import definitions, files, headers, xml
 from hypervisor.connection import Connection
 from hypervisor.libvirt_facts import describe, is_on, state_of
 from hypervisor.long_call import Aside, LongCall
@@ -66,7 +66,7 @@ class Cut:
                 raise ManagedSavePresent(vm=self.domain.name())
             present = describe(self.domain, 0)
             self._check_layers(present)
-            settle(self.domain, self.layers)
+            settle(self.domain, self.layers, self.connection.definitions)
             # Somebody may have started it on the old images, or defined it anew, in these milliseconds.
             self._look_again(self.domain.XMLDesc(PERSISTENT), self.domain.XMLDesc(0))
             return CutFacts(Consistency.STOPPED, 0, 0)
@@ -82,7 +82,7 @@ class Cut:
             took_ms = self._call(xml.snapshot_request(live, self.layers, self.memory), ram_bytes)
             pause_ms = pauses.ms()
         self._look_again(self.domain.XMLDesc(0))
-        settle(self.domain, self.layers)
+        settle(self.domain, self.layers, self.connection.definitions)
         if self.memory:
             files.sync(self.memory)
             return CutFacts(Consistency.MEMORY, pause_ms, 0)
@@ -217,8 +217,8 @@ def _is_same(one: str, other: str) -> bool:
     return one == other or (identity(one) is not None and identity(one) == identity(other))
 
 
-def settle(domain: Any, sources: Mapping[str, Source]) -> None:
-    """Makes the persistent definition name these images and nothing below them.
+def settle(domain: Any, sources: Mapping[str, Source], folder: str) -> None:
+    """Makes the persistent definition, which libvirt keeps in `folder`, name these images and nothing below them, for good.
 
     After a cut or a pivot libvirt does write the new head into it, but with the whole <backingStore> of that moment,
     which it believes at the next boot: a layer that was merged while the VM was off would be missed, and no boot.
@@ -227,3 +227,4 @@ def settle(domain: Any, sources: Mapping[str, Source]) -> None:
         return  # to define it would make it persistent
     definition = domain.XMLDesc(PERSISTENT)
     domain.connect().defineXML(xml.with_sources(definition, sources))
+    definitions.make_last(folder)

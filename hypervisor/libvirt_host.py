@@ -9,6 +9,7 @@ from uuid import UUID
 
 import libvirt
 
+from hypervisor import definitions
 from hypervisor.connection import Connection
 from hypervisor.libvirt_facts import facts_of, little_of
 from hypervisor.libvirt_vm import LibvirtVm
@@ -23,11 +24,13 @@ Changed = Callable[[UUID, Literal["changed", "gone"]], None]
 class LibvirtHost:
     """`hypervisor.port.Host` on libvirt. It connects when first asked, in the process that asks."""
 
-    def __init__(self, uri: str, name: str, agent_timeout_s: int = 10) -> None:
+    def __init__(
+        self, uri: str, name: str, agent_timeout_s: int = 10, definitions: str = definitions.FOLDER
+    ) -> None:
         self.name = name
         self.images: Images = QemuImages()
         self.agent_timeout_s = agent_timeout_s
-        self.connection = Connection(uri)
+        self.connection = Connection(uri, definitions)
         self._watchers: list[Changed] = []
         self._heard: queue.SimpleQueue[UUID | None] = queue.SimpleQueue()
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import foreign, lost_track, xml
+from hypervisor import definitions, foreign, lost_track, xml
 from hypervisor.connection import Connection
 from hypervisor.facts import is_migrated
 from hypervisor.libvirt_cut import PERSISTENT, SECRETS, Cut, settle
@@ -26,7 +26,7 @@ from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
 from hypervisor.translate import translated
-from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy, VmGone
+from stillframe.errors import AgentUnresponsive, HypervisorFailed, LostTrack, VmBusy, VmGone
 from stillframe.states import VmState
 
 _JOB_KINDS = {
@@ -139,6 +139,7 @@ class LibvirtVm:
         """Another persistent definition, on these images."""
         with self._domain() as domain:
             domain.connect().defineXML(xml.with_sources(definition, sources, domain.name()))
+            definitions.make_last(self._connection.definitions)
 
     def saved_definition(self, memory: str) -> str:
         """The definition in a memory file."""
@@ -176,6 +177,7 @@ class LibvirtVm:
             snapshot = domain.snapshotLookupByName(name, 0)
             # As long as reading the RAM takes: libvirt tells no progress of it.
             LongCall(lambda: domain.revertToSnapshot(snapshot, 0)).run(lambda: None)
+            definitions.make_last(self._connection.definitions)
 
     def delete_internal(self, name: str) -> None:
         """An internal snapshot less, by libvirt, which is told of it first if it does not know it."""
@@ -216,14 +218,16 @@ class LibvirtVm:
             try:
                 self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
             except libvirt.libvirtError as error:
-                lost_track.secure(domain, target, top, base, error)
+                if left_for := lost_track.gone_on(domain, top, base, error):
+                    settle(domain, {target: left_for}, self._connection.definitions)
+                    raise LostTrack(vm=domain.name(), target=target, path=base) from error
                 raise
 
     def pivot(self, target: str) -> None:
         """Ends a ready merge of the head."""
         with self._domain() as domain:
             self._within(LIMIT_S, "pivot", lambda: domain.blockJobAbort(target, _PIVOT))
-            settle(domain, {})
+            settle(domain, {}, self._connection.definitions)
 
     def abort_block_job(self, target: str) -> None:
         """Ends a merge; the chain stays."""

@@ -12,25 +12,23 @@ from typing import Any
 import libvirt
 
 from hypervisor import headers, locks, monitor
-from hypervisor.libvirt_cut import settle
 from hypervisor.libvirt_facts import is_on
 from hypervisor.port import Pulse, Source
-from stillframe.errors import HypervisorFailed, LostTrack
+from stillframe.errors import HypervisorFailed
 
 #: What QEMU answers who names an image that it has left.
 _LEFT = ("nor node-name", "Device 'libvirt-", "is not in this backing file chain")
 _POLL_S = 0.05
 
 
-def secure(domain: Any, target: str, top: str, base: str, error: libvirt.libvirtError) -> None:
-    """Raises LostTrack, with the definition on `base`, if QEMU left `top` for it; otherwise nothing is done."""
+def gone_on(domain: Any, top: str, base: str, error: libvirt.libvirtError) -> Source | None:
+    """The image that the VM writes to, `base`, if the error is that of a QEMU that has left `top` for it."""
     if not any(words in str(error) for words in _LEFT):
-        return
+        return None
     written_to = monitor.heads(domain).values()
     if top in written_to or base not in written_to:
-        return
-    settle(domain, {target: Source(base, headers.facts(top, "qcow2").backing_format or "raw")})
-    raise LostTrack(vm=domain.name(), target=target, path=base) from error
+        return None
+    return Source(base, headers.facts(top, "qcow2").backing_format or "raw")
 
 
 def take_back(domain: Any, layers: Mapping[str, Source], noted: set[str], pulse: Pulse) -> bool:

@@ -190,7 +190,7 @@ class Vm(Protocol):
         """Lets a paused VM run."""
 
     def define(self, definition: str, sources: Mapping[str, Source]) -> None:
-        """Makes `definition` the persistent one, with these images as its volumes; keeps the VM's present name."""
+        """Makes `definition` the persistent one, with these images as its volumes, durably; keeps the VM's present name."""
 
     def saved_definition(self, memory: str) -> str:
         """The definition inside a memory file; raises HypervisorFailed if the file is not a whole save image."""

@@ -98,6 +98,11 @@ class Lab:
         return self.machine.uri
 
     @property
+    def definitions(self) -> Path:
+        """Where the private libvirtd keeps the definitions of its VMs."""
+        return self.places.home / "libvirt" / "etc" / "qemu"
+
+    @property
     def broker_url(self) -> str:
         """The private Redis's address, its password in it."""
         return self.redis.url

@@ -108,6 +108,9 @@ class Stack:
         flower = _port(
             known.get("STILLFRAME_FLOWER_URL", "").rpartition("//")[2], self.daemon("flower"), 5555
         )
+        # Of another libvirt whoever named it says where they are.
+        own = libvirt_uri == self.lab.libvirt_uri
+        definitions = {"STILLFRAME_DEFINITIONS_FOLDER": str(self.lab.definitions)} if own else {}
         return Addresses(
             {
                 "STILLFRAME_URL": f"http://127.0.0.1:{port}",
@@ -115,6 +118,7 @@ class Stack:
                 "STILLFRAME_DATABASE_URL": self.lab.database_url(),
                 "STILLFRAME_BROKER_URL": self.lab.broker_url,
                 "STILLFRAME_LIBVIRT_URI": libvirt_uri,
+                **definitions,
                 "STILLFRAME_FLOWER_URL": f"http://127.0.0.1:{flower}",
                 "STILLFRAME_FLOWER_LOGIN": known.get("STILLFRAME_FLOWER_LOGIN")
                 or f"admin:{secrets.token_urlsafe(12)}",

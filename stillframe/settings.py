@@ -31,6 +31,10 @@ class Settings:
     )
     broker_url: str = _setting("Redis that carries the messages: redis://host:port/db", "", secret=True)
     libvirt_uri: str = _setting("The libvirt daemon of this host.", "qemu:///system")
+    definitions_folder: str = _setting(
+        "Where that daemon keeps the definitions of VMs; what it changes there is made to outlive a power cut.",
+        "/etc/libvirt/qemu",
+    )
     host: str = _setting(
         "This hypervisor's name; its queue is host.<name>. Letters, digits, dot, dash.",
         socket.gethostname(),

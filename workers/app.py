@@ -38,7 +38,9 @@ in_logs()
 def _hands() -> Hands:
     """Of this process, made by its first job, hence after the fork."""
     engine = make_engine(settings.database_url, pool_size=2, name=f"stillframe worker {settings.host}")
-    host = LibvirtHost(settings.libvirt_uri, settings.host, settings.agent_timeout_s)
+    host = LibvirtHost(
+        settings.libvirt_uri, settings.host, settings.agent_timeout_s, settings.definitions_folder
+    )
     return Hands(settings, Journal(engine), lambda: host, Publisher(engine, app).next_of_vm)
 
 

@@ -40,9 +40,9 @@ def test_vm_started_during_a_cold_cut_is_noticed(real: RealStage, monkeypatch: p
     heads = play.heads()
     settle = libvirt_cut.settle
 
-    def late(domain: Any, sources: Mapping[str, Source]) -> None:
+    def late(domain: Any, sources: Mapping[str, Source], folder: str) -> None:
         domain.create()
-        settle(domain, sources)
+        settle(domain, sources, folder)
 
     monkeypatch.setattr(libvirt_cut, "settle", late)
     with pytest.raises(HypervisorFailed, match="somebody else changed"):
@@ -57,8 +57,8 @@ def test_vm_defined_anew_during_a_cold_cut_is_noticed(
     play = Play(real, real.guest("qcow2", "raw", on=False))
     settle, old = libvirt_cut.settle, play.vm.definition()
 
-    def undone(domain: Any, sources: Mapping[str, Source]) -> None:
-        settle(domain, sources)
+    def undone(domain: Any, sources: Mapping[str, Source], folder: str) -> None:
+        settle(domain, sources, folder)
         domain.connect().defineXML(old)
 
     monkeypatch.setattr(libvirt_cut, "settle", undone)
