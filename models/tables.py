@@ -9,7 +9,7 @@ from models.policies.tables import Firing, Policy, PolicySchedule, PolicyVm
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.tenants.tables import Account, ApiKey, Domain
 from models.users.tables import LoginBucket, LoginKnown, LoginSession, User
-from models.vms.tables import Layer, Vm, Volume
+from models.vms.tables import Layer, Vm, VmTwin, Volume
 from models.webhooks.tables import Webhook, WebhookDelivery
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "User",
     "Vm",
+    "VmTwin",
     "Volume",
     "VolumeSnapshot",
     "Webhook",

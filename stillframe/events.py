@@ -113,6 +113,9 @@ class EventType(StrEnum):
     VM_SEEN = "vm.seen"
     VM_CHANGED = "vm.changed"
     VM_GONE = "vm.gone"
+    #: It runs on two hosts under one uuid: an alarm.
+    VM_ON_TWO_HOSTS = "vm.on_two_hosts"
+    VM_ON_ONE_HOST = "vm.on_one_host"
     VM_TAGGED = "vm.tagged"
     #: Something of it is not as it should be, and was not put right.
     VM_DRIFTED = "vm.drifted"

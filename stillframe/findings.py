@@ -4,10 +4,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from stillframe.errors import VmOnTwoHosts
+
 
 class Kind(StrEnum):
     """In the order in which a VM is looked at: what stands still first, what only takes room last."""
 
+    VM_ON_TWO_HOSTS = "vm.on_two_hosts"
+    VM_ELSEWHERE = "vm.elsewhere"
     VM_BUSY = "vm.busy"
     VM_UNREADABLE = "vm.unreadable"
     GUEST_FROZEN = "guest.frozen"
@@ -45,10 +49,12 @@ class Repair(StrEnum):
 
 
 #: Worth knowing, and as it should be.
-NOTES = frozenset({Kind.LAYER_HIDDEN, Kind.FOREIGN_SNAPSHOT, Kind.HOME_LEFT})
+NOTES = frozenset({Kind.VM_ELSEWHERE, Kind.LAYER_HIDDEN, Kind.FOREIGN_SNAPSHOT, Kind.HOME_LEFT})
 
 #: What a person does about it, where no rescan can.
 REMEDY = {
+    Kind.VM_ON_TWO_HOSTS: VmOnTwoHosts.remedy,
+    Kind.VM_ELSEWHERE: "Nothing; or remove it there (`virsh undefine`), so that nobody starts it.",
     Kind.VM_BUSY: "Rescan again when that has ended.",
     Kind.VM_UNREADABLE: "Put right what it says, and rescan.",
     Kind.GUEST_FROZEN: "Whoever froze it will thaw it; if nobody will: `virsh domfsthaw VM`.",

@@ -11,6 +11,7 @@ from sqlalchemy import Insert
 from sqlalchemy.orm import Session
 
 from models.hosts.drain import check_takes_jobs
+from models.hosts.twins import check_on_one_host
 from models.ids import new_id
 from models.jobs.asking import (
     facts_of,
@@ -81,6 +82,8 @@ def prepare(session: Session, operation: Operation, actor: Actor, job: UUID, lim
     Only what rows know for sure enough blocks it here: what may be over when the job runs is left to the worker.
     """
     prepared = _PREPARE[operation.kind](session, operation, actor, job, limits)
+    if prepared.elsewhere is None:
+        check_on_one_host(session, prepared.vm)
     check_takes_jobs(session, prepared.host_id)
     return prepared
 

@@ -16,10 +16,11 @@ from sqlalchemy import Engine
 from hypervisor.port import Host, VmFacts
 from models.hosts import rescans
 from models.hosts.rescans import Asked
+from models.hosts.twins import Elsewhere
 from models.moves import Told, tell
 from models.session import DatabaseAway, transaction
 from models.snapshots.remembered import RowsOfVm, vms_elsewhere
-from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld
+from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld, VmOnTwoHosts
 from stillframe.events import EventType, Level
 from stillframe.findings import REMEDY, Finding, Kind, Repair
 from stillframe.settings import Settings
@@ -111,8 +112,9 @@ class Rescans:
 
     def _vm(self, host: Host, vm: VmFacts, may: Collection[Repair], actor: str) -> list[Finding]:
         of_vm = RowsOfVm(self._engine, self._settings.host, vm.uuid)
-        if not of_vm.is_of_this_host():
-            return []
+        others = [_twin(vm, one) for one in of_vm.elsewhere() if self._settings.host in (one.host, one.other)]
+        if not of_vm.is_of_this_host() or any(one.kind is Kind.VM_ON_TWO_HOSTS for one in others):
+            return others
         frozen = _is_frozen(host, vm)  # before the lock is taken: an agent that hangs is waited for
         try:
             with hold(self._settings.lock_folder, vm.uuid, vm.name, TURN_S):
@@ -124,12 +126,12 @@ class Rescans:
                 pen = rows.Pen(engine=self._engine, host=self._settings.host, actor=actor)
                 found = rows.put_right(pen, look, found, may)
         except VmHeld as error:
-            return [_busy(vm, error.detail)]
+            return [*others, _busy(vm, error.detail)]
         except VmGone:
-            return []
+            return others
         if done := [one for one in found if one.repaired]:
             self._tell(str(vm.uuid), done, Told(EventType.VM_MENDED, actor))
-        return found
+        return [*others, *found]
 
     def _tell(self, vm_id: str, findings: Sequence[Finding], told: Told) -> None:
         data = {"findings": [one.to_json() for one in findings]}
@@ -190,13 +192,26 @@ def _is_frozen(host: Host, vm: VmFacts) -> bool | None:
 
 
 def _busy(vm: VmFacts, why: str) -> Finding:
+    return _finding(Kind.VM_BUSY, vm, why)
+
+
+def _twin(vm: VmFacts, one: Elsewhere) -> Finding:
+    """What another host has of it is left as it is."""
+    if one.both_run:
+        detail = VmOnTwoHosts(vm=vm.name, host=one.host, other=one.other).detail
+        return _finding(Kind.VM_ON_TWO_HOSTS, vm, detail)
+    detail = f"It is on host {one.host}. Host {one.other} has it too: {one.state} since {one.since:%Y-%m-%dT%H:%M:%SZ}."
+    return _finding(Kind.VM_ELSEWHERE, vm, detail)
+
+
+def _finding(kind: Kind, vm: VmFacts, detail: str) -> Finding:
     return Finding(
-        kind=Kind.VM_BUSY,
+        kind=kind,
         vm=vm.name,
         vm_id=str(vm.uuid),
         subject=vm.name,
-        detail=why,
-        remedy=REMEDY[Kind.VM_BUSY],
+        detail=detail,
+        remedy=REMEDY[kind],
     )
 
 

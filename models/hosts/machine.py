@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.hosts.follow import move_vm
 from models.hosts.tables import Host
+from models.hosts.twins import Twins
 from models.ids import new_id
 from models.moves import Told, tell
 from models.snapshots.foreign import record_foreign
 from models.vms.known import Known, read_known
-from models.vms.tables import Vm, Volume
+from models.vms.tables import Vm, VmTwin, Volume
 from models.vms.tree import record_tree
 from stillframe.events import EventType, Level
-from stillframe.rules import ALIVE
 from stillframe.seen import HostSeen, VmSeen, VolumeSeen
 from stillframe.states import VmState
 
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 #: What libvirt allows and Postgres does not (NUL, half a character), or what contradicts another row.
 _UNSTORABLE = (DataError, IntegrityError, UnicodeEncodeError)
-#: How long a look at a VM counts as just now.
-_FRESH = timedelta(minutes=3)
 _TOLD_OF_VM = ("name", "state", "host_id", "gone")
 
 
@@ -41,13 +39,15 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
     """
     host, now = _host(session, seen)
     rows = _lock_vms(session, host, [vm.uuid for vm in seen.vms])
-    vms = [vm for vm in seen.vms if _is_news(rows.get(vm.uuid), host, vm, now, looked_at)]
-    _record(session, host, rows, vms)
-    for vm in seen.vms:
-        rows.pop(vm.uuid, None)
-    for row in rows.values():
-        if not row.gone and (looked_at is None or row.seen_at < looked_at):
-            mark_gone(session, row)
+    twins = Twins.read(session, host, rows.values(), now, looked_at)
+    twins.forget(session, rows, but={vm.uuid for vm in seen.vms})
+    later = {vm for vm, row in rows.items() if looked_at is not None and row.seen_at >= looked_at}
+    news = [vm for vm in seen.vms if vm.uuid not in later]
+    here = [vm for vm in news if vm.uuid not in rows or twins.is_here(session, rows[vm.uuid], vm)]
+    _record(session, host, rows, here)
+    for vm in rows.keys() - later - {vm.uuid for vm in seen.vms}:
+        if rows[vm].host_id == host and not rows[vm].gone and not twins.leave(session, rows[vm]):
+            _mark_gone(session, rows[vm])
     session.flush()
     return host
 
@@ -55,8 +55,10 @@ def record_host(session: Session, seen: HostSeen, looked_at: datetime | None = N
 def record_vm(session: Session, host: UUID, seen: VmSeen) -> None:
     """One VM with its volumes, layers and what is known of its snapshots; nothing if it has moved to another host."""
     row = lock_vm(session, seen.uuid)
-    if row and row.host_id != host and _lives_elsewhere(row, host, seen, _now(session)):
-        return
+    if row and row.host_id != host:
+        twins = Twins.read(session, host, [row], _now(session), None)
+        if not twins.is_here(session, row, seen):
+            return
     _record(session, host, {seen.uuid: row} if row else {}, [seen])
     session.flush()
 
@@ -89,18 +91,25 @@ def lock_vm(session: Session, vm: UUID) -> Vm | None:
     ).one_or_none()
 
 
-def mark_gone(session: Session, row: Vm) -> None:
-    """The VM is no longer on its host; the caller holds its row."""
+def leave(session: Session, row: Vm) -> None:
+    """The VM is no longer on its host: it is where else it was seen to run, or gone. The caller holds its row."""
+    if not Twins.read(session, row.host_id, [row], _now(session), None).leave(session, row):
+        _mark_gone(session, row)
+    session.flush()
+
+
+def _mark_gone(session: Session, row: Vm) -> None:
     row.gone, row.state, row.reason = True, VmState.GONE, "it is no longer on the host"
     told = Told(EventType.VM_GONE, "host", Level.WARNING, row.name)
     tell(session, told, vm=row.id, host=row.host_id)
 
 
 def _lock_vms(session: Session, host: UUID, vms: Sequence[UUID]) -> dict[UUID, Vm]:
-    """The rows of a host's VMs and of these, locked in the order of their ids."""
+    """The rows of a host's VMs, of those that it had something of, and of these, locked in the order of their ids."""
+    twins = select(VmTwin.vm_id).where(VmTwin.host_id == host)
     rows = session.scalars(
         select(Vm)
-        .where((Vm.host_id == host) | Vm.id.in_(vms))
+        .where((Vm.host_id == host) | Vm.id.in_(vms) | Vm.id.in_(twins))
         .order_by(Vm.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
@@ -125,27 +134,6 @@ def _host(session: Session, seen: HostSeen) -> tuple[UUID, datetime]:
     if host == fresh:
         tell(session, Told(EventType.HOST_REGISTERED, seen.name, message=seen.name), host=host)
     return host, now
-
-
-def _is_news(row: Vm | None, host: UUID, seen: VmSeen, now: datetime, looked_at: datetime | None) -> bool:
-    if row is None:
-        return True
-    return not _lives_elsewhere(row, host, seen, now) and (looked_at is None or row.seen_at < looked_at)
-
-
-def _lives_elsewhere(row: Vm, host: UUID, seen: VmSeen, now: datetime) -> bool:
-    """Whether what this host has of a VM is not the VM, because another host has it.
-
-    After a migration a definition that is off may be left behind, and before its end QEMU stands paused on the new
-    host: where it runs, there it is. One that was seen to run is not given up for one that is off, however long its
-    host has been silent: it may still run there, and write to the images.
-    """
-    if row.host_id == host or row.gone or seen.state is VmState.RUNNING:
-        return False
-    alive = row.state in ALIVE
-    if seen.state is VmState.PAUSED:
-        return alive and row.seen_at > now - _FRESH
-    return alive or row.seen_at > now - _FRESH
 
 
 def _record(session: Session, host: UUID, rows: Mapping[UUID, Vm], vms: Sequence[VmSeen]) -> None:

@@ -17,7 +17,7 @@ from models.hosts.tables import Host
 from models.jobs import cancelling, outcome
 from models.jobs.attempt import Attempt, StepRecord
 from models.jobs.fit import fitting, rows_of
-from models.jobs.line import ABSENT, HOST_SILENT_S, KEPT_BACK
+from models.jobs.line import ABSENT, HOST_SILENT_S, KEPT_BACK, ON_TWO
 from models.jobs.tables import Job, Step
 from models.moves import Told, move_job, move_snapshot, now_plus
 from models.session import transaction, violated
@@ -109,7 +109,7 @@ class Journal:
         if job is None or not (job.due if job.state is JobState.QUEUED else job.lapsed):
             return None
         first = job.state is JobState.QUEUED
-        if not first and job.absent:
+        if not first and (job.absent or job.on_two):
             return None
         if first and job.kept_back:
             session.execute(update(Job).where(Job.id == job_id).values(published_at=None))
@@ -187,7 +187,7 @@ class Journal:
 _LAPSE = f"""
     UPDATE job SET published_at = NULL FROM host
     WHERE host.id = job.host_id AND job.state IN ({quoted(HELD)}) AND job.lease_until < now()
-    AND NOT {ABSENT}
+    AND NOT {ABSENT} AND NOT {ON_TWO}
     AND (job.published_at < job.lease_until
          OR (job.published_at < now() - interval '60 s'
              AND host.last_seen_at > now() - interval '{HOST_SILENT_S} s'))
@@ -217,6 +217,7 @@ _FOR_CLAIM = select(
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(KEPT_BACK, Boolean).label("kept_back"),
     literal_column(ABSENT, Boolean).label("absent"),
+    literal_column(ON_TWO, Boolean).label("on_two"),
 ).with_for_update(of=Job, key_share=True)
 
 

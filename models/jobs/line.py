@@ -32,7 +32,13 @@ _CLEANS_UP = f"""(
 #: deleted all the same.
 ABSENT = f"({_VM_GONE} AND job.kind <> '{DeleteVolume.kind}' AND NOT {_CLEANS_UP})"
 
+#: Whether its VM runs on two hosts, and it needs the one that is meant.
+ON_TWO = f"""(
+    EXISTS (SELECT FROM vm_twin WHERE vm_twin.vm_id = job.vm_id AND vm_twin.on_two_at IS NOT NULL)
+    AND job.kind <> '{DeleteVolume.kind}'
+)"""
+
 _DRAINED = "EXISTS (SELECT FROM host WHERE host.id = job.host_id AND host.drained_at IS NOT NULL)"
 
 #: Whether a queued job may not be begun now.
-KEPT_BACK = f"({_BLOCKED} OR {ABSENT} OR {_DRAINED} OR coalesce(job.expires_at <= now(), false))"
+KEPT_BACK = f"({_BLOCKED} OR {ABSENT} OR {ON_TWO} OR {_DRAINED} OR coalesce(job.expires_at <= now(), false))"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import BigInteger, Text, Uuid
 
 from models.base import quoted
-from models.jobs.line import ABSENT, HOST_SILENT_S, KEPT_BACK
+from models.jobs.line import ABSENT, HOST_SILENT_S, KEPT_BACK, ON_TWO
 from models.jobs.tables import Job
 from stillframe.states import HELD
 
@@ -27,7 +27,7 @@ _OWED = f"""
     WHERE job.published_at IS NULL AND (job.vm_id = :vm OR :vm IS NULL)
     AND (host.name = :host OR :host IS NULL)
     AND (job.state = 'queued' AND coalesce(job.next_attempt_at <= now(), true) AND NOT {KEPT_BACK}
-         OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now() AND NOT {ABSENT})
+         OR job.state IN ({quoted(HELD)}) AND job.lease_until <= now() AND NOT {ABSENT} AND NOT {ON_TWO})
     ORDER BY job.priority, job.created_at, job.id
     LIMIT :limit
     FOR NO KEY UPDATE OF job SKIP LOCKED

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.base import Json
 from models.events.tables import Comment
 from models.hosts.follow import follow
-from models.hosts.machine import lock_vm, mark_gone, record_vm
+from models.hosts.machine import leave, lock_vm, record_vm
 from models.hosts.tables import Host
 from models.jobs.tables import Job, Step
 from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, now_plus, tell
@@ -158,8 +158,7 @@ def missing(session: Session, end: End, *, begun: bool) -> None:
     else:
         requeue(session, end, error)
     if vm is not None and vm.host_id == job.host_id and not vm.gone:
-        mark_gone(session, vm)
-        session.flush()
+        leave(session, vm)
     follow(session, end.vm_id)
 
 

@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 from models.base import AnyRow, Json, Sql, quoted
-from models.jobs.line import ABSENT, GOES_FIRST, HOST_SILENT_S
+from models.jobs.line import ABSENT, GOES_FIRST, HOST_SILENT_S, ON_TWO
 from models.jobs.tables import UNFINISHED
 from stillframe.states import HELD, JobState
 
 _STANDING = f"""
     SELECT job.id, job.state, job.worker, job.published_at, job.next_attempt_at, job.lease_until, job.vm_name,
-        {ABSENT} AS absent, vm.seen_at, host.name AS host, host.last_seen_at,
+        {ABSENT} AS absent, {ON_TWO} AS on_two, vm.seen_at, host.name AS host, host.last_seen_at,
         host.last_seen_at < now() - interval '{HOST_SILENT_S} s' AS silent,
         host.drained_at, host.drained_by, host.drain_reason,
         job.lease_until <= now() AS lapsed, job.next_attempt_at > now() AS later,
@@ -53,6 +53,10 @@ def _vm_gone(job: AnyRow) -> str:
     return f"VM {job.vm_name} is on no host: it was last seen on host {job.host} at {_at(job.seen_at)}"
 
 
+def _on_two(job: AnyRow) -> str:
+    return f"VM {job.vm_name} runs on host {job.host} and, under the same uuid, on another"
+
+
 def _host_silent(job: AnyRow) -> str:
     return f"host {job.host} was last heard of at {_at(job.last_seen_at)}"
 
@@ -83,6 +87,7 @@ _Reason = tuple[str, Callable[[AnyRow], Any], Callable[[AnyRow], str]]
 #: In this order: what comes first holds up whatever comes later.
 _NOWHERE: tuple[_Reason, ...] = (
     ("vm_gone", lambda job: job.absent, _vm_gone),
+    ("vm_on_two_hosts", lambda job: job.on_two, _on_two),
     ("host_silent", lambda job: job.silent, _host_silent),
 )
 _QUEUED: tuple[_Reason, ...] = (

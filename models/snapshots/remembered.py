@@ -9,6 +9,7 @@ from sqlalchemy import Engine, or_, select
 
 from models.base import Json
 from models.hosts.tables import Host
+from models.hosts.twins import Elsewhere, elsewhere
 from models.jobs.about import snapshots_of
 from models.jobs.tables import UNFINISHED, Job, Step
 from models.session import transaction
@@ -79,6 +80,11 @@ class RowsOfVm:
         of = select(Vm.id).join(Host, Host.id == Vm.host_id).where(Vm.id == self._vm, Host.name == self._host)
         with transaction(self._engine) as session:
             return session.scalar(of) is not None
+
+    def elsewhere(self) -> list[Elsewhere]:
+        """What other hosts than the one that has the VM have of it."""
+        with transaction(self._engine) as session:
+            return elsewhere(session, self._vm)
 
     def unfinished(self) -> Mapping[UUID, JobKnown]:
         """The VM's jobs that have not ended."""

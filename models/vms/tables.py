@@ -1,4 +1,4 @@
-"""The tables of a VM as its host's worker last saw it: the VM, its volumes, and the layers of their images."""
+"""The tables of a VM as its host's worker last saw it: the VM, its volumes, the layers of their images, and its twins."""
 
 from datetime import datetime
 from uuid import UUID
@@ -37,6 +37,23 @@ class Vm(Base):
     traits: Mapped[Json] = mapped_column(server_default="{}")
     #: Given by people, for policies to choose by.
     tags: Mapped[list[str]] = mapped_column(server_default="{}")
+
+
+class VmTwin(Base):
+    """What another host has of a VM than the one in its row: see `models.hosts.twins`."""
+
+    __tablename__ = "vm_twin"
+    __table_args__ = (Index("ix_vm_twin_host", "host_id"),)
+
+    vm_id: Mapped[UUID] = mapped_column(ForeignKey("vm.id", ondelete="CASCADE"), primary_key=True)
+    host_id: Mapped[UUID] = mapped_column(ForeignKey("host.id"), primary_key=True)
+    state: Mapped[VmState] = mapped_column(words(VmState, "state"))
+    reason: Mapped[str]
+    #: Since when it has been seen to run there, or not to.
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    #: When it was found that it runs there while its own host has it running too.
+    on_two_at: Mapped[datetime | None]
 
 
 class Volume(Base):

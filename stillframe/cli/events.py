@@ -69,6 +69,7 @@ def _words(event: Json) -> str:
         "snapshot.released",
         "comment.added",
         "vm.tagged",
+        "vm.on_two_hosts",
     }:
         return str(said)  # a whole sentence
     about = _ABOUT[noun](event) if noun in _ABOUT else ""

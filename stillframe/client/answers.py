@@ -957,8 +957,8 @@ class VolumeSnapshot(TypedDict):
 
 
 class Waiting(TypedDict):
-    """Why a job does not go on now. Codes: `vm_gone`, `host_silent`, `host_drained`, `behind_job`, `tried_later`,
-    `no_free_worker`, `not_sent`, `lease_lapsed`, `person` (it is stuck).
+    """Why a job does not go on now. Codes: `vm_gone`, `vm_on_two_hosts`, `host_silent`, `host_drained`, `behind_job`,
+    `tried_later`, `no_free_worker`, `not_sent`, `lease_lapsed`, `person` (it is stuck).
     """
 
     code: str

@@ -37,6 +37,16 @@ class VmGone(NotFound):
     )
 
 
+class VmOnTwoHosts(Refused):
+    """VM "{vm}" runs on host {host} and, under the same uuid, on host {other}: which of them is meant cannot be told."""
+
+    code = "vm.on_two_hosts"
+    remedy = (
+        "Nothing is touched. If they share their images both damage them: stop one at once (`virsh destroy`). Give a copy "
+        "a uuid of its own. If one of the hosts is lost for good: `stillframe host drain HOST`."
+    )
+
+
 class VmHasJobs(Refused):
     """VM "{vm}" cannot be given away while job {job} is not over."""
 

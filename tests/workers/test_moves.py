@@ -4,12 +4,14 @@ Two libvirt daemons with one storage are more than the lab has; what libvirt say
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from hypervisor.fake import FakeHost, FakeMachine
 from models.hosts.machine import record_host
@@ -17,6 +19,8 @@ from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.session import transaction
 from models.tenants.actor import ADMIN
+from models.vms.tables import VmTwin
+from stillframe.findings import Finding, Kind
 from stillframe.operations import CreateSnapshot
 from stillframe.settings import Settings
 from stillframe.states import JobState, SnapshotState, VmState
@@ -24,6 +28,7 @@ from tasks.app import make_app
 from tasks.producer import Producer
 from tests.world import World
 from workers.reading import read_host
+from workers.rescans import Rescans
 from workers.run_job import Hands, run_job
 
 pytestmark = pytest.mark.postgres
@@ -51,6 +56,11 @@ class Site:
         settings = Settings(host=host, lock_folder=f"{self.locks}/{host}", block_layers_folder=FOLDER)
         fake = FakeHost(self.machines[host], host)
         return run_job(job, Hands(settings, Journal(self.engine), lambda: fake, lambda _: None))
+
+    def rescan(self, host: str) -> list[Finding]:
+        """What a worker that starts on this host finds."""
+        settings = Settings(host=host, lock_folder=f"{self.locks}/{host}", block_layers_folder=FOLDER)
+        return Rescans(settings, self.engine, lambda: FakeHost(self.machines[host], host)).first_look()
 
     def migrate(self, vm: UUID, *, leaves_definition: bool = False) -> None:
         """From h1 to h2, running."""
@@ -163,3 +173,30 @@ def test_a_job_that_turned_back_is_walked_back_where_the_vm_is(site: Site, world
         assert [path for path in there.files if path.endswith(".qcow2")] == ["/images/web/vda.qcow2"]
         assert there.vms[str(guest.uuid)].state is VmState.RUNNING
     assert site.machines["h2"].read_back("/images/web/vda.qcow2") == {"work": 1}
+
+
+def test_jobs_of_a_vm_that_runs_on_two_hosts_touch_neither(site: Site, world: World) -> None:
+    """A copy with its uuid was started on h2: no host begins the job, a rescan of either says it, and one stop mends it."""
+    guest = site.machines["h1"].create_vm("web")
+    site.look("h1")
+    job = asked(site, guest.uuid)
+    with site.machines["h1"].world() as one, site.machines["h2"].world() as other:
+        other.vms[str(guest.uuid)] = replace(one.vms[str(guest.uuid)])
+    site.look("h2")
+    with transaction(site.engine) as session:
+        session.execute(update(VmTwin).values(since=VmTwin.since - timedelta(minutes=1)))
+    site.look("h1")
+    for host in ("h1", "h2"):
+        site.look(host)
+        assert site.run(host, job) is None
+        (found,) = site.rescan(host)
+        assert (found.kind, found.is_drift) == (Kind.VM_ON_TWO_HOSTS, True)
+        assert "host h1 and, under the same uuid, on host h2" in found.detail
+        assert site.machines[host].calls == []
+    assert world.row(job).state is JobState.QUEUED
+    FakeHost(site.machines["h2"], "h2").vm(guest.uuid).stop()
+    site.look("h2")
+    assert [one.kind for host in ("h1", "h2") for one in site.rescan(host)] == [Kind.VM_ELSEWHERE] * 2
+    done = site.run("h1", job)
+    assert done is not None
+    assert done.state is JobState.SUCCEEDED

@@ -275,14 +275,15 @@ def test_one_vm_is_looked_at_alone(house: House) -> None:
 
 
 def test_what_is_left_of_a_vm_that_moved_away_is_not_judged(house: House, world: RowWorld) -> None:
-    """Its rows belong to its new host, and so does the judgement."""
+    """Its rows belong to its new host, and so does the judgement; that something of it is here is said."""
     house.take("s1")
     house.world.guest.shut_down()
     house.drift()
     other = world.host("h2")
     with transaction(house.engine) as session:
         session.execute(update(Vm).values(host_id=other, state=VmState.RUNNING))
-    assert house.rescan(adopt=True, repair=True) == []
+    (found,) = house.rescan(adopt=True, repair=True)
+    assert (found["kind"], found["drift"], found["repaired"]) == (Kind.VM_ELSEWHERE, False, False)
 
 
 def test_the_home_of_a_vm_that_is_gone_is_told_with_its_bytes(house: House) -> None:

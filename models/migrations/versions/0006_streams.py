@@ -1,5 +1,5 @@
 """Streams: the order of events, webhooks and their deliveries, and the trace of a job. What idempotency keys made.
-Indexes for lists that are narrowed or sorted otherwise than by time and name.
+What other hosts have of a VM. Indexes for lists that are narrowed or sorted otherwise than by time and name.
 
 May be applied while the version before runs; whoever writes an event waits while the events there are get their
 places, some seconds a million.
@@ -26,6 +26,17 @@ INSERT INTO made_once (asker_id, idempotency_key, request_sha256, made, at)
 SELECT asker_id, idempotency_key, request_sha256, id::text, created_at FROM job
 WHERE idempotency_key IS NOT NULL AND request_sha256 IS NOT NULL AND created_at > now() - interval '1 day'
 ON CONFLICT DO NOTHING;
+CREATE TABLE vm_twin (
+    vm_id uuid NOT NULL CONSTRAINT fk_vm_twin_vm_id REFERENCES vm ON DELETE CASCADE,
+    host_id uuid NOT NULL CONSTRAINT fk_vm_twin_host_id REFERENCES host,
+    state varchar(16) NOT NULL CONSTRAINT ck_vm_twin_state CHECK (state IN ('running', 'paused', 'off', 'crashed', 'gone')),
+    reason text NOT NULL,
+    since timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    on_two_at timestamptz,
+    CONSTRAINT pk_vm_twin PRIMARY KEY (vm_id, host_id)
+);
+CREATE INDEX ix_vm_twin_host ON vm_twin (host_id);
 CREATE TABLE event_fresh (event_id bigint NOT NULL CONSTRAINT pk_event_fresh PRIMARY KEY)
     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE TABLE event_place (
@@ -138,6 +149,7 @@ DOWN = """
 DROP INDEX ix_event_type, ix_job_host, ix_snapshot_in_state, ix_snapshot_size, ix_snapshot_ready,
     ix_snapshot_stood_on, ix_snapshot_held, ix_volume_snapshot_created, ix_volume_snapshot_id_end;
 DROP INDEX IF EXISTS ix_volume_snapshot_name_trgm;
+DROP TABLE vm_twin;
 DROP TABLE made_once;
 ALTER TABLE job DROP COLUMN trace;
 DROP TABLE webhook_delivery;

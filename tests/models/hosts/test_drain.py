@@ -74,6 +74,7 @@ def test_a_vm_that_moves_away_takes_its_jobs_along(world: World, engine: Engine,
     drain(engine, "h1", "kim")
     with transaction(engine) as session:
         record_host(session, HostSeen("h2", "9.0.0", "7.2.0", 8, 1 << 33, (seen_vm(vm),)))
+        record_host(session, HostSeen("h1", "9.0.0", "7.2.0", 8, 1 << 33, ()))
     assert owed_now(engine) == [job]
     assert journal.claim(job, worker="w", lease_s=30, host="h2") is not None
 

@@ -105,6 +105,7 @@ def test_what_waits_for_a_vm_goes_with_it(world: World, engine: Engine, journal:
     record(engine, seen_host(seen_vm(WEB)))
     job = world.job(WEB)
     new = record(engine, seen_host(seen_vm(WEB), name="h2"))
+    record(engine, seen_host())
     row = world.row(job)
     assert (row.host_id, world.snapshot_row(row.snapshot_id).host_id) == (new, new)
     assert journal.claim(job, worker="w", lease_s=30, host="h1") is None

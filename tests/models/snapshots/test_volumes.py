@@ -102,6 +102,7 @@ def test_it_stays_with_the_image_when_the_vm_moves(world: World, engine: Engine,
     deletion, creation = ask(mute, volume(world, vm)), world.job(vm)
     with transaction(engine) as session:
         record_host(session, HostSeen("h2", "9.0.0", "7.2.0", 8, 1 << 33, (seen_vm(vm),)))
+        record_host(session, HostSeen("h1", "9.0.0", "7.2.0", 8, 1 << 33, ()))
     assert world.row(creation).host_id == world.host("h2")
     assert world.row(deletion).host_id == world.host("h1")
     later = ask(mute, volume(world, vm))
