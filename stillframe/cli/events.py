@@ -54,7 +54,7 @@ def _show(event: Json, output: str) -> None:
     if output == "json":
         print(json.dumps(event, ensure_ascii=False), flush=True)
         return
-    vm = event["vm"]["name"] if event["vm"] else "-"
+    vm = (event["vm"] or {}).get("name") or "-"  # one that was given away may have none
     who = event["actor"].partition("/")[0]  # of a worker, its host
     line = f"{show.time(event['at'])}  {event['type']:<18}  {show.pad(vm, 12)}  {who:<10}  {_words(event)}"
     print(show.plain(line.rstrip()), flush=True)
