@@ -104,6 +104,12 @@ def write(images: Images, manifest: Manifest) -> None:
         images.write_text(path_in(folder), json.dumps(values, ensure_ascii=False, indent=1))
 
 
+def is_behind(images: Images, manifest: Manifest) -> bool:
+    """Whether a copy of this manifest is older: who changed it died before all were written."""
+    copies = [read(images, folder) for folder in manifest.folders] if len(manifest.folders) > 1 else []
+    return any(copy and copy.revision < manifest.revision for copy in copies)
+
+
 def read(images: Images, folder: str) -> Manifest | None:
     """The manifest in a folder, or None if there is none.
 

@@ -33,6 +33,8 @@ def drop_reference(work: Work) -> Output:
     for manifest in manifests_left(work).values():
         if manifest.state != "deleting":
             manifests.write(work.images, manifest.deleting())
+        elif manifests.is_behind(work.images, manifest):
+            manifests.write(work.images, manifest)
     return {}
 
 

@@ -128,7 +128,7 @@ def repoint(work: Work, item: Output) -> Output:
         # Of one being deleted what it had there is overwritten: asked for again, it must not take this for its own.
         deleting = manifest.state == "deleting"
         changed = manifest.without(this.base) if deleting else manifest.repointed(this.top, this.into)
-        if changed != manifest:
+        if changed != manifest or manifests.is_behind(work.images, manifest):
             manifests.write(work.images, changed)
     return {}
 

@@ -167,3 +167,37 @@ def test_a_vm_that_cannot_be_read_may_need_anything() -> None:
     ok(world.delete("s1").to_the_end())
 
     assert {path for path in world.files() if path.endswith(".qcow2")} == layers
+
+
+def _of_two_storages() -> World:
+    """Volume vda lies in /images/vm1, vdb in /slow."""
+    world = World(TWO)
+    with world.machine.world() as inside:
+        inside.files["/slow/vdb.qcow2"] = inside.files.pop("/images/vm1/vdb.qcow2")
+    world.guest.shut_down()
+    vm = world.host.vm(world.guest.uuid)
+    vm.define(vm.definition(), {"vdb": Source("/slow/vdb.qcow2", "qcow2")})
+    world.guest.boot()
+    return world
+
+
+def test_every_copy_of_a_manifest_says_where_its_layers_went() -> None:
+    """The worker dies between the copies of a manifest that a merge changed: none is left that names what was merged away."""
+    for nth in range(20):
+        world = _of_two_storages()
+        for name in ("s1", "s2"):
+            world.guest.tick()
+            ok(world.create(name, "hot").to_the_end())
+        copies = [
+            path for path in world.files() if path.endswith(f"{world.ids['s2']}.snapshot/manifest.json")
+        ]
+        assert len(copies) == 2
+        job = world.delete("s1")
+        try:
+            die_at(world, job, "after images.write_text", nth)
+        except AssertionError:
+            assert nth > 10, "it was whole before it had written that often"
+            return
+        ok(job.run())
+        first, second = (world.host.images.read_text(path) for path in copies)
+        assert first == second, f"died after {nth + 1} files were written"
