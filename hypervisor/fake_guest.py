@@ -48,13 +48,13 @@ class FakeGuest:
             row.ram["counter"] += 1
             for volume in xml.volumes_of(row.present):
                 if not volume.read_only:
-                    world.image(self._head(row, volume.target)).content["counter"] = row.ram["counter"]
+                    world.write(self._head(row, volume.target), {"counter": row.ram["counter"]})
             return int(row.ram["counter"])
 
     def write(self, key: str, value: Any, target: str = "vda") -> None:
         """Writes to a volume."""
         with self._awake() as (world, row):
-            world.image(self._head(row, target)).content[key] = value
+            world.write(self._head(row, target), {key: value})
 
     def read(self, key: str, target: str = "vda") -> Any:
         """What the volume reads as through its chain; None if nothing was ever written there."""

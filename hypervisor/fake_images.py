@@ -83,7 +83,7 @@ class FakeImages:
             size = sum(world.image(layer).size_bytes for layer in between)
             # As a live one does: from the first moment on the base alone is neither what it was nor what it will be.
             for path in between[len(between) // 2 :]:
-                world.image(base).content |= world.image(path).content
+                world.write(base, world.image(path).content)
         self._work(size, pulse)
         with self._machine.end("images.commit") as world:
             world.pour(top, base)
@@ -129,6 +129,11 @@ class FakeImages:
         """The path itself, or what it is another name of."""
         with self._machine.world() as world:
             return world.real(path) if path in world.files else None
+
+    def written_at(self, path: str) -> int | None:
+        """The machine's count of writes when it was last written to."""
+        with self._machine.world() as world:
+            return world.files[path].written_at if path in world.files else None
 
     def is_open(self, path: str) -> bool:
         """Whether a VM that is on stands on it, or a copy reads it."""

@@ -184,7 +184,7 @@ class FakeVm:
             row.jobs[target] = FakeJob(top, base, is_head=top == chain[0], done=0, total=total)
             # What the base held is partly overwritten from the first moment; who looks through `top` sees no change.
             for path in merged[len(merged) // 2 :]:
-                world.image(base).content |= world.image(path).content
+                world.write(base, world.image(path).content)
 
     def pivot(self, target: str) -> None:
         """Ends a ready merge of the head."""

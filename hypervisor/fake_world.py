@@ -58,6 +58,8 @@ class FakeFile:
     content: Content = field(default_factory=dict)
     internal: dict[str, FakeInternal] = field(default_factory=dict)
     encrypted: bool = False
+    #: The count of all writes on the machine when it was last written to.
+    written_at: int = 0
     boot_id: str = ""
     was_paused: bool = False
     ram_bytes: int = 0
@@ -184,6 +186,7 @@ class World:
     aliases: dict[str, str] = field(default_factory=dict)
     daemon_is_up: bool = True
     lives: int = 1
+    writes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A form that JSON can hold."""
@@ -200,7 +203,9 @@ class World:
             vms[uuid] = FakeVmRow(**row, state=state, jobs=jobs, foreign=foreign)
         files = _Files((path, _file(file)) for path, file in said["files"].items())
         return cls(
-            files=files, vms=vms, **{name: said[name] for name in ("aliases", "daemon_is_up", "lives")}
+            files=files,
+            vms=vms,
+            **{name: said[name] for name in ("aliases", "daemon_is_up", "lives", "writes")},
         )
 
     def __post_init__(self) -> None:
@@ -245,10 +250,17 @@ class World:
             content |= image.internal[internal].content if at_top and internal else image.content
         return content
 
+    def write(self, path: str, content: Content) -> None:
+        """Writes to an image."""
+        image = self.image(path)
+        image.content |= content
+        self.writes += 1
+        image.written_at = self.writes
+
     def pour(self, top: str, base: str) -> None:
         """Writes all that lies above `base`, up to and with `top`, into `base`. Whoever stands on it reads that now."""
         layers = self.chain(top)
         into = self.image(base)
         for layer in reversed(layers[: layers.index(base)]):
-            into.content |= self.image(layer).content
+            self.write(base, self.image(layer).content)
         into.virtual_bytes = max(into.virtual_bytes, self.image(top).virtual_bytes)

@@ -169,6 +169,15 @@ def allocated_bytes(path: str) -> int:
         return 0
 
 
+def written_at(path: str) -> int | None:
+    """When a file was last written to, in nanoseconds; None if there is none, and of a device, whose node does not say."""
+    try:
+        looks = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return looks.st_mtime_ns if stat.S_ISREG(looks.st_mode) else None
+
+
 def open_image(path: str) -> BinaryIO:
     """Opens a file or a block device to read. Raises OSError for anything else: a pipe would be waited for, for ever."""
     _check_image(os.stat(path))

@@ -109,6 +109,12 @@ class Images(Protocol):
         The same for all its names: links and bind mounts are followed. Raises HypervisorFailed if it cannot be told.
         """
 
+    def written_at(self, path: str) -> int | None:
+        """When a file was last written to, in nanoseconds; None of a device, which does not say, and if there is none.
+
+        Only fit to be compared with that of another file.
+        """
+
     def is_open(self, path: str) -> bool:
         """Whether a QEMU, or a tool of it, has the image open at this moment, whatever libvirt says."""
 

@@ -119,6 +119,10 @@ class QemuImages:
         except (OSError, ValueError) as error:
             raise HypervisorFailed(detail=f"cannot look at {path!r}: {error}", path=path) from error
 
+    def written_at(self, path: str) -> int | None:
+        """When a file was last written to, in nanoseconds."""
+        return files.written_at(path)
+
     def is_open(self, path: str) -> bool:
         """Whether a QEMU has it open."""
         return locks.is_held(path)

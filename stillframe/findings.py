@@ -30,6 +30,7 @@ class Kind(StrEnum):
     FILE_PART = "file.part"
     FOLDER_ORPHAN = "folder.orphan"
     LAYER_ORPHAN = "layer.orphan"
+    LAYER_LEFT = "layer.left"
     LAYER_HIDDEN = "layer.hidden"
     FOREIGN_SNAPSHOT = "foreign.snapshot"
     HOME_LEFT = "home.left"
@@ -73,6 +74,7 @@ REMEDY = {
     Kind.FILE_PART: "Remove it when nothing writes to it.",
     Kind.FOLDER_ORPHAN: "Look at what is in it, and remove it if nobody needs it.",
     Kind.LAYER_ORPHAN: "It may be a disk that somebody put aside. Remove it if nobody needs it.",
+    Kind.LAYER_LEFT: "Look in it for what is missed (`guestmount --ro`, `qemu-nbd -r`), and remove it.",
     Kind.LAYER_HIDDEN: "Nothing: it is needed.",
     Kind.FOREIGN_SNAPSHOT: "Nothing: the tool that made it looks after it.",
     Kind.HOME_LEFT: "Define that VM again to use its snapshots, or remove the folder if nobody needs it.",

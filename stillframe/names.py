@@ -79,6 +79,16 @@ def is_in_home(path: str, vm: UUID) -> bool:
     return (FOLDER, str(vm)) in pairwise(parts)
 
 
+def left_path(layer: str) -> str:
+    """What a layer is called that holds what a guest wrote and stands on an image that went on without it."""
+    return f"{layer}.left"
+
+
+def is_left(path: str) -> bool:
+    """Whether a file is called so."""
+    return path.endswith(left_path(".qcow2"))
+
+
 def layer_path(home: str, target: str, job: UUID) -> str:
     """The file of the layer that a job puts on top of a volume."""
     if not TARGET.fullmatch(target):

@@ -13,6 +13,16 @@ class LostTrack(HypervisorFailed):
     )
 
 
+class CutForgotten(HypervisorFailed):
+    """VM "{vm}" wrote to {paths} before libvirt, which died then, had noted that; it was, or may have been, started without."""
+
+    code = "vm.cut_forgotten"
+    remedy = (
+        "Nothing of them was removed, and nothing uses them. Look in them for what is missed (`guestmount --ro`, "
+        "`qemu-nbd -r`), and remove them when they are of no more use."
+    )
+
+
 class VmNotFound(NotFound):
     """There is no VM "{vm}"."""
 

@@ -1,5 +1,7 @@
 """libvirtd killed between what QEMU did and its own note of it: it tells of layers that are gone, or does not know new ones."""
 
+import os
+import signal
 from collections.abc import Callable
 
 import libvirt
@@ -93,4 +95,43 @@ def test_a_cut(site: Site, witness: Callable[..., Witness], kind: str) -> None:
     vm.guest.destroy()
     vm.guest.start()
     vm.runs(digest)
+    assert untidy(vm, running=True) == []
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("is_started", [False, True])
+def test_a_cut_and_then_qemu_dies(site: Site, witness: Callable[..., Witness], is_started: bool) -> None:
+    """The VM starts on the layers that its guest wrote to last; one that was started without them before is not touched."""
+    vm = witness("qcow2", "raw")
+    kept = vm.take("hot")
+    before = vm.digest
+    with Hold(site, "keep_snapshot") as hold, site.lab.daemon_forgets(vm.name):
+        job = vm.ask("hot")
+        until(hold.waits, 90, "the end of the cut")
+        site.kill_child(job)
+        hold.cut_off()
+        hold.let_go()
+        site.stack.stop("worker")
+    digest = vm.write()
+    os.kill(site.qemu(vm.guest), signal.SIGKILL)
+    vm.guest.wait_off()
+    if is_started:
+        vm.guest.start()
+        vm.runs(before)
+        vm.digest = digest = before
+    site.mend()
+    if is_started:
+        found = site.wait(job, 120)
+        assert (found["state"], found["error"]["code"]) == ("failed", "vm.cut_forgotten"), found
+        left = [path for path in vm.guest.folder.rglob("*.left") if path.stat().st_blocks]
+        assert len(left) == len(vm.guest.disks)
+        for path in left:
+            path.unlink()
+    else:
+        site.succeeded(job, 120)
+        vm.guest.start()
+    vm.runs(digest)
+    vm.holds(kept)
+    vm.take("hot")
+    vm.runs()
     assert untidy(vm, running=True) == []

@@ -176,6 +176,19 @@ def test_only_a_folder_that_nothing_is_in_is_removed(play_with: PlayWith) -> Non
     assert play.images.listing(folder) == (f"{folder}/two.json",)
 
 
+def test_it_is_known_which_was_written_to_last(play: Play) -> None:
+    """A frozen image is older than the layer that the guest writes to; what is not there was never written to."""
+    below = play.heads()["vda"].path
+    play.guest.tick()
+    layer = play.cut_hot()["vda"].path
+    play.guest.tick()
+    above_at, below_at = play.images.written_at(layer), play.images.written_at(below)
+    assert above_at is not None
+    assert below_at is not None
+    assert above_at > below_at
+    assert play.images.written_at(f"{layer}.gone") is None
+
+
 def test_a_layer_is_empty_until_something_is_written(play: Play) -> None:
     """A layer that was only made holds nothing; one that a guest wrote to does, and so does what stands on nothing."""
     path = f"{play.home()}/vda-{uuid4()}.qcow2"

@@ -9,6 +9,7 @@ import pytest
 from stillframe import errors
 from stillframe.cli.parser import parse
 from stillframe.events import EventType
+from stillframe.findings import Kind
 from stillframe.settings import Settings, variable
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
@@ -36,9 +37,9 @@ def test_a_command_can_be_typed(command: str) -> None:
 
 
 @pytest.mark.parametrize("word", sorted(set(re.findall(r"`([a-z]+\.[a-z_]+)`", PAGE))))
-def test_a_code_or_event_is_one(word: str) -> None:
+def test_a_code_event_or_finding_is_one(word: str) -> None:
     """Whoever searches for what they see finds it."""
-    assert word in CODES | {event.value for event in EventType}
+    assert word in CODES | {event.value for event in EventType} | {kind.value for kind in Kind}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"STILLFRAME_[A-Z_]+", PAGE))))

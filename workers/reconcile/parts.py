@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from stillframe.findings import Kind, Repair
+from stillframe.names import is_left
 from stillframe.states import ENDED
 from workers.reconcile.look import Found, Look, id_in, json_in, remove
 
@@ -20,6 +21,9 @@ def examine(look: Look) -> Iterator[Found]:
                     yield _part(look, inside)
         elif is_part(path) and (id_ := id_in(path)) and id_ not in look.busy:
             yield _part(look, path)
+        elif is_left(path):
+            detail = "It holds what the guest wrote last before libvirt and QEMU died; the VM was started without it."
+            yield look.found(Kind.LAYER_LEFT, path, detail, size=look.images.size_bytes(path))
         elif path.endswith(".before.xml") and (id_ := id_in(path)) and id_ not in look.busy:
             over = look.rows.job_states([id_]).get(id_) in ENDED
             yield look.found(

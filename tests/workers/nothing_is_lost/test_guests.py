@@ -1,7 +1,6 @@
 """Guests and what other tools keep of them: frozen by the dead, saved, snapshotted."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
@@ -10,7 +9,6 @@ from hypervisor.fake_world import FakeFile, FakeForeign
 from hypervisor.port import CutFacts, Pulse, Source
 from stillframe.errors import Cancelled, HostLost
 from tests.workers.fake_world import World, ok
-from tests.workers.nothing_is_lost.hurt import TWO
 from workers.carry import End
 from workers.guard import needed_by
 
@@ -89,52 +87,6 @@ def test_a_cancelled_call_past_the_point_of_no_return_removes_nothing() -> None:
     assert world.host.images.exists(head), (
         f"job {ending.end}: the VM's definition names a layer that was removed"
     )
-
-
-def _forget_the_first_cut(world: World, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
-    """The daemon dies before it has noted the first cut that QEMU makes, and the guest goes on."""
-    real, first = fake_vm.FakeVm.cut, [True]
-
-    def cut(self: fake_vm.FakeVm, *words: Any) -> CutFacts:
-        if not first:
-            return real(self, *words)
-        first.clear()
-        with world.guest.daemon_forgets():
-            real(self, *words)
-        world.guest.tick()
-        then()
-        raise HostLost(detail="End of file while reading data")
-
-    monkeypatch.setattr(fake_vm.FakeVm, "cut", cut)
-
-
-@pytest.mark.parametrize("kind", ["hot", "memory"])
-def test_a_cut_that_the_daemon_forgot_is_made_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """QEMU writes to a layer that libvirt knows nothing of: what is in it goes down, and the snapshot is taken then."""
-    world = World(TWO)
-    world.guest.tick()
-    _forget_the_first_cut(world, monkeypatch, lambda: None)
-    ok(world.create("s1", kind).to_the_end())
-    frozen = world.tree().frozen[world.ids["s1"]]
-    counter = world.guest.counter
-    assert {world.machine.read_back(path)["counter"] for path in frozen.values()} == {counter}
-    world.guest.crash()
-    world.guest.boot()
-    assert world.guest.counter == counter
-
-
-def test_the_layer_of_a_cut_that_the_daemon_forgot_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled before anybody noticed: what the guest wrote since is in the image that libvirt names."""
-    world = World(TWO)
-    world.guest.tick()
-    job = world.create("s1", "hot")
-    _forget_the_first_cut(world, monkeypatch, job.cancel)
-    job.to_the_end()
-    counter = world.guest.counter
-    world.guest.crash()
-    world.guest.boot()
-    assert world.guest.counter == counter
-    assert world.host.images.listing(f"/images/vm1/stillframe/{world.guest.uuid}") == ()
 
 
 def test_a_file_that_qemu_has_open_stays() -> None:

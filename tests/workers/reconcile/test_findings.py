@@ -10,7 +10,7 @@ from hypervisor.fake_world import FakeJob
 from hypervisor.port import Source
 from models.snapshots.remembered import JobKnown, SnapshotKnown
 from stillframe.findings import Kind, Repair
-from stillframe.names import layer_path
+from stillframe.names import layer_path, left_path
 from stillframe.states import JobState, SnapshotState, VmState
 from tests.workers.fake_world import Death
 from tests.workers.reconcile.site import ALL, Site
@@ -226,6 +226,14 @@ def test_a_file_that_was_being_written_is_removed_unasked(site: Site, where: str
     assert (found.subject, found.repaired) == (path, True)
     assert not site.images.exists(path)
     site.is_well()
+
+
+def test_a_layer_that_was_left_is_told_and_stays(site: Site) -> None:
+    """A guest wrote to it, and its VM was started without: whatever a rescan may do, a person decides."""
+    path = left_path(layer_path(site.home, "vda", site.ended()))
+    site.images.write_text(path, "what a guest wrote")
+    assert site.only(Kind.LAYER_LEFT, ALL).subject == path
+    assert site.images.exists(path)
 
 
 def test_what_a_stuck_job_has_left_is_its_own(site: Site) -> None:

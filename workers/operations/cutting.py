@@ -1,0 +1,186 @@
+"""The instant of a snapshot: layers are made, the VM changes over to them, or is put back onto what is below."""
+
+from typing import Any, cast
+
+from hypervisor.port import CutFacts, Source
+from stillframe.errors import AgentUnresponsive, CutForgotten, HypervisorFailed, NotSurelyFrozen
+from stillframe.names import left_path, snapshot_folder
+from stillframe.operations import CreateSnapshot
+from stillframe.rules import ALIVE
+from stillframe.states import Consistency, VmState
+from workers import manifests
+from workers.operations import forgotten
+from workers.operations.merging import merge_at_once, unlink
+from workers.operations.standstill import cut_frozen, cut_with_memory, is_held, thaw, wake
+from workers.operations.turns import wait_for_turn
+from workers.steps import Output, Work
+
+
+def make_layers(work: Work) -> Output:
+    """Makes all that the cut needs beforehand, so that the VM waits for nothing while it stands."""
+    for target, volume in work.outputs["check_vm"]["volumes"].items():
+        below = Source(volume["path"], volume["format"])
+        work.images.create_layer(layers_of(work)[target].path, below, volume["virtual_bytes"])
+    if memory := memory_of(work):
+        work.images.write_text(memory, "")
+    return {}
+
+
+def drop_layers(work: Work) -> None:
+    """Removes them again: the VM does not use them. One that holds what the guest wrote stays."""
+    if "check_vm" not in work.outputs:
+        return
+    forgotten.put_aside(work, layers_of(work))
+    unlink(work, [layer.path for layer in layers_of(work).values()])
+    for folder in _folders(work):
+        work.images.remove(folder)
+
+
+def cut(work: Work) -> Output:
+    """The instant itself. After an error it looks whether the cut happened all the same."""
+    if _may_be_going_on(work):
+        wait_for_turn(work)
+    held = is_held(work)
+    was_frozen = held and _is_cut(work)
+    thaw(work)
+    facts = None
+    try:
+        if left := _recover_forgotten(work):
+            raise CutForgotten(vm=work.wards.name, paths=", ".join(map(left_path, left)))
+        if not _is_cut(work):
+            facts = _cut_as_wished(work)
+    except HypervisorFailed:
+        # Disks pivot before libvirt resumes, thaws and answers: its "no" does not mean that nothing happened.
+        if not _is_cut(work):
+            raise
+        was_frozen = is_held(work) and not held
+    finally:
+        _wake(work)
+    if facts is None:
+        thaw(work)
+        # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
+        work.vm.define(work.vm.definition(), layers_of(work))
+        if _must_be_frozen(work) and not was_frozen:
+            raise NotSurelyFrozen(vm=work.wards.name)
+    return _cut_output(work, facts, was_frozen)
+
+
+def put_back(work: Work) -> None:
+    """If the VM did change over to the new layers, merges them back into what they stand on."""
+    if _may_be_going_on(work):
+        wait_for_turn(work)
+        _wake(work)
+    thaw(work)
+    if "check_vm" in work.outputs:
+        _recover_forgotten(work)
+    if _is_cut(work):
+        for target, source in frozen_of(work).items():
+            merge_at_once(work, target, layers_of(work)[target].path, source)
+
+
+def _recover_forgotten(work: Work) -> tuple[str, ...]:
+    """The layers that hold what the guest wrote and that it cannot go on in any more."""
+    layers = layers_of(work)
+    if work.vm.take_back(layers, work.pulse):
+        make_layers(work)  # what they hold has gone down
+    return forgotten.go_on(work, layers, frozen_of(work))
+
+
+def layers_of(work: Work) -> dict[str, Source]:
+    """The new head of each volume, by target."""
+    volumes = work.outputs["check_vm"]["volumes"]
+    return {target: Source(volume["layer"], "qcow2") for target, volume in volumes.items()}
+
+
+def frozen_of(work: Work) -> dict[str, Source]:
+    """What each volume stands on from then on, by target."""
+    volumes = work.outputs["check_vm"]["volumes"]
+    return {target: Source(volume["path"], volume["format"]) for target, volume in volumes.items()}
+
+
+def memory_of(work: Work) -> str | None:
+    """Where RAM is kept; None if it is not."""
+    if cast(CreateSnapshot, work.operation).type != "memory":
+        return None
+    return manifests.memory_in(work.outputs["check_vm"]["folder"])
+
+
+def _folders(work: Work) -> set[str]:
+    seen = work.outputs["check_vm"]
+    return {snapshot_folder(volume["home"], work.snapshot) for volume in seen["volumes"].values()}
+
+
+def _vm_state(work: Work) -> VmState:
+    return VmState(work.outputs["check_vm"]["vm_state"])
+
+
+def _may_be_going_on(work: Work) -> bool:
+    """Whether somebody called for this cut before: another attempt, or this one over a connection that was lost."""
+    if "make_layers" not in work.outputs:
+        return False
+    memory = memory_of(work)
+    return work.attempt > 1 or (memory is not None and work.images.size_bytes(memory) > 0)
+
+
+def _is_cut(work: Work) -> bool:
+    if "check_vm" not in work.outputs:
+        return False
+    wanted = {layer.path for layer in layers_of(work).values()}
+    return bool(wanted & {volume.path for volume in work.vm.facts().volumes})
+
+
+def _cut_as_wished(work: Work) -> CutFacts:
+    layers, memory = layers_of(work), memory_of(work)
+    quiesce = cast(CreateSnapshot, work.operation).quiesce
+    if memory and _vm_state(work) == VmState.RUNNING:
+        return cut_with_memory(work, layers, memory)
+    if not wants_freeze(work, _vm_state(work)):
+        return work.vm.cut(layers, memory, False, work.pulse)
+    frozen = work.outputs["check_vm"]["frozen"]
+    if frozen:
+        # Whoever froze the filesystems has made them consistent already, and will thaw them.
+        done = work.vm.cut(layers, None, False, work.pulse)
+        return CutFacts(Consistency.FILESYSTEM, done.pause_ms, 0)
+    try:
+        if frozen is None:
+            raise AgentUnresponsive(vm=work.vm.facts().name, detail="no answer to guest-fsfreeze-status")
+        return cut_frozen(work, layers, required=quiesce == "require")
+    except AgentUnresponsive:
+        thaw(work)
+        if quiesce == "require":
+            raise
+        return work.vm.cut(layers, None, False, work.pulse)
+
+
+def wants_freeze(work: Work, state: VmState) -> bool:
+    """Whether the guest's filesystems are to be frozen for the cut."""
+    operation = cast(CreateSnapshot, work.operation)
+    return operation.type != "memory" and operation.quiesce != "never" and state == VmState.RUNNING
+
+
+def _must_be_frozen(work: Work) -> bool:
+    required = cast(CreateSnapshot, work.operation).quiesce == "require"
+    return required and wants_freeze(work, _vm_state(work)) and not work.outputs["check_vm"]["frozen"]
+
+
+def _wake(work: Work) -> None:
+    if _vm_state(work) == VmState.RUNNING:
+        wake(work)
+
+
+def _cut_output(work: Work, facts: CutFacts | None, was_frozen: bool) -> dict[str, Any]:
+    if facts is not None:
+        died = facts.consistency == Consistency.STOPPED and _vm_state(work) in ALIVE
+        return {
+            # Of a VM that lost its power after the first look: nobody shut it down.
+            "consistency": Consistency.CRASH if died else facts.consistency,
+            "pause_ms": facts.pause_ms,
+            "freeze_ms": facts.freeze_ms,
+        }
+    kind = Consistency.FILESYSTEM if was_frozen else Consistency.CRASH
+    if memory_of(work):
+        kind = Consistency.MEMORY
+    elif _vm_state(work) not in ALIVE:
+        kind = Consistency.STOPPED
+    # Cut by an attempt that did not live to tell how: the least that is certain is recorded, and no figures.
+    return {"consistency": kind, "pause_ms": None, "freeze_ms": None}

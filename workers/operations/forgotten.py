@@ -1,0 +1,49 @@
+"""A cut that QEMU made and libvirt did not live to note: it names the images below, and what the guest wrote is above.
+
+While that QEMU lives, it brings it down itself. When it has died too only the images can tell. All volumes change over in
+one instant, so if one layer holds anything the guest went on in all of them; and if nothing was written below since then,
+nobody has started the VM there.
+"""
+
+from collections.abc import Mapping
+
+from hypervisor.port import Source
+from stillframe.names import left_path
+from stillframe.rules import ALIVE
+from workers import marks
+from workers.steps import Work
+
+
+def go_on(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> tuple[str, ...]:
+    """Has a VM that is off go on in the layers that its guest wrote to last; those that it cannot go on in any more."""
+    left = left_behind(work, layers)
+    if left and work.vm.facts().state not in ALIVE and _is_newer(work, left, below):
+        work.vm.define(work.vm.definition(), layers)
+    return left_behind(work, layers)
+
+
+def put_aside(work: Work, layers: Mapping[str, Source]) -> None:
+    """Gives those that the VM cannot go on in another name: they are no layers of it any more, and nobody merges them."""
+    for path in left_behind(work, layers):
+        work.images.rename(path, left_path(path))
+
+
+def left_behind(work: Work, layers: Mapping[str, Source]) -> tuple[str, ...]:
+    """The layers that hold what a guest wrote, though the VM does not use them."""
+    paths = [layer.path for layer in layers.values()]
+    if {volume.path for volume in work.vm.facts().volumes}.intersection(paths):
+        return ()
+    return tuple(path for path in paths if _holds_something(work, path))
+
+
+def _holds_something(work: Work, path: str) -> bool:
+    # What is marked was merged by an undo that died before it had removed it.
+    if not work.images.exists(path) or marks.read(work.images, path):
+        return False
+    return not work.images.is_empty(path)
+
+
+def _is_newer(work: Work, left: tuple[str, ...], below: Mapping[str, Source]) -> bool:
+    above_at = [work.images.written_at(path) or 0 for path in left]
+    below_at = [work.images.written_at(source.path) for source in below.values()]
+    return all(at is not None and at <= max(above_at) for at in below_at)
