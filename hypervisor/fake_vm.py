@@ -14,6 +14,9 @@ from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFa
 from stillframe.errors import AgentUnresponsive, HypervisorFailed, VmBusy, VmGone
 from stillframe.states import VmState
 
+#: Seconds that a change waits for its turn.
+_TURN_S = 30.0
+
 
 class Connection(Protocol):
     """What a VM needs of its host."""
@@ -209,6 +212,21 @@ class FakeVm:
         """The long job it is in."""
         with self._look() as (_, row):
             return row.activity if row.is_on else None
+
+    def await_turn(self, pulse: Pulse) -> None:
+        """Until it is at nothing long."""
+        until = time.monotonic() + _TURN_S
+        with self._act("await_turn"):
+            pass
+        while self._is_at_something():
+            if time.monotonic() >= until:
+                raise VmBusy(vm=self.uuid, detail="cannot acquire state change lock")
+            pulse(0, 0)
+            time.sleep(0.01)
+
+    def _is_at_something(self) -> bool:
+        with self._look() as (_, row):
+            return row.activity is not None
 
     def abort_activity(self) -> None:
         """Has it given up."""

@@ -44,6 +44,15 @@ class LongCall(Generic[Result]):
             meanwhile()
         return self._outcome()
 
+    def beside(self, meanwhile: Callable[[], None], given_up: Callable[[], None]) -> Result:
+        """As `run`, but what `meanwhile` raises ends the wait: only for a call of which it does not matter when it ends."""
+        try:
+            return self.run(meanwhile)
+        except BaseException:
+            if not self._ended.is_set():
+                given_up()
+            raise
+
     def within(self, limit_s: float, what: str, given_up: Callable[[], None]) -> Result:
         """The call's result, or what it raises; HypervisorFailed if it has not ended by then.
 

@@ -241,6 +241,12 @@ class Vm(Protocol):
         Waits for nobody: of a QEMU that does not answer it says None.
         """
 
+    def await_turn(self, pulse: Pulse) -> None:
+        """Returns once no call of anybody changes this VM, also one that goes on though whoever asked for it died.
+
+        What `pulse` raises ends the wait at once. Raises VmBusy after half a minute. Nothing of the VM is changed.
+        """
+
     def abort_activity(self) -> None:
         """Asks libvirt to give up the long job it is at, whoever began it; no error if there is none.
 

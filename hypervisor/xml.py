@@ -12,6 +12,8 @@ from xml.sax.saxutils import unescape
 from hypervisor.port import Source, VolumeFacts
 
 NOTE_URI = "urn:stillframe:note:1"
+#: Of an element that no VM has.
+TURN_URI = "urn:stillframe:turn:1"
 NOTE_PREFIX = "stillframe"
 #: The attributes by which a <source> says where its image is, and what libvirt adds to it while the VM runs.
 _WHERE = ("file", "dev", "dir", "name", "protocol", "pool", "volume", "mode", "index", "startupPolicy")

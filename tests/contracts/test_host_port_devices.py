@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contracts.stages import Play, wait_until
+from tests.contracts.stages import Play, quiet, wait_until
 
 PlayWith = Callable[..., Play]
 
@@ -51,6 +51,19 @@ def test_nothing_under_way_is_told_as_nothing(play: Play) -> None:
     play.vm.abort_block_job("vda")
     play.vm.stop()
     assert play.vm.activity() is None
+
+
+def test_the_turn_comes_at_once_when_nothing_goes_on(play: Play) -> None:
+    """Of a VM that runs, one that is copied and one that is off; its note and its definition stay as they are."""
+    play.vm.note("kept")
+    before = play.vm.definition()
+    play.vm.await_turn(quiet)
+    play.guest.start_copy(_copy_of(play))
+    play.vm.await_turn(quiet)
+    play.vm.abort_block_job("vda")
+    play.vm.stop()
+    play.vm.await_turn(quiet)
+    assert (play.vm.facts().note, play.vm.definition()) == ("kept", before)
 
 
 def _copy_of(play: Play) -> str:

@@ -17,9 +17,9 @@ import pytest
 from hypervisor import libvirt_cut, libvirt_vm, xml
 from hypervisor.port import Source
 from lab import Lab
-from stillframe.errors import HypervisorFailed
+from stillframe.errors import Cancelled, HypervisorFailed, VmBusy
 from stillframe.states import VmState
-from tests.contracts.stages import Play, RealGuestOnStage, RealStage, quiet, wait_until
+from tests.contracts.stages import Play, RealGuestOnStage, RealStage, Stop, quiet, wait_until
 
 pytestmark = pytest.mark.qemu
 
@@ -144,7 +144,10 @@ def test_volume_of_a_pool_is_the_file_it_is(real: RealStage) -> None:
 
 
 def test_long_job_is_told_while_it_lasts(real: RealStage) -> None:
-    """While RAM is written out libvirt is said to be at a snapshot, at once, however long the writing takes."""
+    """While RAM is written out libvirt is said to be at a snapshot, at once, however long the writing takes.
+
+    Who waits for its end hears a cancel at once, and who waits on is let through when it is over.
+    """
     play = Play(real, real.guest("qcow2", memory_mib=512, ballast_mib=300))
     other = real.another_host().vm(play.guest.uuid)
     assert other.activity() is None
@@ -162,14 +165,28 @@ def test_long_job_is_told_while_it_lasts(real: RealStage) -> None:
 
     stopping = threading.Thread(target=stop_the_writer)
     cutting = threading.Thread(target=lambda: play.vm.cut(layers, memory, False, quiet))
+
+    def wait_on() -> None:
+        with suppress(VmBusy):  # after half a minute
+            other.await_turn(quiet)
+
+    waiting = threading.Thread(target=wait_on)
     stopping.start()
     cutting.start()
     try:
         stopping.join()
         wait_until(lambda: other.activity() == "snapshot")
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            other.await_turn(Stop(at=2))
+        assert time.monotonic() - began < 10  # libvirt itself would let it wait for 30 s
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive()
     finally:
         os.kill(stopped[0], signal.SIGCONT)
         cutting.join()
+    waiting.join()
     assert other.activity() is None
     assert play.heads() == layers
 

@@ -7,7 +7,6 @@ written for minutes, and layers change over at the end of it. Whoever takes the 
 import time
 
 from stillframe.errors import VmBusy
-from workers import manifests
 from workers.steps import Work
 
 #: Seconds after which a VM that is never idle is said to be busy.
@@ -15,18 +14,11 @@ LONGEST_S = 3600.0
 
 
 def wait_for_turn(work: Work) -> None:
-    """Returns once no call of anybody changes this VM; raises VmBusy after an hour of waiting.
-
-    libvirt lets a change of the VM's metadata wait in line behind such a call, for 30 s at a time: that is what is used.
-    """
+    """Returns once no call of anybody changes this VM; raises VmBusy after an hour of waiting, and at once what a cancel does."""
     until = time.monotonic() + LONGEST_S
     while True:
-        note = work.vm.facts().note or manifests.note_of(None)
         try:
-            work.vm.note(note)
+            return work.vm.await_turn(work.pulse)
         except VmBusy:
             if time.monotonic() >= until:
                 raise
-            work.pulse(0, 0)
-        else:
-            return

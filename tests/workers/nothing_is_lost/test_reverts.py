@@ -58,11 +58,11 @@ def test_a_restore_that_goes_on_without_its_worker_is_waited_for() -> None:
     job = world.revert("s1")
     die_at(world, job, "after finish of stop_vm")
     world.machine.calls.clear()
-    world.machine.fail_next("note", VmBusy(vm="vm1", detail="a restore goes on"))
+    world.machine.fail_next("await_turn", VmBusy(vm="vm1", detail="a restore goes on"))
 
     ok(job.run())
 
-    assert world.machine.calls.index("note") < world.machine.calls.index("restore")
+    assert world.machine.calls.index("await_turn") < world.machine.calls.index("restore")
 
 
 def test_a_revert_that_is_walked_back_leaves_a_vm_that_was_started_meanwhile_its_head() -> None:
