@@ -35,7 +35,7 @@ class Standing:
     host: str
     #: Why nobody can look at its VM in the near future; None if somebody can.
     unseen: str | None = None
-    #: Nobody holds it, and nobody can: its VM is on no host.
+    #: Nobody holds it, and nobody can: its VM is on no host, or its host is silent.
     adrift: bool = False
 
     @property
@@ -47,7 +47,7 @@ class Standing:
 def check(way: Way, job: Standing) -> None:
     """Whether this way can be gone; raises JobNotStuck or RollbackTooLate.
 
-    A job that is adrift goes on by itself once its VM is seen; if that is never, it can only be closed.
+    A job that is adrift goes on by itself once its VM is seen, or its host is back; if that is never, it can only be closed.
     """
     if job.state is not JobState.STUCK and not (job.adrift and way is Way.MARK_DONE):
         raise JobNotStuck(job=job.job, state=job.state)

@@ -182,7 +182,9 @@ def abandon(session: Session, job: UUID, kind: str, error: Json, actor: str) -> 
 def close_unseen(session: Session, end: End, error: Json, recovery: Json) -> None:
     """A stuck job is closed without a look at its host: what it was about is marked as the worst it can be."""
     told = _told(EventType.JOB_FAILED, end, error, Level.ERROR)
-    values = {"error": error, "finished_at": func.now(), "recovery": recovery}
+    # The number moves on: should a host that was thought lost come back, its worker writes nothing any more.
+    fenced = {"attempt": end.number + 1, "worker": None, "lease_until": None}
+    values = {"error": error, "finished_at": func.now(), "recovery": recovery, **fenced}
     move_job(session, end.job_id, JobState.FAILED, told, values, attempt=end.number)
     if end.kind == "revert_snapshot":
         release_snapshot(session, _snapshot(end))

@@ -25,7 +25,8 @@ _FACTS = select(
     *(Job.id, Job.kind, Job.state, Job.attempt, Job.phase, Job.error, Job.no_return_at, Job.vm_id),
     *(Job.snapshot_id, Job.volume_snapshot_id, Job.host_id, Host.name.label("host")),
     func.now().label("now"),
-    (Job.state.in_(sorted(HELD)) & Job.worker.is_(None) & (Job.lease_until <= func.now())).label("let_go"),
+    (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
+    Job.worker.is_(None).label("let_go"),
     literal_column(ABSENT, Boolean).label("absent"),
     (Host.last_seen_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, HOST_SILENT_S)).label("silent"),
 ).join(Host, Host.id == Job.host_id)
@@ -75,7 +76,7 @@ def _standing(row: AnyRow) -> Standing:
         no_return=row.no_return_at is not None,
         host=row.host,
         unseen=unseen,
-        adrift=bool(row.let_go and row.absent),
+        adrift=bool(row.lapsed and (row.silent or (row.let_go and row.absent))),
     )
 
 

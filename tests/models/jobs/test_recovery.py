@@ -214,3 +214,38 @@ def test_of_a_silent_host_nobody_waits_to_look(
     types = world.events(job)
     assert types.index("job.recovered") < types.index("job.failed")
     assert journal.claim(world.job(row.vm_id), worker="h1/2", lease_s=30) is not None
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_began_on_a_host_that_is_lost_can_be_closed(
+    world: World, journal: Journal, *, back: bool
+) -> None:
+    """Nobody can make it stuck there; once its lease has lapsed and the host is silent a person closes it, and not before."""
+    attempt = journal.claim(world.job(world.vm()), worker="h1/1", lease_s=30)
+    assert attempt is not None
+    attempt.start("cut")
+    if back:
+        attempt.turn_back(WHY)
+    job = attempt.job_id
+    silence(world)
+    assert not is_open(world, job, Way.MARK_DONE)
+    world.lapse_now(job)
+    assert [way for way in Way if is_open(world, job, way)] == [Way.MARK_DONE]
+    recover(world.engine, job, Way.MARK_DONE, "kim", "the host burned down")
+    row = world.row(job)
+    assert (row.state, (row.error or {})["code"]) == (JobState.FAILED, "job.closed_unseen")
+    assert world.snapshot_row(row.snapshot_id).state is SnapshotState.ERROR
+    with pytest.raises(LostLease):
+        attempt.undone("cut")
+    with pytest.raises(LostLease):
+        attempt.succeed({}, None)
+    assert journal.claim(world.job(row.vm_id), worker="h1/2", lease_s=30) is not None
+
+
+def test_what_a_host_that_lives_is_to_take_over_is_not_closed(world: World, journal: Journal) -> None:
+    """Its lease has lapsed, and the next worker of the host carries it on."""
+    attempt = journal.claim(world.job(world.vm()), worker="h1/1", lease_s=30)
+    assert attempt is not None
+    world.lapse_now(attempt.job_id)
+    with pytest.raises(JobNotStuck):
+        recover(world.engine, attempt.job_id, Way.MARK_DONE, "kim")
