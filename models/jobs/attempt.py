@@ -15,7 +15,7 @@ from models.jobs.tables import Job
 from models.moves import why_not_moved
 from models.session import transaction
 from models.tenants.actor import of_worker
-from stillframe.errors import Cancelled, LostLease
+from stillframe.errors import LostLease
 from stillframe.events import EventType
 from stillframe.operations import Operation
 from stillframe.seen import VmSeen
@@ -262,14 +262,8 @@ class Attempt:
         One that somebody wants to stop ends cancelled instead.
         """
         with transaction(self.engine) as session:
-            if outcome.cancel_was_asked(session, self._end):
-                self.error = Cancelled().to_json()
-                outcome.turn_back(session, self._end, self.error)
-                outcome.fail(session, self._end, self.error, None, cancelled=True)
-                self.state = JobState.CANCELLED
-                return
-            outcome.requeue(session, self._end, error)
-        self.state = JobState.QUEUED
+            cancelled = outcome.back_into_line(session, self._end, error)
+        self._is_in_line(cancelled)
 
     def let_go(self) -> None:
         """Leave the job as it stands, for whoever takes it up when the lease has lapsed: nobody has died of it."""
@@ -281,11 +275,18 @@ class Attempt:
             )
 
     def missing(self, *, begun: bool) -> None:
-        """The VM is not on this host (any more): the job is let go, for the host that has it or will have it."""
+        """The VM is not on this host (any more): the job is let go, for the host that has it or will have it.
+
+        One that has not begun, and that somebody wants to stop, ends cancelled instead.
+        """
         with transaction(self.engine) as session:
-            outcome.missing(session, self._end, begun=begun)
+            cancelled = outcome.missing(session, self._end, begun=begun)
         if not begun:
-            self.state = JobState.QUEUED
+            self._is_in_line(cancelled)
+
+    def _is_in_line(self, cancelled: Json | None) -> None:
+        self.error = cancelled or self.error
+        self.state = JobState.CANCELLED if cancelled else JobState.QUEUED
 
     @property
     def _end(self) -> outcome.End:

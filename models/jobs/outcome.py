@@ -18,7 +18,7 @@ from models.moves import Told, move_job, move_snapshot, move_volume_snapshot, no
 from models.policies import images
 from models.snapshots.foreign import is_still_there
 from models.snapshots.tables import Snapshot, SnapshotLayer
-from stillframe.errors import LostRace, VmGone
+from stillframe.errors import Cancelled, LostRace, VmGone
 from stillframe.events import EventType, Level
 from stillframe.operations import DELETIONS, CreateSnapshot, ExtractVolume
 from stillframe.seen import VmSeen
@@ -135,17 +135,23 @@ def requeue(session: Session, end: End, error: Json) -> None:
             release_snapshot(session, snapshot)
 
 
-def cancel_was_asked(session: Session, end: End) -> bool:
-    """Whether somebody wants it to stop: such a job does not go back into the line. Its row is locked from here on."""
+def back_into_line(session: Session, end: End, error: Json) -> Json | None:
+    """It is queued again; or, if somebody wants it to stop, cancelled: then returns the error that it ends with."""
     lock_vm(session, end.vm_id)
     asked = select(Job.cancel_requested_at).where(Job.id == end.job_id).with_for_update(key_share=True)
-    return session.scalars(asked).one() is not None
+    if session.scalars(asked).one() is None:
+        requeue(session, end, error)
+        return None
+    cancelled = Cancelled().to_json()
+    turn_back(session, end, cancelled)
+    fail(session, end, cancelled, None, cancelled=True)
+    return cancelled
 
 
-def missing(session: Session, end: End, *, begun: bool) -> None:
+def missing(session: Session, end: End, *, begun: bool) -> Json | None:
     """The job's VM is not on its host: it goes on where the VM is, or will be seen.
 
-    One that has `begun` stands as it is, and no host holds it any more; one that has not is in the line again.
+    One that has `begun` stands as it is, and no host holds it any more; one that has not goes `back_into_line`.
     """
     vm = lock_vm(session, end.vm_id)
     of = select(Job.state, Job.host_id, Job.vm_name, Host.name).join(Host).where(Job.id == end.job_id)
@@ -155,11 +161,11 @@ def missing(session: Session, end: End, *, begun: bool) -> None:
         told = _told(EventType.JOB_LET_GO, end, error, Level.WARNING)
         values = {"worker": None, "lease_until": func.now(), "published_at": None}
         move_job(session, end.job_id, job.state, told, values, attempt=end.number)
-    else:
-        requeue(session, end, error)
+    cancelled = None if begun else back_into_line(session, end, error)
     if vm is not None and vm.host_id == job.host_id and not vm.gone:
         leave(session, vm)
     follow(session, end.vm_id)
+    return cancelled
 
 
 def release_snapshot(session: Session, snapshot: UUID) -> None:

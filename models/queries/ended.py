@@ -1,4 +1,4 @@
-"""Who listens hears at once that a job has ended: one connection a process, however many wait."""
+"""Who listens hears at once that a job or a rescan has ended: one connection a process, however many wait."""
 
 import logging
 import threading
@@ -7,11 +7,12 @@ from typing import Any, cast
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, union_all
 
+from models.hosts.tables import Rescan
 from models.jobs.tables import Job
 from models.moves import OVER_CHANNEL
-from stillframe.states import OVER
+from stillframe.states import OVER, RescanState
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,14 @@ log = logging.getLogger(__name__)
 LISTENER = "stillframe listening"
 #: How long a word that was lost on the way may stay unnoticed.
 LOOK_AGAIN_S = 1.0
+_ENDED = (RescanState.DONE, RescanState.FAILED)
 
 
 class EndedJobs:
-    """A thread that calls `heard` with the id of each job that has ended (or is stuck).
+    """A thread that calls `heard` with the id of each job that has ended (or is stuck), and of each rescan that has.
 
-    The word may come late, twice, or for jobs nobody waits for: look at the row. `awaited` tells which jobs are looked
-    up once a second in one query, so that nothing is lost while the connection is.
+    The word may come late, twice, or for what nobody waits for: look at the row. `awaited` tells which are looked up
+    once a second in one query, so that nothing is lost while the connection is.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class EndedJobs:
                     for notify in driver.notifies(timeout=LOOK_AGAIN_S):
                         self._tell(notify.payload)
                     if awaited := list(self._awaited()):
-                        of = select(Job.id).where(Job.id.in_(awaited), Job.state.in_(OVER))
-                        for id_ in connection.scalars(of):
+                        jobs = select(Job.id).where(Job.id.in_(awaited), Job.state.in_(OVER))
+                        rescans = select(Rescan.id).where(Rescan.id.in_(awaited), Rescan.state.in_(_ENDED))
+                        for id_ in connection.scalars(union_all(jobs, rescans)):
                             self._heard(id_)
             finally:
                 connection.invalidate()  # a connection that listens must not go back to the pool

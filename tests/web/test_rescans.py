@@ -2,20 +2,23 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import func, update
 
 from models.hosts import rescans
-from models.hosts.tables import Host
+from models.hosts.tables import Host, Rescan
 from models.session import transaction
 from stillframe.client import Producer
 from stillframe.errors import StillframeError
+from stillframe.states import RescanState
 from tests.web.conftest import Api, Cli, until
 from tests.world import World
 
@@ -85,6 +88,25 @@ def test_a_rescan_is_asked_for_and_waited_for(
     event = client.events(type="host.rescanned")["items"][0]
     figures = {"findings": 1, "repaired": 0, "left": 1}
     assert event["data"] == {"rescan_id": asked["id"], "host": name, **figures}
+
+
+def test_a_wait_ends_although_the_word_of_its_end_is_lost(
+    client: Producer, api: Api, world: World, name: str
+) -> None:
+    """As when the connection that listens breaks at that moment: what is waited for is looked up again."""
+    world.host(name)
+    asked = client.rescan_host(name)
+    found: list[Any] = []
+    waits = threading.Thread(target=lambda: found.append(client.rescan(name, asked["id"], wait_s=25)))
+    began = time.monotonic()
+    waits.start()
+    until(lambda: UUID(asked["id"]) in api.app.state.house.bell._waiting)
+    with transaction(api.engine) as session:
+        ended = {"state": RescanState.DONE, "findings": {"findings": []}, "finished_at": func.now()}
+        session.execute(update(Rescan).where(Rescan.id == UUID(asked["id"])).values(ended))
+    waits.join(30)
+    assert found[0]["state"] == "done"
+    assert time.monotonic() - began < 20
 
 
 def test_a_host_that_is_silent_is_said_so(client: Producer, api: Api, world: World, name: str) -> None:

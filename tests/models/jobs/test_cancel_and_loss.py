@@ -11,6 +11,7 @@ from models.hosts.tables import Host
 from models.jobs.journal import Journal
 from models.jobs.tables import Job
 from models.session import transaction
+from models.vms.tables import Vm
 from stillframe.errors import Cancelled, JobNotCancellable, JobNotFound, PastNoReturn
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.world import World
@@ -190,15 +191,22 @@ def test_a_stopped_deletion_whose_vm_cannot_be_looked_at_leaves_no_ready_snapsho
 
 
 @pytest.mark.parametrize("kind", ["create_snapshot", "delete_snapshot"])
+@pytest.mark.parametrize("missing", [False, True])
 def test_a_job_that_somebody_wants_to_stop_does_not_go_back_into_the_line(
-    world: World, journal: Journal, kind: str
+    world: World, journal: Journal, kind: str, *, missing: bool
 ) -> None:
-    """The VM is busy, and the cancel came meanwhile: it ends cancelled, and what it was about is free again."""
-    job = world.job(world.vm(), kind)
+    """The VM is busy, or gone, and the cancel came meanwhile: it ends cancelled, and what it was about is free again."""
+    vm = world.vm()
+    job = world.job(vm, kind)
     attempt = journal.claim(job, worker="w", lease_s=30)
     assert attempt is not None
     journal.request_cancel(job, "kim")
-    attempt.requeue({"code": "vm.busy", "detail": "a backup runs"})
+    if missing:
+        attempt.missing(begun=False)
+    else:
+        attempt.requeue({"code": "vm.busy", "detail": "a backup runs"})
+    with transaction(journal.engine) as session:
+        assert session.get_one(Vm, vm).gone is missing
     row = world.row(job)
     assert (row.state, attempt.state) == (JobState.CANCELLED, JobState.CANCELLED)
     wanted = SnapshotState.ERROR if kind == "create_snapshot" else SnapshotState.READY
