@@ -139,11 +139,14 @@ class FakeVm:
             live = xml.with_sources(definition, sources, xml.name_of(row.definition))
             self._check_images(world, live)
             file = world.files[memory]
+            raised = fake_cut.read_slowly(file, pulse, self._machine) if pulse else None
             row.live, row.ram, row.boot_id = live, dict(file.content), file.boot_id
             row.state, row.reason, row.clock_is_set = VmState.RUNNING, "restored", False
             if file.was_paused:
                 row.state, row.reason = VmState.PAUSED, "migration"
         self._machine.tell(self.uuid, "changed")
+        if raised is not None:
+            raise raised
 
     def revert_internal(self, name: str) -> None:
         """Back to an internal snapshot."""

@@ -25,6 +25,7 @@ from hypervisor.long_call import LongCall, Result
 from hypervisor.memory_file import is_whole
 from hypervisor.port import BlockJob, CutFacts, Pulse, Source, VmFacts, VolumeFacts
 from hypervisor.qemu_img import QemuImages
+from hypervisor.read_so_far import ReadSoFar
 from hypervisor.translate import translated
 from stillframe.errors import AgentUnresponsive, HypervisorFailed, LostTrack, VmBusy, VmGone
 from stillframe.states import VmState
@@ -156,11 +157,12 @@ class LibvirtVm:
         """RAM comes back, on other images."""
         definition = self.saved_definition(memory)
         raised: list[Exception] = []
+        read = ReadSoFar(memory)
 
         def meanwhile() -> None:
             try:
                 if pulse is not None and not raised:
-                    pulse(0, 0)
+                    pulse(*read.look())
             except Exception as error:
                 raised.append(error)
 

@@ -204,7 +204,8 @@ class Vm(Protocol):
     def restore(self, memory: str, sources: Mapping[str, Source], pulse: Pulse | None = None) -> None:
         """Brings an off VM back out of a memory file, on these images. It runs or is paused as when it was saved.
 
-        It cannot be cancelled: what `pulse` raises is let through when the restore has ended.
+        `pulse` is told how much of the file is read, and 0 of 0 while that cannot be seen. It cannot be cancelled: what
+        `pulse` raises is let through when the restore has ended.
         """
 
     def revert_internal(self, name: str) -> None:

@@ -219,6 +219,28 @@ def test_cut_tells_how_far_it_is(play_with: PlayWith) -> None:
         assert max(done for done, _ in listen.heard) > 0
 
 
+def test_restore_tells_how_far_it_is_and_goes_on_to_its_end(play_with: PlayWith) -> None:
+    """It tells how many bytes of the memory file are read of how many, never less than before; a cancel comes too late."""
+    play = play_with("qcow2", memory_mib=768, ballast_mib=512)
+    frozen, memory = play.heads(), f"{play.home()}/memory"
+    play.vm.cut(play.layers(), memory, False, quiet)
+    _, boot = play.guest.tick()
+    size = play.images.size_bytes(memory)
+    play.vm.stop()
+    listen = Stop(at=1_000_000)
+    play.vm.restore(memory, play.layers(on=frozen), listen)
+    told = [(done, total) for done, total in listen.heard if total]
+    assert told
+    assert all(total >= size // 2 for _, total in told)  # allocated or apparent
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert any(0 < done < total for done, total in told)
+    play.vm.stop()
+    stop = Stop(at=1)
+    with pytest.raises(Cancelled):
+        play.vm.restore(memory, play.layers(on=frozen), stop)
+    assert play.guest.tick()[1] == boot
+
+
 def test_layer_on_something_else_is_refused(play: Play) -> None:
     """A layer that does not stand on the present head is refused before anything is cut, on and off."""
     heads = play.heads()

@@ -131,7 +131,7 @@ def _bring_back_memory(work: Work, manifest: Manifest) -> list[str]:
     for target, path in found["heads"].items():
         work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
     work.images.remove(found["definition"])
-    work.vm.restore(manifest.memory_path, _sources(work))
+    work.vm.restore(manifest.memory_path, _sources(work), work.pulse)
     work.vm.set_clock()
     return list(aside.values())
 
