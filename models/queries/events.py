@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -10,14 +10,13 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from models.base import AnyRow, AnySelect, Json
 from models.events.places import newest_place, place_of
 from models.events.tables import Comment, Event, EventPlace
-from models.find import vm_ids
 from models.jobs.tables import Job
-from models.queries.owners import Owned, owned
+from models.queries.named import Named, named
 from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, newest, walk
 from models.snapshots.tables import Snapshot
 from models.tenants.actor import Actor
-from models.tenants.scope import mine, owner_of
+from models.tenants.scope import owner_of
 from models.vms.tables import Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.events import OR_WORSE, Level
@@ -57,35 +56,24 @@ class Filters:
     after: int | None = None
 
 
-@dataclass(frozen=True)
-class Named:
-    """What filters name, as it was found."""
-
-    owned: Owned
-    vms: Sequence[UUID] | None
-
-    @classmethod
-    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
-        """Raises VmNotFound, AccountNotFound or DomainNotFound."""
-        return cls(
-            owned(connection, actor, filters.account, filters.domain),
-            None if filters.vm is None else vm_ids(connection, actor, filters.vm),
-        )
+def named_by(connection: Connection, actor: Actor, filters: Filters) -> Named:
+    """What the filters name; raises VmNotFound, AccountNotFound or DomainNotFound."""
+    return named(connection, actor, vm=filters.vm, account=filters.account, domain=filters.domain)
 
 
 def events(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first unless `after` is given; raises VmNotFound, AccountNotFound or DomainNotFound."""
-    named = Named.of(connection, actor, filters)
+    of = named_by(connection, actor, filters)
     if filters.after is None:
-        return walk(connection, _listing(actor, named, filters, NEWEST_FIRST), wanted, items)
+        return walk(connection, _listing(of, filters, NEWEST_FIRST), wanted, items)
     newest_place(connection)
     after = EventPlace.place > place_of(connection, filters.after)
-    return walk(connection, _listing(actor, named, filters, IN_ORDER, after), wanted, items)
+    return walk(connection, _listing(of, filters, IN_ORDER, after), wanted, items)
 
 
-def last_events(connection: Connection, actor: Actor, named: Named, filters: Filters, most: int) -> list[int]:
+def last_events(connection: Connection, of: Named, filters: Filters, most: int) -> list[int]:
     """The ids of the last so many, as far as a page of them would have them."""
-    return newest(connection, _listing(actor, named, filters, NEWEST_FIRST), most)
+    return newest(connection, _listing(of, filters, NEWEST_FIRST), most)
 
 
 def shown() -> AnySelect:
@@ -111,21 +99,19 @@ def _is_its(account: Any) -> ColumnElement[bool]:
     return or_(account == Event.account_id, Event.account_id.is_(None))
 
 
-def _listing(
-    actor: Actor, named: Named, filters: Filters, order: Order, *within: ColumnElement[bool]
-) -> Listing:
+def _listing(of: Named, filters: Filters, order: Order, *within: ColumnElement[bool]) -> Listing:
     return Listing(
         entity=Event,
         columns=(*(Event.account_id, Event.vm_id, Event.snapshot_id, Event.job_id, Event.type, Event.level),),
         order=order,
-        conditions=lambda one: conditions(actor, named, filters, one),
+        conditions=lambda one: conditions(of, filters, one),
         shown=shown(),
-        ways=tuple(_ways(named, filters, in_order=order is NEWEST_FIRST)),
+        ways=tuple(_ways(of, filters, in_order=order is NEWEST_FIRST)),
         within=within,
     )
 
 
-def _ways(named: Named, filters: Filters, *, in_order: bool) -> Iterator[Way]:
+def _ways(of: Named, filters: Filters, *, in_order: bool) -> Iterator[Way]:
     def by(condition: ColumnElement[bool], *, by_id: bool = True) -> Way:
         return Way(select(Event.id).where(condition), condition if by_id and in_order else None)
 
@@ -133,23 +119,18 @@ def _ways(named: Named, filters: Filters, *, in_order: bool) -> Iterator[Way]:
         yield by(Event.job_id == filters.job)
     if filters.snapshot is not None:
         yield by(Event.snapshot_id == filters.snapshot)
-    if named.vms is not None:
-        yield by(Event.vm_id.in_(named.vms), by_id=len(named.vms) == 1)
+    if of.vms is not None:
+        yield by(Event.vm_id.in_(of.vms), by_id=len(of.vms) == 1)
     if filters.type is not None:
         yield by(_is_of_type(Event, filters.type), by_id=not filters.type.endswith("."))
-    yield from named.owned.ways(Event.id, Event.account_id, in_order=in_order)
+    yield from of.owned.ways(Event.id, Event.account_id, in_order=in_order)
     if filters.level in OR_WORSE:
         yield by(Event.level.in_(OR_WORSE[Level.WARNING]))
 
 
-def conditions(
-    actor: Actor, named: Named, filters: Filters, one: Any = Event
-) -> Iterator[ColumnElement[bool]]:
+def conditions(of: Named, filters: Filters, one: Any = Event) -> Iterator[ColumnElement[bool]]:
     """What the actor sees of the filters, as the rows have it. `after` is not among them."""
-    yield mine(actor, one.account_id)
-    yield from named.owned.conditions(one.account_id)
-    if named.vms is not None:
-        yield one.vm_id.in_(named.vms)
+    yield from of.conditions(one)
     for column, wanted in ((one.snapshot_id, filters.snapshot), (one.job_id, filters.job)):
         if wanted is not None:
             yield column == wanted

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, case, false, select
 
 from models.base import AnyRow, AnySelect, Json
-from models.find import ending, host_id, vm_ids
+from models.find import ending
 from models.hosts.tables import Host
 from models.jobs.about import is_about
 from models.jobs.tables import UNFINISHED, Job, JobSnapshot, Step
 from models.jobs.waiting import waiting
-from models.queries.owners import Owned, owned
+from models.queries.named import Named, named
 from models.queries.paging import Order, Wanted, instant
 from models.queries.walk import Listing, Way, walk
 from models.snapshots.tables import Snapshot
@@ -43,14 +43,20 @@ class Filters:
 
 def jobs(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first, without steps; raises VmNotFound, HostNotFound, AccountNotFound or DomainNotFound."""
-    named = _Named.of(connection, actor, filters)
+    of = named(
+        *(connection, actor),
+        vm=filters.vm,
+        host=filters.host,
+        account=filters.account,
+        domain=filters.domain,
+    )
     listing = Listing(
         entity=Job,
         columns=(Job.account_id, Job.vm_id, Job.host_id, Job.snapshot_id, Job.state, Job.kind),
         order=NEWEST_FIRST,
-        conditions=lambda one: _conditions(actor, named, filters, one),
+        conditions=lambda one: _conditions(of, filters, one),
         shown=_select(actor),
-        ways=tuple(_ways(named, filters)),
+        ways=tuple(_ways(of, filters)),
     )
     return walk(connection, listing, wanted, _items)
 
@@ -70,24 +76,7 @@ def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
         raise JobNotFound(job=str(id_))
 
 
-@dataclass(frozen=True)
-class _Named:
-    """What filters name, as it was found."""
-
-    owned: Owned
-    vms: Sequence[UUID] | None
-    host: UUID | None
-
-    @classmethod
-    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
-        return cls(
-            owned(connection, actor, filters.account, filters.domain),
-            None if filters.vm is None else vm_ids(connection, actor, filters.vm),
-            None if filters.host is None else host_id(connection, actor, filters.host),
-        )
-
-
-def _ways(named: _Named, filters: Filters) -> Iterator[Way]:
+def _ways(of: Named, filters: Filters) -> Iterator[Way]:
     def by(condition: ColumnElement[bool], *, in_order: bool = True) -> Way:
         return Way(select(Job.id).where(condition), condition if in_order else None)
 
@@ -95,22 +84,17 @@ def _ways(named: _Named, filters: Filters) -> Iterator[Way]:
         yield by(_ends(Job, filters.q), in_order=False)
     if filters.snapshot is not None:
         yield by(is_about(filters.snapshot), in_order=False)
-    if named.vms is not None:
-        yield by(Job.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
-    yield from named.owned.ways(Job.id, Job.account_id, in_order=True)
-    if named.host is not None:
-        yield by(Job.host_id == named.host)
+    if of.vms is not None:
+        yield by(Job.vm_id.in_(of.vms), in_order=len(of.vms) == 1)
+    yield from of.owned.ways(Job.id, Job.account_id, in_order=True)
+    if of.host is not None:
+        yield by(Job.host_id == of.host)
     if filters.states:
         yield by(Job.state.in_(filters.states), in_order=len(filters.states) == 1)
 
 
-def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
-    yield mine(actor, one.account_id)
-    yield from named.owned.conditions(one.account_id)
-    if named.vms is not None:
-        yield one.vm_id.in_(named.vms)
-    if named.host is not None:
-        yield one.host_id == named.host
+def _conditions(of: Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield from of.conditions(one)
     if filters.states:
         yield one.state.in_(filters.states)
     if filters.kind is not None:

@@ -8,10 +8,11 @@ from sqlalchemy import Connection, or_, select
 from models.base import AnyRow, AnySelect, Json
 from models.find import containing
 from models.queries.accounts import account_id
+from models.queries.owners import with_owner
 from models.queries.paging import Order, Wanted, instant, page
 from models.tenants.actor import Actor
 from models.tenants.keys import OPENS, my_keys
-from models.tenants.tables import Account, ApiKey, Domain
+from models.tenants.tables import ApiKey
 from stillframe.errors import KeyNotFound
 from stillframe.rights import RIGHTS
 
@@ -49,16 +50,11 @@ def key(connection: Connection, actor: Actor, id_: UUID) -> Json:
 
 
 def _keys(actor: Actor) -> AnySelect:
-    return (
-        select(
-            *(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.scopes, ApiKey.prefix, ApiKey.created_at),
-            *(ApiKey.expires_at, ApiKey.revoked_at, ApiKey.last_used_at, OPENS.label("opens")),
-            *(Account.name.label("account"), Domain.path.label("domain")),
-        )
-        .join(Account, Account.id == ApiKey.account_id)
-        .join(Domain, Domain.id == Account.domain_id)
-        .where(my_keys(actor))
+    rows = select(
+        *(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.scopes, ApiKey.prefix, ApiKey.created_at),
+        *(ApiKey.expires_at, ApiKey.revoked_at, ApiKey.last_used_at, OPENS.label("opens")),
     )
+    return with_owner(rows, ApiKey.account_id).where(my_keys(actor))
 
 
 def _items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:

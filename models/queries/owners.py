@@ -1,4 +1,4 @@
-"""Whose rows: those of an account, or of a domain with all below it, as a filter and as a way to find them."""
+"""Whose rows: those of an account, or of a domain with all below it, as a filter, a way to find them, and as shown."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,6 +62,15 @@ def owned(connection: Connection, actor: Actor, account: str | None, domain: str
             None if account is None else find_account(session, actor, account, gone=True)[0].id,
             None if domain is None else find_domain(session, actor, domain).path,
         )
+
+
+def with_owner(rows: AnySelect, account: Any) -> AnySelect:
+    """With the columns `account` and `domain`: the name of this account, and the path of the domain it lives in."""
+    return (
+        rows.add_columns(Account.name.label("account"), Domain.path.label("domain"))
+        .join(Account, Account.id == account)
+        .join(Domain, Domain.id == Account.domain_id)
+    )
 
 
 def _below(top: str, id_: Any, column: Any) -> AnySelect:

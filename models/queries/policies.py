@@ -12,12 +12,12 @@ from models.base import AnyRow, AnySelect, Json
 from models.find import as_id, containing, vm_ids
 from models.policies.spec import read, unreadable
 from models.policies.tables import Firing, FiringState, Policy, PolicySchedule, PolicyVm, my_policies
-from models.queries.owners import owned
+from models.queries.owners import owned, with_owner
 from models.queries.paging import Order, Wanted, instant
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import my_vms
-from models.tenants.tables import Account, Domain
+from models.tenants.tables import Account
 from models.vms.tables import Vm
 from stillframe.errors import Invalid, PolicyNameAmbiguous, PolicyNotFound
 from stillframe.policies.as_json import policy_to_json
@@ -150,24 +150,12 @@ def _select(actor: Actor) -> AnySelect:
         .where(PolicyVm.policy_id == Policy.id, PolicyVm.set_aside_at.is_not(None))
         .scalar_subquery()
     )
-    return (
-        select(
-            *(
-                Policy.id,
-                Policy.name,
-                Policy.spec,
-                Policy.enabled,
-                Policy.paused_until,
-                set_aside.label("set_aside"),
-            ),
-            *(Policy.suspended_at, Policy.suspended_reason, Policy.created_by, Policy.created_at),
-            *(Policy.updated_at, Account.name.label("account"), Domain.path.label("domain")),
-            next_at.label("next_fire_at"),
-        )
-        .join(Account, Account.id == Policy.account_id)
-        .join(Domain, Domain.id == Account.domain_id)
-        .where(Policy.deleted_at.is_(None), my_policies(actor))
+    rows = select(
+        *(Policy.id, Policy.name, Policy.spec, Policy.enabled, Policy.paused_until),
+        *(Policy.suspended_at, Policy.suspended_reason, Policy.created_by, Policy.created_at),
+        *(Policy.updated_at, next_at.label("next_fire_at"), set_aside.label("set_aside")),
     )
+    return with_owner(rows, Policy.account_id).where(Policy.deleted_at.is_(None), my_policies(actor))
 
 
 def _items(_: Connection, rows: Sequence[AnyRow]) -> list[Json]:

@@ -3,23 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from models.base import AnyRow, AnySelect, Json
-from models.find import as_id, containing, ending, has_a_word, vm_ids
+from models.find import containing, ending, has_a_word
 from models.hosts.tables import Host
 from models.jobs.about import deletions_of
-from models.queries.owners import Owned, owned
+from models.queries.named import Named, named
+from models.queries.owners import with_owner
 from models.queries.paging import Order, Wanted, instant
-from models.queries.policies import policy_id
 from models.queries.walk import Listing, Way, any_of, walk
 from models.snapshots.tables import Snapshot, SnapshotLayer, is_held
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_vms
-from models.tenants.tables import Account, Domain
 from models.vms.tables import Layer, Vm
 from stillframe.errors import SnapshotNotFound
 from stillframe.rules import Hold, SnapshotFacts, actions
@@ -76,8 +75,15 @@ class Filters:
 
 def snapshots(connection: Connection, actor: Actor, filters: Filters, sort: str, wanted: Wanted) -> Json:
     """A page of snapshots; raises VmNotFound for a VM that nobody knows, VmGone for the name of one that is gone."""
-    listing = _listing(actor, _Named.of(connection, actor, filters), filters, ORDERS[sort])
-    return walk(connection, listing, wanted, _items(actor))
+    of = named(
+        *(connection, actor),
+        vm=filters.vm,
+        gone=filters.gone,
+        policy=filters.policy,
+        account=filters.account,
+        domain=filters.domain,
+    )
+    return walk(connection, _listing(actor, of, filters, ORDERS[sort]), wanted, _items(actor))
 
 
 def snapshot(connection: Connection, actor: Actor, id_: UUID) -> Json:
@@ -95,34 +101,15 @@ def check_known(connection: Connection, actor: Actor, id_: UUID) -> None:
         raise SnapshotNotFound(snapshot=str(id_))
 
 
-@dataclass(frozen=True)
-class _Named:
-    """What filters name, as it was found."""
-
-    owned: Owned
-    vms: Sequence[UUID] | None
-    policy: UUID | None
-
-    @classmethod
-    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
-        """Raises VmNotFound, VmGone, PolicyNotFound, AccountNotFound or DomainNotFound."""
-        vm, policy = filters.vm, filters.policy
-        return cls(
-            owned(connection, actor, filters.account, filters.domain),
-            None if vm is None else vm_ids(connection, actor, vm, gone=filters.gone),
-            None if policy is None else as_id(policy) or policy_id(connection, actor, policy),
-        )
-
-
-def _listing(actor: Actor, named: _Named, filters: Filters, order: Order) -> Listing:
+def _listing(actor: Actor, of: Named, filters: Filters, order: Order) -> Listing:
     by_time = order.column is Snapshot.created_at.expression
     made = tuple(_made(filters))
-    ways = _ways(actor, named, filters, by_time=by_time)
+    ways = _ways(actor, of, filters, by_time=by_time)
     return Listing(
         entity=Snapshot,
         columns=_LOOKED_AT,
         order=order,
-        conditions=lambda one: _conditions(actor, named, filters, one),
+        conditions=lambda one: _conditions(of, filters, one),
         joined=lambda one: [(Vm, Vm.id == one.vm_id)],
         shown=_select(actor),
         ways=tuple(ways) if by_time or not made else (*ways, Way(select(Snapshot.id).where(*made))),
@@ -130,16 +117,16 @@ def _listing(actor: Actor, named: _Named, filters: Filters, order: Order) -> Lis
     )
 
 
-def _ways(actor: Actor, named: _Named, filters: Filters, *, by_time: bool) -> Iterator[Way]:
+def _ways(actor: Actor, of: Named, filters: Filters, *, by_time: bool) -> Iterator[Way]:
     def by(condition: ColumnElement[bool], *, in_order: bool = True, words: bool = False) -> Way:
         ids = select(Snapshot.id).where(condition)
         return Way(ids, condition if in_order and by_time else None, words)
 
-    if named.vms is not None:
-        yield by(Snapshot.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
-    if named.policy is not None:
-        yield by(Snapshot.policy_id == named.policy, in_order=False)
-    yield from named.owned.ways(Snapshot.id, Snapshot.account_id, in_order=by_time)
+    if of.vms is not None:
+        yield by(Snapshot.vm_id.in_(of.vms), in_order=len(of.vms) == 1)
+    if of.policy is not None:
+        yield by(Snapshot.policy_id == of.policy, in_order=False)
+    yield from of.owned.ways(Snapshot.id, Snapshot.account_id, in_order=by_time)
     if filters.q and has_a_word(filters.q):
         yield Way(_mentioning(actor, filters.q), words=True)
     if filters.tags:
@@ -159,16 +146,12 @@ def _made(filters: Filters, one: Any = Snapshot) -> Iterator[ColumnElement[bool]
         yield one.created_at < filters.created_before
 
 
-def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
-    yield mine(actor, one.account_id)
-    yield from named.owned.conditions(one.account_id)
-    if named.vms is not None:
-        yield one.vm_id.in_(named.vms)
-    elif not filters.gone:
+def _conditions(of: Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield from of.conditions(one)
+    if of.vms is None and not filters.gone:
         yield ~Vm.gone
     yield one.state.in_(filters.states) if filters.states else one.state != SnapshotState.DELETED
     for column, wanted in (
-        (one.policy_id, named.policy),
         (one.type, filters.type),
         (one.origin, filters.origin),
         (one.current, filters.current),
@@ -201,35 +184,21 @@ def _mentioning(actor: Actor, text: str) -> AnySelect:
 
 
 def _select(actor: Actor) -> AnySelect:
-    return (
+    rows = (
         select(
             *(Snapshot.id, Snapshot.name, Snapshot.display_name, Snapshot.description, Snapshot.state),
             *(Snapshot.type, Snapshot.consistency, Snapshot.current, Snapshot.parent_id, Snapshot.policy_id),
             *(is_held().label("held"), Snapshot.hold_reason, Snapshot.held_by, Snapshot.held_until),
             *(Snapshot.tags, Snapshot.created_at, Snapshot.ready_at, Snapshot.expires_at),
-            *(
-                Snapshot.size_bytes,
-                Snapshot.memory_bytes,
-                Snapshot.pause_ms,
-                Snapshot.freeze_ms,
-                Snapshot.error,
-                Snapshot.origin,
-                Snapshot.foreign,
-            ),
-            *(
-                Vm.id.label("vm_id"),
-                Vm.name.label("vm_name"),
-                Vm.state.label("vm_state"),
-                Vm.gone.label("vm_gone"),
-            ),
-            *(Host.name.label("host"), Account.name.label("account"), Domain.path.label("domain")),
+            *(Snapshot.size_bytes, Snapshot.memory_bytes, Snapshot.pause_ms, Snapshot.freeze_ms),
+            *(Snapshot.error, Snapshot.origin, Snapshot.foreign, Host.name.label("host")),
+            *(Vm.id.label("vm_id"), Vm.name.label("vm_name")),
+            *(Vm.state.label("vm_state"), Vm.gone.label("vm_gone")),
         )
         .join(Vm, Vm.id == Snapshot.vm_id)
         .join(Host, Host.id == Snapshot.host_id)
-        .join(Account, Account.id == Snapshot.account_id)
-        .join(Domain, Domain.id == Account.domain_id)
-        .where(mine(actor, Snapshot.account_id))
     )
+    return with_owner(rows, Snapshot.account_id).where(mine(actor, Snapshot.account_id))
 
 
 def _items(actor: Actor) -> Callable[[Connection, Sequence[AnyRow]], list[Json]]:

@@ -2,23 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
 from models.base import AnyRow, AnySelect, Json
-from models.find import as_id, containing, ending, has_a_word, vm_ids
+from models.find import containing, ending, has_a_word
 from models.hosts.tables import Host
-from models.queries.owners import Owned, owned
+from models.queries.named import Named, named
+from models.queries.owners import with_owner
 from models.queries.paging import Order, Wanted, instant
-from models.queries.policies import policy_id
 from models.queries.walk import Listing, Way, any_of, walk
 from models.snapshots.tables import VolumeSnapshot
 from models.snapshots.volumes import volume_deletions
 from models.tenants.actor import Actor
 from models.tenants.scope import mine
-from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from stillframe.errors import VolumeSnapshotNotFound
 from stillframe.rules import VolumeSnapshotFacts, volume_actions
@@ -45,15 +44,22 @@ class Filters:
 
 def volumes(connection: Connection, actor: Actor, filters: Filters, wanted: Wanted) -> Json:
     """A page, newest first; raises VmNotFound, PolicyNotFound, AccountNotFound or DomainNotFound."""
-    named = _Named.of(connection, actor, filters)
+    of = named(
+        *(connection, actor),
+        vm=filters.vm,
+        gone=True,
+        policy=filters.policy,
+        account=filters.account,
+        domain=filters.domain,
+    )
     one = VolumeSnapshot
     listing = Listing(
         entity=one,
         columns=(one.account_id, one.vm_id, one.snapshot_id, one.policy_id, one.state, one.name),
         order=NEWEST_FIRST,
-        conditions=lambda one: _conditions(actor, named, filters, one),
+        conditions=lambda one: _conditions(of, filters, one),
         shown=_select(actor),
-        ways=tuple(_ways(named, filters)),
+        ways=tuple(_ways(of, filters)),
     )
     return walk(connection, listing, wanted, _items(actor))
 
@@ -66,48 +72,26 @@ def volume(connection: Connection, actor: Actor, id_: UUID) -> Json:
     return _items(actor)(connection, rows)[0]
 
 
-@dataclass(frozen=True)
-class _Named:
-    """What filters name, as it was found."""
-
-    owned: Owned
-    vms: Sequence[UUID] | None
-    policy: UUID | None
-
-    @classmethod
-    def of(cls, connection: Connection, actor: Actor, filters: Filters) -> Self:
-        vm, policy = filters.vm, filters.policy
-        return cls(
-            owned(connection, actor, filters.account, filters.domain),
-            None if vm is None else vm_ids(connection, actor, vm, gone=True),
-            None if policy is None else as_id(policy) or policy_id(connection, actor, policy),
-        )
-
-
-def _ways(named: _Named, filters: Filters) -> Iterator[Way]:
+def _ways(of: Named, filters: Filters) -> Iterator[Way]:
     def by(condition: ColumnElement[bool], *, in_order: bool = False) -> Way:
         return Way(select(VolumeSnapshot.id).where(condition), condition if in_order else None)
 
     if filters.snapshot is not None:
         yield by(VolumeSnapshot.snapshot_id == filters.snapshot)
-    if named.vms is not None:
-        yield by(VolumeSnapshot.vm_id.in_(named.vms), in_order=len(named.vms) == 1)
-    if named.policy is not None:
-        yield by(VolumeSnapshot.policy_id == named.policy)
-    yield from named.owned.ways(VolumeSnapshot.id, VolumeSnapshot.account_id, in_order=True)
+    if of.vms is not None:
+        yield by(VolumeSnapshot.vm_id.in_(of.vms), in_order=len(of.vms) == 1)
+    if of.policy is not None:
+        yield by(VolumeSnapshot.policy_id == of.policy)
+    yield from of.owned.ways(VolumeSnapshot.id, VolumeSnapshot.account_id, in_order=True)
     if filters.q and has_a_word(filters.q):
         parts = (select(VolumeSnapshot.id).where(part) for part in _mentions(VolumeSnapshot, filters.q))
         yield Way(any_of(parts), words=True)
 
 
-def _conditions(actor: Actor, named: _Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
-    yield mine(actor, one.account_id)
-    yield from named.owned.conditions(one.account_id)
-    for column, wanted in ((one.snapshot_id, filters.snapshot), (one.policy_id, named.policy)):
-        if wanted is not None:
-            yield column == wanted
-    if named.vms is not None:
-        yield one.vm_id.in_(named.vms)
+def _conditions(of: Named, filters: Filters, one: Any) -> Iterator[ColumnElement[bool]]:
+    yield from of.conditions(one)
+    if filters.snapshot is not None:
+        yield one.snapshot_id == filters.snapshot
     yield one.state.in_(filters.states) if filters.states else one.state != VolumeSnapshotState.DELETED
     if filters.q:
         yield or_(*_mentions(one, filters.q))
@@ -122,28 +106,16 @@ def _mentions(one: Any, text: str) -> Iterator[ColumnElement[bool]]:
 
 def _select(actor: Actor) -> AnySelect:
     one = VolumeSnapshot
-    return (
+    rows = (
         select(
-            *(
-                one.id,
-                one.name,
-                one.state,
-                one.snapshot_id,
-                one.policy_id,
-                one.target,
-                one.format,
-                one.virtual_bytes,
-            ),
-            *(one.size_bytes, one.sha256, one.path, one.created_at, one.ready_at, one.error),
-            *(Vm.id.label("vm_id"), Vm.name.label("vm_name")),
-            *(Host.name.label("host"), Account.name.label("account"), Domain.path.label("domain")),
+            *(one.id, one.name, one.state, one.snapshot_id, one.policy_id, one.target, one.format),
+            *(one.virtual_bytes, one.size_bytes, one.sha256, one.path, one.created_at, one.ready_at),
+            *(one.error, Vm.id.label("vm_id"), Vm.name.label("vm_name"), Host.name.label("host")),
         )
         .join(Vm, Vm.id == one.vm_id)
         .join(Host, Host.id == one.host_id)
-        .join(Account, Account.id == one.account_id)
-        .join(Domain, Domain.id == Account.domain_id)
-        .where(mine(actor, one.account_id))
     )
+    return with_owner(rows, one.account_id).where(mine(actor, one.account_id))
 
 
 def _items(actor: Actor) -> Callable[[Connection, Sequence[AnyRow]], list[Json]]:

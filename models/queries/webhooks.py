@@ -8,12 +8,11 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from models.base import AnyRow, AnySelect, Json
 from models.events.tables import Event
-from models.queries.owners import owned
+from models.queries.owners import owned, with_owner
 from models.queries.paging import Order, Wanted, instant, page
 from models.queries.walk import Listing, Way, walk
 from models.tenants.actor import Actor
 from models.tenants.scope import mine, my_vms, no_wider
-from models.tenants.tables import Account, Domain
 from models.vms.tables import Vm
 from models.webhooks.tables import DeliveryState, Webhook, WebhookDelivery
 from stillframe.errors import WebhookNotFound
@@ -100,13 +99,9 @@ def deliveries(
 
 def _select(actor: Actor) -> AnySelect:
     columns = Webhook.__table__.c
-    found = (
-        select(*columns, Account.name.label("account"), Domain.path.label("domain"), Vm.name.label("vm_name"))
-        .join(Account, Account.id == Webhook.account_id)
-        .join(Domain, Domain.id == Account.domain_id)
-        .outerjoin(Vm, (Vm.id == Webhook.vm_id) & my_vms(actor))
-    )
-    return found.where(
+    its_vm = (Vm.id == Webhook.vm_id) & my_vms(actor)
+    rows = select(*columns, Vm.name.label("vm_name")).outerjoin(Vm, its_vm)
+    return with_owner(rows, Webhook.account_id).where(
         Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id), no_wider(actor, Webhook.role)
     )
 

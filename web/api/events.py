@@ -104,10 +104,10 @@ def _begin(
     house: House, actor: Actor, filters: rows.Filters, seen: int | None, last: int
 ) -> tuple[Mark, Conditions]:
     with house.reads.connect() as connection:
-        named = rows.Named.of(connection, actor, filters)
-        conditions = tuple(rows.conditions(actor, named, filters))
+        named = rows.named_by(connection, actor, filters)
+        conditions = tuple(rows.conditions(named, filters))
         if seen is not None:
             return mark_after(connection, seen), conditions
         now = mark_of_now(connection)
-        ids = rows.last_events(connection, actor, named, filters, last) if last else []
+        ids = rows.last_events(connection, named, filters, last) if last else []
         return mark_before(connection, ids) or now, conditions
