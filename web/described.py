@@ -64,12 +64,13 @@ BODY: tuple[StillframeError, ...] = (
     BodyTooLarge(limit_bytes=BODY_BYTES),
 )
 PAGES: tuple[StillframeError, ...] = (CursorInvalid(),)
-#: Of lists that can be narrowed to an account or a domain.
-OWNED: tuple[StillframeError, ...] = (
+NO_ACCOUNT: tuple[StillframeError, ...] = (
     AccountNotFound(account="acme"),
     AccountNameAmbiguous(account="dev", candidates="/acme/dev, /other/dev"),
-    DomainNotFound(domain="/acme"),
 )
+NO_DOMAIN = DomainNotFound(domain="/acme")
+#: Of lists that can be narrowed to an account or a domain.
+OWNED = (*NO_ACCOUNT, NO_DOMAIN)
 
 
 def problems(*errors: StillframeError) -> dict[int | str, dict[str, Any]]:

@@ -7,8 +7,10 @@ from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
 
 from models.jobs.journal import Journal
+from models.session import transaction
 from stillframe.settings import Settings
 from tasks.producer import Producer
 from web.keys import Keys
@@ -39,6 +41,11 @@ class House:
         """What a question to the rows answers."""
         with self.reads.connect() as connection:
             return query(connection, *args, **kwargs)
+
+    def write(self, change: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a change of the rows returns, in a transaction of its own."""
+        with transaction(self.engine) as session:
+            return change(session, *args, **kwargs)
 
     @property
     def fresh(self) -> timedelta:

@@ -21,24 +21,28 @@ ONCE = (IdempotencyMismatch(key="nightly-2026-11-23"), IdempotencyInFlight(key="
 
 
 class Maker:
-    """Part of a route that makes something: it knows the request's key, and says in the answer if it was there before."""
+    """Part of a route that makes something: it knows the request's key, and tells in the answer where that is."""
 
     def __init__(self, house: HouseOf, response: Response, idempotency_key: IdempotencyKey = None) -> None:
         self._house, self._response, self._key = house, response, idempotency_key
         #: Whether an earlier request with the same key had made it.
         self.replayed = False
 
-    def make(self, actor: Actor, request: tuple[Any, ...], by: Callable[[Session], object]) -> str:
+    def make(
+        self, actor: Actor, request: tuple[Any, ...], by: Callable[[Session], object], at: str | None = None
+    ) -> str:
         """What `by` returns as text, or what it returned to the first request with this key.
 
-        `request` is what is asked for, with words for the route. Raises IdempotencyMismatch, IdempotencyInFlight, and
-        what `by` raises.
+        `request` is what is asked for, with words for the route; `at` is the list that has it, if that text is an id.
+        Raises IdempotencyMismatch, IdempotencyInFlight, and what `by` raises.
         """
         asked = once(actor, self._key, *request)
         with transaction(self._house.engine) as session:
             made = make_once(session, asked, lambda: by(session))
         self.replayed = made.replayed
         replayed_or_not(self._response, replayed=made.replayed)
+        if at is not None:
+            self._response.headers["Location"] = f"{at}/{made.what}"
         return made.what
 
 

@@ -43,5 +43,4 @@ def submit(house: House, operation: Operation, actor: Actor, key: str | None, re
     submitted = house.producer.submit(operation, actor, idempotency_key=key)
     response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
     replayed_or_not(response, replayed=submitted.replayed)
-    with house.reads.connect() as connection:
-        return job(connection, actor, submitted.job_id)
+    return house.read(job, actor, submitted.job_id)

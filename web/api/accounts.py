@@ -2,27 +2,23 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 
 from models.queries import accounts as rows
 from models.queries.paging import Wanted
-from models.session import transaction
 from models.tenants import keep, removing
 from models.tenants.actor import Actor
 from stillframe.errors import (
     AccountInUse,
-    AccountNameAmbiguous,
     AccountNameTaken,
-    AccountNotFound,
     BeyondOwn,
-    DomainNotFound,
     NameInvalid,
     Undeletable,
 )
 from stillframe.rights import Right
 from web.account_shapes import Account, WishAccount, WishLimits
 from web.auth import Reader, needs
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, NO_ACCOUNT, NO_DOMAIN, PAGES, keyed
 from web.house import HouseOf
 from web.making import ONCE, Making, made
 from web.shapes import Page
@@ -30,11 +26,6 @@ from web.wishes import Filter, wanted
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 
-NO_ACCOUNT = (
-    AccountNotFound(account="acme"),
-    AccountNameAmbiguous(account="dev", candidates="/acme/dev, /other/dev"),
-)
-NO_DOMAIN = DomainNotFound(domain="/acme")
 Admin = Annotated[Actor, needs(Right.ACCOUNT)]
 AccountPath = Annotated[
     str, Path(description="An account's name, `domain/name`, or id", examples=["acme", "/acme/dev"])
@@ -69,16 +60,14 @@ def list_accounts(
         ),
     },
 )
-def create_account(
-    *, house: HouseOf, making: Making, actor: Admin, response: Response, wish: WishAccount
-) -> Any:
+def create_account(*, house: HouseOf, making: Making, actor: Admin, wish: WishAccount) -> Any:
     """An account in a domain, where its name is its own. It has no key and no VM yet."""
     id_ = making.make(
         actor,
         ("account", wish.model_dump()),
         lambda session: keep.add_account(session, actor, wish.name, wish.domain or actor.domain),
+        at="/v1/accounts",
     )
-    response.headers["Location"] = f"/v1/accounts/{id_}"
     return house.read(rows.account, actor, id_)
 
 
@@ -98,8 +87,7 @@ def show_account(*, house: HouseOf, actor: Reader, account: AccountPath) -> Any:
 )
 def limit_account(*, house: HouseOf, actor: Admin, account: AccountPath, wish: WishLimits) -> Any:
     """Sets some of its limits, null for none. What is there already stays."""
-    with transaction(house.engine) as session:
-        id_ = keep.limit_account(session, actor, account, wish.given())
+    id_ = house.write(keep.limit_account, actor, account, wish.given())
     return house.read(rows.account, actor, str(id_))
 
 
@@ -115,5 +103,4 @@ def limit_account(*, house: HouseOf, actor: Admin, account: AccountPath, wish: W
 )
 def delete_account(*, house: HouseOf, actor: Admin, account: AccountPath) -> None:
     """Only when nothing is left in it. Its keys open nothing any more; its past stays for those above it."""
-    with transaction(house.engine) as session:
-        removing.delete_account(session, actor, account)
+    house.write(removing.delete_account, actor, account)

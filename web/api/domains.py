@@ -2,17 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path
 
 from models.queries import accounts as rows
 from models.queries.paging import Wanted
-from models.session import transaction
 from models.tenants import keep, removing
 from stillframe.errors import BeyondOwn, DomainInUse, DomainNameTaken, NameInvalid, Undeletable
 from web.account_shapes import Domain, WishDomain, WishLimitsOfDomain
-from web.api.accounts import NO_DOMAIN, Admin, Deleted
+from web.api.accounts import Admin, Deleted
 from web.auth import Reader
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, NO_DOMAIN, PAGES, keyed
 from web.house import HouseOf
 from web.making import ONCE, Making, made
 from web.shapes import Page
@@ -52,16 +51,14 @@ def list_domains(
         ),
     },
 )
-def create_domain(
-    *, house: HouseOf, making: Making, actor: Admin, response: Response, wish: WishDomain
-) -> Any:
+def create_domain(*, house: HouseOf, making: Making, actor: Admin, wish: WishDomain) -> Any:
     """A domain below another."""
     id_ = making.make(
         actor,
         ("domain", wish.model_dump()),
         lambda session: keep.add_domain(session, actor, wish.name, wish.parent or actor.domain),
+        at="/v1/domains",
     )
-    response.headers["Location"] = f"/v1/domains/{id_}"
     return house.read(rows.domain, actor, id_)
 
 
@@ -79,8 +76,7 @@ def show_domain(*, house: HouseOf, actor: Reader, domain: DomainPath) -> Any:
 )
 def limit_domain(*, house: HouseOf, actor: Admin, domain: DomainPath, wish: WishLimitsOfDomain) -> Any:
     """Sets some limits of its subtree, null for none. Nobody limits their own domain: that is done from above."""
-    with transaction(house.engine) as session:
-        id_ = keep.limit_domain(session, actor, domain, wish.given())
+    id_ = house.write(keep.limit_domain, actor, domain, wish.given())
     return house.read(rows.domain, actor, str(id_))
 
 
@@ -95,5 +91,4 @@ def limit_domain(*, house: HouseOf, actor: Admin, domain: DomainPath, wish: Wish
 )
 def delete_domain(*, house: HouseOf, actor: Admin, domain: DomainPath) -> None:
     """Only when no account and no domain is in it. Another may get its name, and does not see what was in it."""
-    with transaction(house.engine) as session:
-        removing.delete_domain(session, actor, domain)
+    house.write(removing.delete_domain, actor, domain)

@@ -64,8 +64,7 @@ def list_events(
     *, house: HouseOf, actor: Reader, wanted: Annotated[Wanted, Depends(wanted)], filters: FiltersOf
 ) -> Any:
     """What has happened, newest first. With `after`, an event's id, oldest first from there, and none is ever missed."""
-    with house.reads.connect() as connection:
-        return rows.events(connection, actor, filters, wanted)
+    return house.read(rows.events, actor, filters, wanted)
 
 
 @router.get(

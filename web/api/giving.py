@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from models.queries import hosts as rows
 from models.tenants.giving import assign_vm as give
 from stillframe.errors import QuotaExceeded, VmHasJobs, VmNameAmbiguous, VmNotFound, VolumeNameTaken
-from web.api.accounts import NO_ACCOUNT, Admin
-from web.described import BODY, CHANGE, keyed
+from web.api.accounts import Admin
+from web.described import BODY, CHANGE, NO_ACCOUNT, keyed
 from web.giving_shapes import GivenVm, WishAssignment
 from web.house import HouseOf
 from web.making import ONCE, Making, made

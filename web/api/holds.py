@@ -38,8 +38,7 @@ def hold_snapshot(
     """Nobody deletes it and no policy prunes it, until it is released or `until` is over. A new hold replaces the old."""
     id_ = snapshot_id(snapshot)
     holding.hold(house.engine, id_, wish.reason, wish.until, actor)
-    with house.reads.connect() as connection:
-        return rows.snapshot(connection, actor, id_)
+    return house.read(rows.snapshot, actor, id_)
 
 
 @router.post(
@@ -54,5 +53,4 @@ def release_snapshot(
     """It may be deleted and pruned again. One that is not held stays as it is."""
     id_ = snapshot_id(snapshot)
     holding.release(house.engine, id_, actor)
-    with house.reads.connect() as connection:
-        return rows.snapshot(connection, actor, id_)
+    return house.read(rows.snapshot, actor, id_)

@@ -33,8 +33,7 @@ def list_hosts(
     drained: Annotated[bool | None, Query(description="Only those that take no jobs, or that do")] = None,
 ) -> Any:
     """Hypervisors by name."""
-    with house.reads.connect() as connection:
-        return rows.hosts(connection, actor, wanted, house.fresh, alive=alive, drained=drained)
+    return house.read(rows.hosts, actor, wanted, house.fresh, alive=alive, drained=drained)
 
 
 @router.get("/{name}", summary="Show a host", response_model=Host, responses=keyed(UNKNOWN))
@@ -70,5 +69,4 @@ def undrain_host(*, house: HouseOf, actor: Annotated[Actor, needs(Right.HOST)], 
 
 
 def _look(house: House, actor: Actor, name: str) -> Json:
-    with house.reads.connect() as connection:
-        return rows.host(connection, actor, name, house.fresh)
+    return house.read(rows.host, actor, name, house.fresh)

@@ -68,8 +68,7 @@ def list_jobs(
     filters = rows.Filters(
         vm=vm, states=tuple(state), kind=kind, host=host, snapshot=of, q=q, account=account, domain=domain
     )
-    with house.reads.connect() as connection:
-        return rows.jobs(connection, actor, filters, wanted)
+    return house.read(rows.jobs, actor, filters, wanted)
 
 
 @router.get("/{job}", summary="Show a job, or wait for its end", response_model=Job, responses=keyed(NO_JOB))
@@ -113,8 +112,7 @@ def cancel_job(*, house: HouseOf, actor: Annotated[Actor, needs(*OF_A_JOB)], job
 )
 def inspect_job(*, house: HouseOf, actor: Reader, job: JobPath) -> Any:
     """All there is to know before deciding: steps, evidence, the VM as last seen, and what each way out would do."""
-    with house.reads.connect() as connection:
-        return inspection(connection, actor, job_id(job))
+    return house.read(inspection, actor, job_id(job))
 
 
 @router.post(
@@ -164,5 +162,4 @@ def retry_job(
 
 
 def _look(house: House, actor: Actor, id_: UUID) -> Json:
-    with house.reads.connect() as connection:
-        return rows.job(connection, actor, id_)
+    return house.read(rows.job, actor, id_)

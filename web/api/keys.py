@@ -3,18 +3,17 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 from sqlalchemy.orm import Session
 
 from models.queries import keys as rows
 from models.queries.paging import Wanted
-from models.session import transaction
 from models.tenants.keys import add_key
 from models.tenants.keys import revoke_key as revoke
 from stillframe.errors import BeyondOwn, KeyNotFound, RightsNotOfRole
-from web.api.accounts import NO_ACCOUNT, Admin
+from web.api.accounts import Admin
 from web.auth import Reader
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, NO_ACCOUNT, PAGES, keyed
 from web.house import HouseOf
 from web.ids import id_or
 from web.key_shapes import Key, NewKey, WishKey
@@ -55,7 +54,7 @@ def list_keys(
         **keyed(*CHANGE, *BODY, *ONCE, *NO_ACCOUNT, BEYOND, NOT_OF_ROLE),
     },
 )
-def create_key(*, house: HouseOf, making: Making, actor: Admin, response: Response, wish: WishKey) -> Any:
+def create_key(*, house: HouseOf, making: Making, actor: Admin, wish: WishKey) -> Any:
     """A key of an account, never with more rights than the one that asks. `key` is shown this once and kept nowhere.
 
     So the answer to the same request sent again has `key: null`: revoke that key and make another.
@@ -71,8 +70,7 @@ def create_key(*, house: HouseOf, making: Making, actor: Admin, response: Respon
         fresh.append(key)
         return id_
 
-    id_ = making.make(actor, ("key", wish.model_dump()), add)
-    response.headers["Location"] = f"/v1/keys/{id_}"
+    id_ = making.make(actor, ("key", wish.model_dump()), add, at="/v1/keys")
     return house.read(rows.key, actor, UUID(id_)) | {"key": fresh[0] if fresh else None}
 
 
@@ -85,8 +83,7 @@ def show_key(*, house: HouseOf, actor: Reader, key: KeyPath) -> Any:
 @router.post("/{key}/revoke", summary="Revoke a key", response_model=Key, responses=keyed(*CHANGE, NO_KEY))
 def revoke_key(*, house: HouseOf, actor: Admin, key: KeyPath) -> Any:
     """It opens nothing any more, within seconds. Twice is as once."""
-    with transaction(house.engine) as session:
-        revoke(session, actor, _id(key))
+    house.write(revoke, actor, _id(key))
     return house.read(rows.key, actor, _id(key))
 
 

@@ -111,8 +111,7 @@ async def change_my_password(
 )
 def list_my_sessions(*, house: HouseOf, actor: Person, wanted: Annotated[Wanted, Depends(wanted)]) -> Any:
     """Those that go on, newest first, with where they came from."""
-    with house.reads.connect() as connection:
-        return rows.sessions(connection, actor, wanted, house.logins.lasts)
+    return house.read(rows.sessions, actor, wanted, house.logins.lasts)
 
 
 @router.delete(
@@ -126,10 +125,8 @@ def end_my_session(
 ) -> None:
     """It opens nothing any more."""
     id_ = id_or(session, SessionNotFound(session=session[:80]))
-    with transaction(house.engine) as writing:
-        keep.end_session(writing, actor, id_)
+    house.write(keep.end_session, actor, id_)
 
 
 def _oneself(house: House, actor: Actor) -> Json:
-    with house.reads.connect() as connection:
-        return rows.oneself(connection, actor, house.logins.lasts)
+    return house.read(rows.oneself, actor, house.logins.lasts)

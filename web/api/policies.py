@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 
 from models.policies import keep
 from models.policies.tables import FiringState
@@ -77,8 +77,7 @@ def list_policies(
     domain: DomainFilter = None,
 ) -> Any:
     """Policies by name; `q` is a part of it, `vm` one that they have fired for."""
-    with house.reads.connect() as connection:
-        return rows.policies(connection, actor, wanted, q=q, vm=vm, account=account, domain=domain)
+    return house.read(rows.policies, actor, wanted, q=q, vm=vm, account=account, domain=domain)
 
 
 @router.post(
@@ -96,7 +95,6 @@ def create_policy(
     house: HouseOf,
     making: Making,
     actor: Annotated[Actor, needs(Right.POLICY)],
-    response: Response,
     wish: WishPolicy,
     allow_empty: AllowEmpty = False,
 ) -> Any:
@@ -107,8 +105,8 @@ def create_policy(
         actor,
         ("policy", asked),
         lambda session: keep.add_policy(session, policy, actor, allow_empty=allow_empty),
+        at="/v1/policies",
     )
-    response.headers["Location"] = f"/v1/policies/{id_}"
     return _made(house, actor, UUID(id_))
 
 
@@ -133,8 +131,7 @@ def edit_policy(
     """
     changed = policy_from_json(wish.model_dump(mode="json"))
     id_ = _id(house, actor, policy)
-    with transaction(house.engine) as session:
-        left_out = keep.edit_policy(session, id_, changed, actor)
+    left_out = house.write(keep.edit_policy, id_, changed, actor)
     return _made(house, actor, id_, left_out)
 
 
@@ -150,8 +147,7 @@ def delete_policy(*, house: HouseOf, actor: Annotated[Actor, needs(Right.POLICY)
     What had fired and waits for its turn does not take place, also if somebody has just run it: that is answered. Jobs go on.
     """
     id_ = _id(house, actor, policy)
-    with transaction(house.engine) as session:
-        return vars(keep.delete_policy(session, id_, actor))
+    return vars(house.write(keep.delete_policy, id_, actor))
 
 
 @router.post(
@@ -169,8 +165,7 @@ def pause_policy(
 ) -> Any:
     """Nothing fires, until a time or until it is resumed. What waits for its turn is skipped; jobs go on."""
     id_ = _id(house, actor, policy)
-    with transaction(house.engine) as session:
-        keep.pause_policy(session, id_, actor, wish.until if wish else None)
+    house.write(keep.pause_policy, id_, actor, wish.until if wish else None)
     return _look(house, actor, str(id_))
 
 
@@ -217,8 +212,7 @@ def run_policy(
     """Fires it for every VM it means, besides its schedules; guards and caps hold as ever."""
     id_ = _id(house, actor, policy)
     at = making.make(actor, ("run", id_), lambda session: keep.run_policy(session, id_, actor))
-    with house.reads.connect() as connection:
-        return rows.runs(connection, actor, id_, rows.Runs(at=datetime.fromisoformat(at)), Wanted(limit=500))
+    return house.read(rows.runs, actor, id_, rows.Runs(at=datetime.fromisoformat(at)), Wanted(limit=500))
 
 
 @router.get(
@@ -238,8 +232,7 @@ def list_runs(
 ) -> Any:
     """Newest first, those that did not take place too, with the reason."""
     id_ = _id(house, actor, policy)
-    with house.reads.connect() as connection:
-        return rows.runs(connection, actor, id_, rows.Runs(states=tuple(state), vm=vm), wanted)
+    return house.read(rows.runs, actor, id_, rows.Runs(states=tuple(state), vm=vm), wanted)
 
 
 @router.get(
@@ -259,8 +252,7 @@ def list_policy_vms(
 ) -> Any:
     """The VMs it has fired for, by name: failures in a row, which are set aside and why, what keeps it from pruning."""
     id_ = _id(house, actor, policy)
-    with house.reads.connect() as connection:
-        return policy_vms(connection, actor, id_, Faring(set_aside=set_aside, vm=vm), wanted)
+    return house.read(policy_vms, actor, id_, Faring(set_aside=set_aside, vm=vm), wanted)
 
 
 @router.get(
@@ -273,13 +265,11 @@ def preview_policy(
     *, house: HouseOf, actor: Reader, policy: PolicyPath, runs: Annotated[int, Query(ge=0, le=100)] = 5
 ) -> Any:
     """The next firings, and which of its snapshots would be kept or pruned now, with every reason."""
-    with house.reads.connect() as connection:
-        return preview(connection, rows.policy_id(connection, actor, policy), runs)
+    return house.read(preview, _id(house, actor, policy), runs)
 
 
 def _id(house: House, actor: Actor, policy: str) -> Any:
-    with house.reads.connect() as connection:
-        return rows.policy_id(connection, actor, policy)
+    return house.read(rows.policy_id, actor, policy)
 
 
 def _made(house: House, actor: Actor, policy: UUID, warnings: Sequence[str] = ()) -> Json:
@@ -290,5 +280,4 @@ def _made(house: House, actor: Actor, policy: UUID, warnings: Sequence[str] = ()
 
 
 def _look(house: House, actor: Actor, policy: str) -> Json:
-    with house.reads.connect() as connection:
-        return rows.policy(connection, actor, policy)
+    return house.read(rows.policy, actor, policy)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 
 from models.hosts.rescans import ask
@@ -46,7 +46,6 @@ def rescan_host(
     making: Making,
     actor: Annotated[Actor, needs(Right.HOST)],
     name: str,
-    response: Response,
     wish: WishRescan | None = None,
 ) -> Any:
     """Looks at every VM of a host: what is frozen or paused, its chains, snapshots and files that nobody needs.
@@ -58,8 +57,8 @@ def rescan_host(
         actor,
         ("rescan", name, wish.model_dump()),
         lambda session: ask(session, name, wish.vm, actor, adopt=wish.adopt, repair=wish.repair),
+        at=f"/v1/hosts/{name}/rescans",
     )
-    response.headers["Location"] = f"/v1/hosts/{name}/rescans/{id_}"
     return _look(house, actor, name, UUID(id_))
 
 
@@ -78,8 +77,7 @@ def list_rescans(
     state: RescanState | None = None,
 ) -> Any:
     """Newest first."""
-    with house.reads.connect() as connection:
-        return rows.rescans(connection, actor, name, wanted, fresh=house.fresh, state=state)
+    return house.read(rows.rescans, actor, name, wanted, fresh=house.fresh, state=state)
 
 
 @router.get(
@@ -101,5 +99,4 @@ async def show_rescan(*, house: HouseOf, actor: Reader, name: str, rescan: str, 
 
 
 def _look(house: House, actor: Actor, name: str, id_: UUID) -> Json:
-    with house.reads.connect() as connection:
-        return rows.rescan(connection, actor, name, id_, house.fresh)
+    return house.read(rows.rescan, actor, name, id_, house.fresh)

@@ -157,8 +157,7 @@ def list_snapshots(
     Those that are deleted are left out unless asked for by state; those of VMs that are gone unless asked for by `gone`
     or by the VM's id.
     """
-    with house.reads.connect() as connection:
-        return rows.snapshots(connection, actor, narrowed.filters(vm), sort, wanted)
+    return house.read(rows.snapshots, actor, narrowed.filters(vm), sort, wanted)
 
 
 @router.get(
@@ -166,8 +165,7 @@ def list_snapshots(
 )
 def show_snapshot(*, house: HouseOf, actor: Reader, response: Response, snapshot: str) -> Any:
     """One snapshot. Its ETag is for PATCH."""
-    with house.reads.connect() as connection:
-        found = rows.snapshot(connection, actor, snapshot_id(snapshot))
+    found = house.read(rows.snapshot, actor, snapshot_id(snapshot))
     response.headers["ETag"] = words.etag(found)
     return found
 
@@ -307,5 +305,4 @@ def _extract(snapshot: str, wish: WishVolume) -> ExtractVolume:
 
 
 def _check_known(house: House, actor: Actor, id_: UUID) -> None:
-    with house.reads.connect() as connection:
-        rows.check_known(connection, actor, id_)
+    house.read(rows.check_known, actor, id_)

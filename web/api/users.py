@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
@@ -25,9 +25,9 @@ from stillframe.errors import (
     UserNameTaken,
     UserNotFound,
 )
-from web.api.accounts import NO_ACCOUNT, NO_DOMAIN, Admin
+from web.api.accounts import Admin
 from web.auth import Reader
-from web.described import BODY, CHANGE, PAGES, keyed
+from web.described import BODY, CHANGE, NO_ACCOUNT, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.making import ONCE, Making, made
 from web.shapes import Json, Page
@@ -52,7 +52,7 @@ UserPath = Annotated[
     "",
     summary="List users",
     response_model=Page[User],
-    responses=keyed(*PAGES, *NO_ACCOUNT, NO_DOMAIN),
+    responses=keyed(*PAGES, *OWNED),
 )
 def list_users(
     *,
@@ -66,15 +66,15 @@ def list_users(
     disabled: bool | None = None,
 ) -> Any:
     """Users by name; `domain` means its whole subtree."""
-    with house.reads.connect() as connection:
-        return rows.users(
-            *(connection, actor, wanted),
-            account=account,
-            domain=domain,
-            login=login,
-            q=q,
-            disabled=disabled,
-        )
+    return house.read(
+        rows.users,
+        *(actor, wanted),
+        account=account,
+        domain=domain,
+        login=login,
+        q=q,
+        disabled=disabled,
+    )
 
 
 @router.post(
@@ -91,9 +91,7 @@ def list_users(
         ),
     },
 )
-async def create_user(
-    *, house: HouseOf, making: Making, actor: Admin, response: Response, wish: WishUser
-) -> Any:
+async def create_user(*, house: HouseOf, making: Making, actor: Admin, wish: WishUser) -> Any:
     """A user of an account, never with more rights than who asks. The password is to be changed at the first login.
 
     Two requests with one idempotency key that differ in the password only are one: nothing is kept of it to compare.
@@ -101,8 +99,8 @@ async def create_user(
     words = [wish.name, wish.display_name or "", (wish.email or "").partition("@")[0]]
     kept = await house.logins.hash(wish.password.get_secret_value(), words)
     asked = "user", wish.model_dump(exclude={"password"})
-    id_ = await run_in_threadpool(making.make, actor, asked, partial(_add, actor=actor, wish=wish, kept=kept))
-    response.headers["Location"] = f"/v1/users/{id_}"
+    add = partial(_add, actor=actor, wish=wish, kept=kept)
+    id_ = await run_in_threadpool(making.make, actor, asked, add, at="/v1/users")
     return await run_in_threadpool(_look, house, actor, UUID(id_))
 
 
@@ -122,8 +120,7 @@ def show_user(*, house: HouseOf, actor: Reader, user: UserPath) -> Any:
 )
 def edit_user(*, house: HouseOf, actor: Admin, user: UserPath, wish: WishUserEdit) -> Any:
     """What is left out stays. Role and rights count at once, for logins that go on too."""
-    with transaction(house.engine) as session:
-        id_ = keep.edit_user(session, actor, user, wish.given())
+    id_ = house.write(keep.edit_user, actor, user, wish.given())
     return _look(house, actor, id_)
 
 
@@ -171,8 +168,7 @@ def enable_user(*, house: HouseOf, actor: Admin, user: UserPath) -> Any:
 )
 def delete_user(*, house: HouseOf, actor: Admin, user: UserPath) -> None:
     """Its logins end at once. What it did stays under its name, which another may have then."""
-    with transaction(house.engine) as session:
-        keep.delete_user(session, actor, user)
+    house.write(keep.delete_user, actor, user)
 
 
 def _add(session: Session, actor: Actor, wish: WishUser, kept: str) -> UUID:
@@ -193,11 +189,9 @@ def _names(house: House, actor: Actor, user: str) -> list[str]:
 
 
 def _do(house: House, actor: Actor, change: Callable[[Session, Actor], UUID]) -> Json:
-    with transaction(house.engine) as session:
-        id_ = change(session, actor)
+    id_ = house.write(change, actor)
     return _look(house, actor, id_)
 
 
 def _look(house: House, actor: Actor, id_: UUID) -> Json:
-    with house.reads.connect() as connection:
-        return rows.user(connection, actor, id_)
+    return house.read(rows.user, actor, id_)

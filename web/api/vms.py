@@ -80,17 +80,15 @@ def list_vms(
     tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
 ) -> Any:
     """VMs by name; `q` is a part of it. Those that are gone are left out unless asked for."""
-    with house.reads.connect() as connection:
-        return rows.vms(
-            connection, actor, wanted, host=host, q=q, state=state, tags=tag, account=account, domain=domain
-        )
+    return house.read(
+        rows.vms, actor, wanted, host=host, q=q, state=state, tags=tag, account=account, domain=domain
+    )
 
 
 @router.get("/{vm}", summary="Show a VM", response_model=Vm, responses=keyed(*NO_VM))
 def show_vm(*, house: HouseOf, actor: Reader, vm: VmPath) -> Any:
     """One VM by name or id, with its volumes."""
-    with house.reads.connect() as connection:
-        return rows.vm(connection, actor, vm)
+    return house.read(rows.vm, actor, vm)
 
 
 @router.patch(
@@ -98,8 +96,7 @@ def show_vm(*, house: HouseOf, actor: Reader, vm: VmPath) -> Any:
 )
 def tag_vm(*, house: HouseOf, actor: Annotated[Actor, needs(Right.EDIT)], vm: VmPath, wish: WishTags) -> Any:
     """Tags are what policies choose VMs by."""
-    with house.reads.connect() as connection:
-        id_ = vm_id(connection, actor, vm)
+    id_ = house.read(vm_id, actor, vm)
     tagging.tag_vm(house.engine, id_, actor.name, tags=wish.tags, add=wish.add_tags, remove=wish.remove_tags)
     return show_vm(house=house, actor=actor, vm=str(id_))
 
@@ -120,8 +117,7 @@ def list_vm_snapshots(
     sort: Sort = "-created_at",
 ) -> Any:
     """The snapshots of one VM."""
-    with house.reads.connect() as connection:
-        return snapshot_rows.snapshots(connection, actor, narrowed.filters(vm), sort, wanted)
+    return house.read(snapshot_rows.snapshots, actor, narrowed.filters(vm), sort, wanted)
 
 
 @router.post(

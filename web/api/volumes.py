@@ -64,8 +64,7 @@ def list_volumes(
     filters = rows.Filters(
         vm=vm, snapshot=of, policy=policy, states=tuple(state), account=account, domain=domain, q=q
     )
-    with house.reads.connect() as connection:
-        return rows.volumes(connection, actor, filters, wanted)
+    return house.read(rows.volumes, actor, filters, wanted)
 
 
 @router.get(
@@ -76,8 +75,7 @@ def list_volumes(
 )
 def show_volume(*, house: HouseOf, actor: Reader, volume: VolumePath) -> Any:
     """One volume snapshot."""
-    with house.reads.connect() as connection:
-        return rows.volume(connection, actor, volume_id(volume))
+    return house.read(rows.volume, actor, volume_id(volume))
 
 
 @router.delete(

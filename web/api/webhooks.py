@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query
 
 from models.events.places import newest_place
 from models.queries import hosts
 from models.queries import webhooks as rows
 from models.queries.paging import Wanted
-from models.session import transaction
 from models.tenants.actor import Actor
 from models.webhooks import keep
 from models.webhooks.tables import DeliveryState
@@ -70,8 +69,7 @@ def list_webhooks(
     domain: DomainFilter = None,
 ) -> Any:
     """Newest first, with how many deliveries wait and how many are dead."""
-    with house.reads.connect() as connection:
-        return rows.webhooks(connection, actor, wanted, account=account, domain=domain)
+    return house.read(rows.webhooks, actor, wanted, account=account, domain=domain)
 
 
 @router.post(
@@ -84,18 +82,18 @@ def list_webhooks(
         **keyed(*CHANGE, *BODY, *WRONG, *ONCE, WebhooksNotSetUp()),
     },
 )
-def create_webhook(
-    *, house: HouseOf, making: Making, actor: Keeper, response: Response, wish: WishWebhook
-) -> Any:
+def create_webhook(*, house: HouseOf, making: Making, actor: Keeper, wish: WishWebhook) -> Any:
     """Posts what happens from now on. This answer holds its secret, and no other does."""
     master = _master(house)
     asked = wish.model_dump()
     columns = _columns(house, actor, asked)
     place = _newest(house)
     id_ = making.make(
-        actor, ("webhook", asked), lambda session: keep.add_webhook(session, actor, place, columns)
+        actor,
+        ("webhook", asked),
+        lambda session: keep.add_webhook(session, actor, place, columns),
+        at="/v1/webhooks",
     )
-    response.headers["Location"] = f"/v1/webhooks/{id_}"
     return _look(house, actor, UUID(id_)) | {"secret": secret_of(master, id_, 1)}
 
 
@@ -115,8 +113,7 @@ def edit_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath, wish: W
     """What is left out stays. What waits already goes to the new URL."""
     id_ = _id(house, actor, webhook)
     columns = _columns(house, actor, wish.given())
-    with transaction(house.engine) as session:
-        keep.edit_webhook(session, id_, actor.name, columns)
+    house.write(keep.edit_webhook, id_, actor.name, columns)
     return _look(house, actor, id_)
 
 
@@ -124,8 +121,7 @@ def edit_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath, wish: W
 def delete_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> None:
     """Nothing is sent any more; its deliveries are forgotten."""
     id_ = _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        keep.delete_webhook(session, id_, actor.name)
+    house.write(keep.delete_webhook, id_, actor.name)
 
 
 @router.post(
@@ -134,8 +130,7 @@ def delete_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> No
 def pause_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> Any:
     """Nothing is sent until it is resumed; what happens meanwhile is kept for then."""
     id_ = _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        keep.pause_webhook(session, id_, actor.name)
+    house.write(keep.pause_webhook, id_, actor.name)
     return _look(house, actor, id_)
 
 
@@ -151,8 +146,7 @@ def resume_webhook(
     """It goes on where it was, also one that was suspended; with `skip` with what happens from now on."""
     id_ = _id(house, actor, webhook)
     skip_to = _newest(house) if wish and wish.skip else None
-    with transaction(house.engine) as session:
-        keep.resume_webhook(session, id_, actor.name, skip_to)
+    house.write(keep.resume_webhook, id_, actor.name, skip_to)
     return _look(house, actor, id_)
 
 
@@ -219,8 +213,7 @@ def list_deliveries(
 def replay_deliveries(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> Any:
     """All that were tried for a day and not taken."""
     id_ = _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        return {"replayed": keep.replay_dead(session, id_)}
+    return {"replayed": house.write(keep.replay_dead, id_)}
 
 
 @router.post(
@@ -233,8 +226,7 @@ def replay_deliveries(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) ->
 def replay_delivery(*, house: HouseOf, actor: Keeper, webhook: WebhookPath, delivery: DeliveryPath) -> Any:
     """Whatever became of it; the receiver sees the same id again."""
     id_ = _id(house, actor, webhook)
-    with transaction(house.engine) as session:
-        keep.replay(session, id_, delivery_id(delivery, webhook))
+    house.write(keep.replay, id_, delivery_id(delivery, webhook))
     return {"replayed": 1}
 
 
@@ -259,15 +251,14 @@ def _columns(house: House, actor: Actor, wish: Json) -> Json:
 
 
 def _newest(house: House) -> int:
-    with house.reads.connect() as connection:
-        return newest_place(connection)
+    return house.read(
+        newest_place,
+    )
 
 
 def _id(house: House, actor: Actor, webhook: str) -> UUID:
-    with house.reads.connect() as connection:
-        return rows.check_webhook(connection, actor, webhook_id(webhook))
+    return house.read(rows.check_webhook, actor, webhook_id(webhook))
 
 
 def _look(house: House, actor: Actor, id_: UUID) -> Json:
-    with house.reads.connect() as connection:
-        return rows.webhook(connection, actor, id_)
+    return house.read(rows.webhook, actor, id_)
