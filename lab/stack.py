@@ -206,6 +206,12 @@ def _where_read(stack: Stack) -> str:
     return f"after: set -a; . {stack.env_file}; set +a"
 
 
+def _person(stack: Stack) -> str:
+    """How somebody is made who logs in by name and password: the stack itself has a key only."""
+    words = stack.env_file.relative_to(ROOT) if stack.env_file.is_relative_to(ROOT) else stack.env_file
+    return f"`(set -a; . {words}; .venv/bin/python -m models user NAME)` makes who may do everything"
+
+
 def _guests(stack: Stack) -> str:
     """How many there are, and the command that starts or makes one."""
     if os.environ.get("STILLFRAME_LIBVIRT_URI"):
@@ -235,6 +241,7 @@ def main() -> int:
                 f"  Flower   {addresses['FLOWER_URL']}  (login {addresses['FLOWER_LOGIN'].replace(':', ' / ')})"
             )
             print(f"  CLI      .venv/bin/stillframe vm list   ({_where_read(stack)})")
+            print(f"  Login    {_person(stack)}")
             print(f"  Guests   {_guests(stack)}")
         elif wanted.command == "down":
             stack.down()
