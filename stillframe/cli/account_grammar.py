@@ -1,13 +1,12 @@
 """The grammar of `stillframe account`, `domain` and `key`."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from stillframe.cli.grammar import Verb, listed
 from stillframe.rights import RIGHTS as OF_ROLE
 from stillframe.rights import Right, Role
 
-Verb = Callable[..., argparse.ArgumentParser]
-Listed = Callable[[argparse.ArgumentParser], None]
 ROLES = tuple(role.value for role in Role)
 RIGHTS = tuple(right.value for right in Right)
 AN_ACCOUNT = "name, DOMAIN/NAME, or id"
@@ -15,7 +14,7 @@ AN_ACCOUNT = "name, DOMAIN/NAME, or id"
 LIMITS = {"snapshots-a-vm": False, "snapshots": True, "bytes": True, "jobs": False}
 
 
-def grow_account(verb: Verb, listed: Listed) -> None:
+def grow_account(verb: Verb) -> None:
     """The verbs of accounts."""
     create = verb("create", "accounts.create", "make an account", changes=True)
     create.add_argument("name", metavar="NAME")
@@ -35,7 +34,7 @@ def grow_account(verb: Verb, listed: Listed) -> None:
         one.add_argument("account", metavar="ACCOUNT", help=AN_ACCOUNT)
 
 
-def grow_domain(verb: Verb, listed: Listed) -> None:
+def grow_domain(verb: Verb) -> None:
     """The verbs of domains."""
     create = verb("create", "domains.create", "make a domain", changes=True)
     create.add_argument("path", metavar="PATH", help="such as /acme/dev: dev below /acme")
@@ -53,7 +52,7 @@ def grow_domain(verb: Verb, listed: Listed) -> None:
         one.add_argument("domain", metavar="DOMAIN", help="path or id")
 
 
-def grow_key(verb: Verb, listed: Listed) -> None:
+def grow_key(verb: Verb) -> None:
     """The verbs of keys."""
     create = verb("create", "keys.create", "make a key; it is shown this once", changes=True)
     create.formatter_class = argparse.RawDescriptionHelpFormatter

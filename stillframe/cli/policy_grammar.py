@@ -1,9 +1,9 @@
 """The grammar of `stillframe policy`."""
 
 import argparse
-from collections.abc import Callable
 
-Verb = Callable[..., argparse.ArgumentParser]
+from stillframe.cli.grammar import Verb, listed, owned
+
 MODES = ("auto", "hot", "cold", "memory")
 RUN_STATES = ("waiting", "asked", "stuck", "succeeded", "failed", "skipped", "missed", "refused")
 A_POLICY = "name or id"
@@ -18,12 +18,8 @@ A file takes the place of all of it; other options go on top."""
 SELECTOR = "Which VMs: of several of one kind (--vm, --vm-tag, --host) any has to match, and all kinds given have to."
 
 
-def grow(
-    verb: Verb,
-    listed: Callable[[argparse.ArgumentParser], None],
-    owned: Callable[[argparse.ArgumentParser], None],
-) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists, `owned` those of whose they are."""
+def grow(verb: Verb) -> None:
+    """The verbs of policies."""
     create = verb("create", "policies.create", "make a policy", changes=True)
     create.add_argument("name", metavar="NAME", nargs="?", help="with --file, instead of the one in it")
     create.add_argument("--allow-empty", action="store_true", help="also if no VM is meant at this moment")

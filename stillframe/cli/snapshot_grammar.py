@@ -1,9 +1,9 @@
 """The grammar of `stillframe snapshot`."""
 
 import argparse
-from collections.abc import Callable
 
-Verb = Callable[..., argparse.ArgumentParser]
+from stillframe.cli.grammar import Verb, job_options, listed, owned
+
 STATES = ("creating", "ready", "reverting", "deleting", "deleted", "error")
 TYPES = ("cold", "hot", "memory")
 ORIGINS = ("stillframe", "foreign")
@@ -12,12 +12,8 @@ SORTS = ("created_at", "ready_at", "name", "vm", "state", "size_bytes")
 A_SNAPSHOT = "VM/NAME, or an id or its last 6 or more characters, or a name that only one has"
 
 
-def grow(
-    verb: Verb,
-    listed: Callable[[argparse.ArgumentParser], None],
-    job: Callable[[argparse.ArgumentParser], None],
-) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists, `job` those of jobs."""
+def grow(verb: Verb) -> None:
+    """The verbs of snapshots."""
     create = verb("create", "snapshots.create", "take a snapshot", changes=True)
     create.add_argument("vm", metavar="VM", help="name or id")
     create.add_argument(
@@ -31,9 +27,9 @@ def grow(
     )
     create.add_argument("--tag", action="append", metavar="TAG", help="may be given several times")
     create.add_argument("--expires", metavar="TIME", help="7d, or ISO 8601: it is deleted then")
-    job(create)
+    job_options(create)
 
-    _list(verb, listed)
+    _list(verb)
     _of_one(verb, "show", "show one snapshot")
     verb("tree", "snapshots.tree", "draw what grew out of what").add_argument("vm", metavar="VM")
     revert = _of_one(verb, "revert", "bring the VM back to a snapshot", changes=True)
@@ -43,8 +39,8 @@ def grow(
         help="a hot or cold snapshot: is the VM to run afterwards (keep)",
     )
     revert.add_argument("--yes", action="store_true", help="do not ask")
-    job(revert)
-    _delete(verb, job)
+    job_options(revert)
+    _delete(verb)
     edit = _of_one(verb, "edit", "change its words; what is not given stays", changes=True)
     edit.add_argument("--name", help="a-z A-Z 0-9 . _ -")
     edit.add_argument("--display-name", metavar="TEXT", help="any words in any script")
@@ -60,10 +56,10 @@ def grow(
     extract = _of_one(verb, "extract", "make a standalone image of one of its volumes", changes=True)
     extract.add_argument("target", metavar="VOLUME", help="such as vda")
     extract.add_argument("--name", help="else one is made from the time")
-    job(extract)
+    job_options(extract)
 
 
-def _list(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
+def _list(verb: Verb) -> None:
     table = verb("list", "snapshots.show_list", "list snapshots, newest first")
     table.add_argument("--vm", help="name, or id, also of one that is gone")
     table.add_argument("--gone", action="store_true", help="also those of VMs that are gone")
@@ -83,22 +79,21 @@ def _list(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None
     )
     table.add_argument("--created-before", metavar="TIME")
     table.add_argument("-q", metavar="TEXT", help="part of the name, display name or VM name, or an id's end")
-    for name, text in (("account", "of this account"), ("domain", "of this domain and those below it")):
-        table.add_argument(f"--{name}", help=text)
+    owned(table)
     sorts = [*SORTS, *(f"-{one}" for one in SORTS)]
     words = f"{', '.join(SORTS)}; the other way round as --sort=-created_at, which is what it is else"
     table.add_argument("--sort", choices=sorts, default="-created_at", metavar="BY", help=words)
     listed(table)
 
 
-def _delete(verb: Verb, job: Callable[[argparse.ArgumentParser], None]) -> None:
+def _delete(verb: Verb) -> None:
     text = "delete snapshots, those of one VM together; the VM is left as it is"
     delete = verb("delete", "snapshots.delete", text, changes=True)
     delete.add_argument(
         "snapshots", metavar="SNAPSHOT", nargs="+", help=f"{A_SNAPSHOT}; several: all or none"
     )
     delete.add_argument("--yes", action="store_true", help="do not ask")
-    job(delete)
+    job_options(delete)
 
 
 def _of_one(verb: Verb, name: str, text: str, *, changes: bool = False) -> argparse.ArgumentParser:

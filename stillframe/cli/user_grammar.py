@@ -1,16 +1,15 @@
 """The grammar of `stillframe user`."""
 
 import argparse
-from collections.abc import Callable
 
 from stillframe.cli.account_grammar import RIGHTS, ROLES
+from stillframe.cli.grammar import Verb, listed, owned
 
-Verb = Callable[..., argparse.ArgumentParser]
 A_USER = "login (/acme/kim), id, or a name that only one has"
 
 
-def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists."""
+def grow(verb: Verb) -> None:
+    """The verbs of users."""
     create = verb(
         "create", "users.create", "make a user, who changes the password at the first login", changes=True
     )
@@ -20,8 +19,7 @@ def grow(verb: Verb, listed: Callable[[argparse.ArgumentParser], None]) -> None:
     _wish(create)
     _password(create)
     table = verb("list", "users.show_list", "list users by name")
-    table.add_argument("--account", metavar="ACCOUNT", help="of this account")
-    table.add_argument("--domain", metavar="PATH", help="of this domain and those below it")
+    owned(table)
     table.add_argument("-q", metavar="TEXT", help="part of the name, the display name or the email")
     table.add_argument("--disabled", action=argparse.BooleanOptionalAction, help="only those, or the others")
     listed(table)

@@ -1,20 +1,16 @@
 """The grammar of `stillframe webhook`."""
 
 import argparse
-from collections.abc import Callable
 
-Verb = Callable[..., argparse.ArgumentParser]
+from stillframe.cli.grammar import Verb, listed, owned
+
 LEVELS = ("info", "warning", "error")
 STATES = ("waiting", "delivered", "dead")
 A_WEBHOOK = "id, or its last 6 or more characters"
 
 
-def grow(
-    verb: Verb,
-    listed: Callable[[argparse.ArgumentParser], None],
-    owned: Callable[[argparse.ArgumentParser], None],
-) -> None:
-    """`verb` makes a verb of this noun; `listed` gives one the options of lists, `owned` those of whose they are."""
+def grow(verb: Verb) -> None:
+    """The verbs of webhooks."""
     create = verb(
         "create", "webhooks.create", "post events to a URL; shows the secret, this once", changes=True
     )
