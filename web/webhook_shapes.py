@@ -89,7 +89,7 @@ class WishWebhookEdit(Wish):
     description: Annotated[Description | None, AfterValidator(some)] = None
 
 
-class WishResume(Wish):
+class WishWebhookResume(Wish):
     """What happened while it was paused or suspended is sent too, unless it is to be skipped."""
 
     model_config = ConfigDict(json_schema_extra=shown({"skip": True}))

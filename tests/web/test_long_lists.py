@@ -17,7 +17,7 @@ from stillframe.client import Producer
 from stillframe.states import SnapshotState, SnapshotType
 from tests.web.conftest import Api
 from tests.world import World
-from web.api.snapshots import Sort
+from web.narrowed import Sort
 
 pytestmark = pytest.mark.postgres
 

@@ -22,6 +22,7 @@ from tests.web.test_problems import problem
 from tests.world import World
 from web import policy_examples as examples
 from web import policy_shapes as shapes
+from web import policy_wishes as wishes
 from web.shapes import Shape
 
 pytestmark = pytest.mark.postgres
@@ -266,8 +267,8 @@ def test_missed_moments_are_listed(api: Api, http: httpx.Client, world: World, n
         (shapes.MadePolicy, examples.MADE_POLICY),
         (shapes.Run, examples.RUN),
         (shapes.Preview, examples.PREVIEW),
-        (shapes.WishPolicy, examples.WISH_POLICY),
-        (shapes.WishPause, examples.WISH_PAUSE),
+        (wishes.WishPolicy, examples.WISH_POLICY),
+        (wishes.WishPause, examples.WISH_PAUSE),
     ],
 )
 def test_an_example_is_what_it_is_an_example_of(shape: Any, example: dict[str, Any]) -> None:

@@ -38,10 +38,8 @@ from web.policy_shapes import (
     PolicyVm,
     Preview,
     Run,
-    WishPause,
-    WishPolicy,
-    WishResume,
 )
+from web.policy_wishes import WishPause, WishPolicy, WishPolicyResume
 from web.shapes import Json, Page
 from web.wishes import DomainFilter, Filter, wanted
 
@@ -180,7 +178,7 @@ def resume_policy(
     house: HouseOf,
     actor: Annotated[Actor, needs(Right.POLICY)],
     policy: PolicyPath,
-    wish: WishResume | None = None,
+    wish: WishPolicyResume | None = None,
 ) -> Any:
     """It fires again from now on, also one that suspended itself, for all its VMs; what was missed is not made up for.
 

@@ -1,7 +1,6 @@
 """Snapshots: lists, one of them, its words, what was said about it, and what can be asked of it."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -29,28 +28,25 @@ from stillframe.errors import (
 )
 from stillframe.operations import DeleteSnapshot, ExtractVolume, RevertSnapshot
 from stillframe.rights import Right
-from stillframe.states import SnapshotOrigin, SnapshotState, SnapshotType
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import House, HouseOf
 from web.ids import snapshot_id
+from web.narrowed import Narrowed, Sort
 from web.planned import plan, planned
 from web.shapes import Job, Page
 from web.snapshot_shapes import Snapshot
 from web.submitting import accepted, submit
 from web.wishes import (
     AskedJob,
-    DomainFilter,
     Filter,
     IdempotencyKey,
     IfMatch,
-    Instant,
     SnapshotPath,
     WishJob,
     WishRevert,
     WishVolume,
     WishWords,
-    Words,
     wanted,
 )
 
@@ -70,68 +66,6 @@ HELD = SnapshotHeld(
 _TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"description": "For If-Match", "schema": {"type": "string"}}}}
 }
-Sort = Literal[
-    "created_at",
-    "-created_at",
-    "ready_at",
-    "-ready_at",
-    "name",
-    "-name",
-    "vm",
-    "-vm",
-    "state",
-    "-state",
-    "size_bytes",
-    "-size_bytes",
-]
-
-
-class _Narrowed:
-    """The filters that both lists of snapshots know; the one of a VM has its VM in the path."""
-
-    def __init__(
-        self,
-        *,
-        state: Annotated[Sequence[SnapshotState], Query(description="May be given several times")] = (),
-        type: SnapshotType | None = None,  # noqa: A002  # the contract's word
-        origin: Annotated[
-            SnapshotOrigin | None, Query(description="Made by Stillframe, or by another tool")
-        ] = None,
-        current: bool | None = None,
-        held: bool | None = None,
-        policy: Annotated[Filter, Query(description="Made by this policy: its name or id")] = None,
-        tag: Annotated[Sequence[Words], Query(description="Given several times: those that have all")] = (),
-        created_after: Instant | None = None,
-        created_before: Instant | None = None,
-        q: Annotated[
-            Filter, Query(description="Part of a name, a tag, or the last 6 or more digits of an id")
-        ] = None,
-        account: Filter = None,
-        domain: DomainFilter = None,
-        gone: Annotated[bool, Query(description="Also snapshots of VMs that are gone")] = False,
-    ) -> None:
-        self._values: dict[str, Any] = {
-            "states": tuple(state),
-            "type": type,
-            "origin": origin,
-            "current": current,
-            "held": held,
-            "policy": policy,
-            "tags": tuple(tag),
-            "created_after": created_after,
-            "created_before": created_before,
-            "q": q,
-            "account": account,
-            "domain": domain,
-            "gone": gone,
-        }
-
-    def filters(self, vm: str | None) -> rows.Filters:
-        """For the query."""
-        return rows.Filters(vm=vm, **self._values)
-
-
-Narrowed = Annotated[_Narrowed, Depends()]
 
 
 @router.get(

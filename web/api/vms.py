@@ -30,10 +30,10 @@ from stillframe.errors import (
 from stillframe.operations import CreateSnapshot
 from stillframe.rights import Right
 from stillframe.states import VmState
-from web.api.snapshots import Narrowed, Sort
 from web.auth import Reader, needs
 from web.described import BODY, CHANGE, OWNED, PAGES, keyed
 from web.house import HouseOf
+from web.narrowed import Narrowed, Sort
 from web.planned import plan, planned
 from web.shapes import Job, Page, Vm
 from web.snapshot_shapes import Snapshot

@@ -39,9 +39,9 @@ from web.webhook_shapes import (
     Secret,
     Webhook,
     WebhookDelivery,
-    WishResume,
     WishWebhook,
     WishWebhookEdit,
+    WishWebhookResume,
 )
 from web.wishes import DomainFilter, Filter, wanted
 
@@ -141,7 +141,7 @@ def pause_webhook(*, house: HouseOf, actor: Keeper, webhook: WebhookPath) -> Any
     responses=keyed(*CHANGE, *BODY, UNKNOWN),
 )
 def resume_webhook(
-    *, house: HouseOf, actor: Keeper, webhook: WebhookPath, wish: WishResume | None = None
+    *, house: HouseOf, actor: Keeper, webhook: WebhookPath, wish: WishWebhookResume | None = None
 ) -> Any:
     """It goes on where it was, also one that was suspended; with `skip` with what happens from now on."""
     id_ = _id(house, actor, webhook)
