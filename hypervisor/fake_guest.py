@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID, uuid4
 
 from hypervisor import fake_foreign, xml
-from hypervisor.fake_world import Agent, FakeFile, FakeJob, FakeVmRow, World
+from hypervisor.fake_world import BETWEEN_WRITES_NS, Agent, FakeFile, FakeJob, FakeVmRow, World
 from stillframe.states import VmState
 
 
@@ -48,13 +48,14 @@ class FakeGuest:
             row.ram["counter"] += 1
             for volume in xml.volumes_of(row.present):
                 if not volume.read_only:
-                    world.write(self._head(row, volume.target), {"counter": row.ram["counter"]})
+                    head = self._head(row, volume.target)
+                    world.write(head, {"counter": row.ram["counter"]}, BETWEEN_WRITES_NS)
             return int(row.ram["counter"])
 
     def write(self, key: str, value: Any, target: str = "vda") -> None:
         """Writes to a volume."""
         with self._awake() as (world, row):
-            world.write(self._head(row, target), {key: value})
+            world.write(self._head(row, target), {key: value}, BETWEEN_WRITES_NS)
 
     def read(self, key: str, target: str = "vda") -> Any:
         """What the volume reads as through its chain; None if nothing was ever written there."""

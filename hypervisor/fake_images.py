@@ -131,7 +131,7 @@ class FakeImages:
             return world.real(path) if path in world.files else None
 
     def written_at(self, path: str) -> int | None:
-        """The machine's count of writes when it was last written to."""
+        """When it was last written to, by the machine's own clock."""
         with self._machine.world() as world:
             return world.files[path].written_at if path in world.files else None
 

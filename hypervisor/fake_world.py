@@ -13,6 +13,9 @@ Agent = Literal["answers", "hung", "absent"]
 
 _EMPTY_IMAGE_BYTES = 196_608
 _CLUSTER_BYTES = 65_536
+_MILLISECOND = 1_000_000
+#: A guest writes now and then; what QEMU copies follows at once. Nanoseconds.
+BETWEEN_WRITES_NS = 10_000_000_000
 
 
 @dataclass
@@ -58,7 +61,7 @@ class FakeFile:
     content: Content = field(default_factory=dict)
     internal: dict[str, FakeInternal] = field(default_factory=dict)
     encrypted: bool = False
-    #: The count of all writes on the machine when it was last written to.
+    #: By the machine's own clock, in nanoseconds.
     written_at: int = 0
     boot_id: str = ""
     was_paused: bool = False
@@ -186,7 +189,8 @@ class World:
     aliases: dict[str, str] = field(default_factory=dict)
     daemon_is_up: bool = True
     lives: int = 1
-    writes: int = 0
+    #: The machine's clock goes on by what is done. Nanoseconds.
+    clock: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A form that JSON can hold."""
@@ -205,7 +209,7 @@ class World:
         return cls(
             files=files,
             vms=vms,
-            **{name: said[name] for name in ("aliases", "daemon_is_up", "lives", "writes")},
+            **{name: said[name] for name in ("aliases", "daemon_is_up", "lives", "clock")},
         )
 
     def __post_init__(self) -> None:
@@ -250,12 +254,12 @@ class World:
             content |= image.internal[internal].content if at_top and internal else image.content
         return content
 
-    def write(self, path: str, content: Content) -> None:
+    def write(self, path: str, content: Content, takes_ns: int = _MILLISECOND) -> None:
         """Writes to an image."""
         image = self.image(path)
         image.content |= content
-        self.writes += 1
-        image.written_at = self.writes
+        self.clock += takes_ns
+        image.written_at = self.clock
 
     def pour(self, top: str, base: str) -> None:
         """Writes all that lies above `base`, up to and with `top`, into `base`. Whoever stands on it reads that now."""

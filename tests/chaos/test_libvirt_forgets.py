@@ -3,6 +3,8 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
 
 import libvirt
 import pytest
@@ -75,6 +77,41 @@ def test_a_pivot(site: Site, witness: Callable[..., Witness]) -> None:
 
 
 @pytest.mark.chaos
+def test_a_pivot_and_then_qemu_dies(site: Site, witness: Callable[..., Witness]) -> None:
+    """The definition names the layer that was merged down; the VM starts on the image that its guest wrote to last."""
+    vm = witness()
+    kept, doomed = (vm.take("hot") for _ in range(2))
+    vm.write()
+    status = site.lab.places.run / "libvirt" / "qemu" / f"{vm.name}.xml"
+    before, defined = status.read_bytes(), vm.guest.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    top = _head(vm)
+    with Hold(site, "repoint:vda:0") as hold:
+        job = site.client.delete_snapshot(doomed.id)
+        until(hold.waits, 60, "the end of the pivot")
+        base = _head(vm)
+        site.kill_child(job)
+        hold.cut_off()
+        hold.let_go()
+        site.stack.stop("worker")
+        site.lab.kill_libvirtd()
+        status.write_bytes(before)
+        site.lab.start_libvirtd()
+        vm.guest.machine.connection().defineXML(defined)
+    digest = vm.write()
+    until(lambda: base.stat().st_mtime > top.stat().st_mtime + 3, 30, "writes that only the base has")
+    os.kill(site.qemu(vm.guest), signal.SIGKILL)
+    vm.guest.wait_off()
+    site.mend()
+    site.succeeded(job, 120)
+    vm.guest.start()
+    vm.runs(digest)
+    vm.holds(kept)
+    vm.take("hot")
+    vm.runs()
+    assert untidy(vm, running=True) == []
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize("kind", ["hot", "memory"])
 def test_a_cut(site: Site, witness: Callable[..., Witness], kind: str) -> None:
     """QEMU writes to layers that libvirt knows nothing of: the job takes that back, cuts again, and no tick is lost."""
@@ -135,3 +172,9 @@ def test_a_cut_and_then_qemu_dies(site: Site, witness: Callable[..., Witness], i
     vm.take("hot")
     vm.runs()
     assert untidy(vm, running=True) == []
+
+
+def _head(vm: Witness) -> Path:
+    """What vda writes to."""
+    root = ElementTree.fromstring(vm.guest.domain.XMLDesc(0))
+    return Path(root.findall("devices/disk[@device='disk']/source")[0].attrib["file"])
