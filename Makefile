@@ -77,4 +77,5 @@ chaos: setup ## kills everything anywhere, on real guests; ONLY=point MINUTES=60
 	@test "$(LONG)" = 0 || $(BIN)/python -m tests.chaos.long_run --minutes $(LONG) --seed $(SEED)
 
 clean: down ## stops everything and removes var/ and the environment
+	@test ! -x $(BIN)/python || $(BIN)/python -m lab down --remove
 	@rm -rf var .venv
