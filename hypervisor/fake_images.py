@@ -159,6 +159,12 @@ class FakeImages:
         with self._machine.act("images.remove_empty"):
             pass
 
+    def sync(self, path: str) -> None:
+        """Here all is durable at once."""
+        with self._machine.act("images.sync") as world:
+            if path not in world.files:
+                raise FileNotFoundError(path)
+
     def rename(self, old: str, new: str) -> None:
         """Renames a file or a folder."""
         with self._machine.act("images.rename") as world:

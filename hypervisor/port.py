@@ -130,6 +130,9 @@ class Images(Protocol):
     def rename(self, old: str, new: str) -> None:
         """Renames durably; replaces `new`."""
 
+    def sync(self, path: str) -> None:
+        """Makes what somebody else has written to a file durable."""
+
     def write_text(self, path: str, text: str) -> None:
         """Writes a small file, mode 0600, whole or not at all, durable; makes its folders (0711)."""
 

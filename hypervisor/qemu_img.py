@@ -144,6 +144,10 @@ class QemuImages:
         """Renames durably."""
         files.rename(old, new)
 
+    def sync(self, path: str) -> None:
+        """Makes what was written to a file durable."""
+        files.sync(path)
+
     def write_text(self, path: str, text: str) -> None:
         """Writes a small file, whole or not at all."""
         files.write_text(path, text)

@@ -159,7 +159,7 @@ class FreezeTooLong(Refused):
 
 
 class NotSurelyFrozen(Refused):
-    """The filesystems of VM "{vm}" may have been thawed before its volumes were cut: who cut them died. Quiesce is required."""
+    """Whether the filesystems of VM "{vm}" were frozen when its volumes were cut is not certain, and quiesce is required."""
 
     code = "vm.not_surely_frozen"
     remedy = "Nothing was kept. Ask again, or with quiesce prefer."

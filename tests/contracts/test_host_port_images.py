@@ -189,6 +189,16 @@ def test_it_is_known_which_was_written_to_last(play: Play) -> None:
     assert play.images.written_at(f"{layer}.gone") is None
 
 
+def test_what_others_have_written_can_be_made_durable(play: Play) -> None:
+    """A file that is there is brought onto the storage, and stays as it is; one that is not is an error."""
+    path = f"{play.home()}/s1.snapshot/memory.save"
+    play.images.write_text(path, "RAM")
+    play.images.sync(path)
+    assert play.images.read_text(path) == "RAM"
+    with pytest.raises(FileNotFoundError):
+        play.images.sync(f"{path}.gone")
+
+
 def test_a_layer_is_empty_until_something_is_written(play: Play) -> None:
     """A layer that was only made holds nothing; one that a guest wrote to does, and so does what stands on nothing."""
     path = f"{play.home()}/vda-{uuid4()}.qcow2"

@@ -28,7 +28,6 @@ from workers.operations.cutting import (
     make_layers,
     memory_of,
     put_back,
-    wants_freeze,
 )
 from workers.reading import check_heads, home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
@@ -66,7 +65,6 @@ def check_vm(work: Work) -> Output:
         "folder": folder,
         "vm_state": facts.state,
         "nvram": facts.nvram,
-        "frozen": work.vm.is_frozen() if wants_freeze(work, facts.state) else None,
         "left_out": {volume.target: why for volume in facts.volumes if (why := why_not(volume))},
     }
 

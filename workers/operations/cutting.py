@@ -1,9 +1,16 @@
 """The instant of a snapshot: layers are made, the VM changes over to them, or is put back onto what is below."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from hypervisor.port import CutFacts, Source
-from stillframe.errors import AgentUnresponsive, CutForgotten, HypervisorFailed, NotSurelyFrozen
+from stillframe.errors import (
+    AgentUnresponsive,
+    ColdNeedsStopped,
+    CutForgotten,
+    HypervisorFailed,
+    NotSurelyFrozen,
+)
 from stillframe.names import left_path, snapshot_folder
 from stillframe.operations import CreateSnapshot
 from stillframe.rules import ALIVE
@@ -60,6 +67,10 @@ def cut(work: Work) -> Output:
         thaw(work)
         # Who cut did not live to do it: libvirt's own words name layers that may be merged while the VM is off.
         work.vm.define(work.vm.definition(), layers_of(work))
+        if memory := memory_of(work):
+            # The power may have gone before it was on the storage: disks without their RAM are not what was asked for.
+            work.vm.saved_definition(memory)
+            work.images.sync(memory)
         if _must_be_frozen(work) and not was_frozen:
             raise NotSurelyFrozen(vm=work.wards.name)
     return _cut_output(work, facts, was_frozen)
@@ -76,6 +87,8 @@ def put_back(work: Work) -> None:
     if _is_cut(work):
         for target, source in frozen_of(work).items():
             merge_at_once(work, target, layers_of(work)[target].path, source)
+    elif _is_cut_on_paper(work):
+        work.vm.define(work.vm.definition(), frozen_of(work))
 
 
 def _recover_forgotten(work: Work) -> tuple[str, ...]:
@@ -129,18 +142,26 @@ def _is_cut(work: Work) -> bool:
     return bool(wanted & {volume.path for volume in work.vm.facts().volumes})
 
 
+def _is_cut_on_paper(work: Work) -> bool:
+    """Whether only the definition names the layers: somebody started the VM in the moment in which it was cut while off."""
+    if "check_vm" not in work.outputs:
+        return False
+    named = {disk.path for disk in work.vm.disks_of(work.vm.definition())}
+    return bool(named & {layer.path for layer in layers_of(work).values()})
+
+
 def _cut_as_wished(work: Work) -> CutFacts:
     layers, memory = layers_of(work), memory_of(work)
     quiesce = cast(CreateSnapshot, work.operation).quiesce
+    if _vm_state(work) not in ALIVE and (facts := work.vm.facts()).state in ALIVE:
+        raise ColdNeedsStopped(vm=facts.name, state=facts.state)
     if memory and _vm_state(work) == VmState.RUNNING:
         return cut_with_memory(work, layers, memory)
-    if not wants_freeze(work, _vm_state(work)):
+    if not _wants_freeze(work, _vm_state(work)):
         return work.vm.cut(layers, memory, False, work.pulse)
-    frozen = work.outputs["check_vm"]["frozen"]
+    frozen = work.vm.is_frozen()
     if frozen:
-        # Whoever froze the filesystems has made them consistent already, and will thaw them.
-        done = work.vm.cut(layers, None, False, work.pulse)
-        return CutFacts(Consistency.FILESYSTEM, done.pause_ms, 0)
+        return _cut_of_frozen(work, layers, required=quiesce == "require")
     try:
         if frozen is None:
             raise AgentUnresponsive(vm=work.vm.facts().name, detail="no answer to guest-fsfreeze-status")
@@ -152,7 +173,17 @@ def _cut_as_wished(work: Work) -> CutFacts:
         return work.vm.cut(layers, None, False, work.pulse)
 
 
-def wants_freeze(work: Work, state: VmState) -> bool:
+def _cut_of_frozen(work: Work, layers: Mapping[str, Source], *, required: bool) -> CutFacts:
+    """Whoever froze the filesystems has made them consistent already, and will thaw them: afterwards, or it was too early."""
+    done = work.vm.cut(layers, None, False, work.pulse)
+    if work.vm.is_frozen():
+        return CutFacts(Consistency.FILESYSTEM, done.pause_ms, 0)
+    if required:
+        raise NotSurelyFrozen(vm=work.wards.name)
+    return done
+
+
+def _wants_freeze(work: Work, state: VmState) -> bool:
     """Whether the guest's filesystems are to be frozen for the cut."""
     operation = cast(CreateSnapshot, work.operation)
     return operation.type != "memory" and operation.quiesce != "never" and state == VmState.RUNNING
@@ -160,7 +191,7 @@ def wants_freeze(work: Work, state: VmState) -> bool:
 
 def _must_be_frozen(work: Work) -> bool:
     required = cast(CreateSnapshot, work.operation).quiesce == "require"
-    return required and wants_freeze(work, _vm_state(work)) and not work.outputs["check_vm"]["frozen"]
+    return required and _wants_freeze(work, _vm_state(work))
 
 
 def _wake(work: Work) -> None:
