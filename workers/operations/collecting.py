@@ -13,7 +13,9 @@ from stillframe.layers import Merge, Tree, Unlink, collect
 from stillframe.rules import ALIVE
 from workers import manifests
 from workers.operations.checks import check_idle
-from workers.operations.merging import MERGE, Merging, unlink
+from workers.operations.freeing import unlink
+from workers.operations.merge_state import Merging
+from workers.operations.merging import MERGE
 from workers.reading import check_heads
 from workers.steps import Each, Output, Part, Step, Work
 

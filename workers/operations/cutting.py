@@ -17,7 +17,8 @@ from stillframe.rules import ALIVE
 from stillframe.states import Consistency, VmState
 from workers import manifests
 from workers.operations import forgotten
-from workers.operations.merging import merge_at_once, unlink
+from workers.operations.freeing import unlink
+from workers.operations.merging import merge_at_once
 from workers.operations.standstill import cut_frozen, cut_with_memory, is_held, thaw, wake
 from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Work

@@ -19,7 +19,7 @@ from stillframe.states import VmState
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.collecting import check_vm, collection
-from workers.operations.merging import unlink
+from workers.operations.freeing import unlink
 from workers.operations.turns import wait_for_turn
 from workers.steps import Output, Plan, Step, Work
 
