@@ -112,7 +112,7 @@ class Images(Protocol):
     def written_at(self, path: str) -> int | None:
         """When a file was last written to, in nanoseconds; None of a device, which does not say, and if there is none.
 
-        Only fit to be compared with that of another file.
+        Only fit to be compared with that of another file, or with its own before. A commit does not write to its top.
         """
 
     def is_open(self, path: str) -> bool:

@@ -82,7 +82,10 @@ def test_cancelled_copy_leaves_nothing(play_with: PlayWith, at: int) -> None:
 
 
 def test_offline_merge_grows_the_base_and_moves_the_data(play_with: PlayWith) -> None:
-    """Merged offline, the base holds and is as large as what lay above it, and the children read the same on it."""
+    """Merged offline, the base holds and is as large as what lay above it, and the children read the same on it.
+
+    What went down is as old as it was, and older than what the VM writes to it afterwards.
+    """
     play = play_with()
     base = play.heads()["vda"]
     play.vm.stop()
@@ -94,8 +97,15 @@ def test_offline_merge_grows_the_base_and_moves_the_data(play_with: PlayWith) ->
     play.vm.stop()
     child = play.layers()["vda"]
     held = play.counter_in(child)
-    heard = Stop(at=1000)
+    heard, written_at = Stop(at=1000), play.images.written_at(middle)
     play.images.commit(middle, base.path, heard)
+    assert play.images.written_at(middle) == written_at
+    play.vm.start()
+    play.guest.tick()
+    play.vm.stop()
+    assert (play.images.written_at(middle) or 0) > (written_at or 0)
+    play.images.commit(middle, base.path, heard)
+    held = play.counter_in(Source(middle, "qcow2"))
     assert heard.heard[-1][0] == heard.heard[-1][1] > 0
     play.images.rebase(child.path, base)
     play.images.remove(middle)

@@ -17,6 +17,8 @@ from workers.operations.merge_state import Merging, chain_of, is_live, is_open, 
 from workers.steps import Output, Part, Work
 
 POLL_S = 0.05
+#: Before any file was written to.
+_NEVER = -1
 
 
 def mark(work: Work, item: Output) -> Output:
@@ -52,10 +54,10 @@ def commit(work: Work, item: Output) -> Output:
     if is_live(work, this):
         _commit_live(work, this)
         return {"moved_bytes": moved}
-    _commit_offline(work, this)
+    down_at = _bring_down(work, this, _NEVER)
     # Not later: until then the VM may be started on the top, and what it writes there is not in the base.
     _stand_on_base(work, this)
-    return {"moved_bytes": moved, "offline_by": work.attempt}
+    return {"moved_bytes": moved, "offline_by": work.attempt, "top_written_at": down_at}
 
 
 def pivot(work: Work, item: Output) -> Output:
@@ -67,9 +69,8 @@ def pivot(work: Work, item: Output) -> Output:
         if is_live(work, this):
             _commit_live(work, this)
             _pivot_live(work, this)
-        elif work.outputs.get(f"commit:{this.key}", {}).get("offline_by") != work.attempt:
-            # Committed while QEMU ran that is gone now, or by a worker that died: the top may have changed since.
-            _commit_offline(work, this)
+        else:
+            _bring_down(work, this, _down_at(work, this))
     _stand_on_base(work, this)
     marks.complete(work.images, this.moved)
     return {}
@@ -166,6 +167,25 @@ def _check_over(work: Work, this: Merging) -> None:
     if not is_over(work, this):
         chain = ", ".join(chain_of(work, this.target))
         raise HypervisorFailed(detail=f"the merge of {this.target} ended, and its chain is {chain}")
+
+
+def _down_at(work: Work, this: Merging) -> int | None:
+    """When the top had last been written to as its data went down. What went down while QEMU ran, or by a worker that
+    died, is not relied upon.
+    """
+    done = work.outputs.get(f"commit:{this.key}", {})
+    return done["top_written_at"] if done.get("offline_by") == work.attempt else _NEVER
+
+
+def _bring_down(work: Work, this: Merging, down_at: int | None) -> int | None:
+    """Until what is down is what the top holds; when it had last been written to then.
+
+    From when the data is down until the VM stands on the base it may be started on the top, and stopped again.
+    """
+    while (now := work.images.written_at(this.top)) != down_at:
+        _commit_offline(work, this)
+        down_at = now
+    return down_at
 
 
 def _commit_offline(work: Work, this: Merging) -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from hypervisor import fake_vm, xml
+from hypervisor.fake_images import FakeImages
 from hypervisor.fake_world import FakeFile
-from hypervisor.port import BlockJob, Source
+from hypervisor.port import BlockJob, Pulse, Source
 from stillframe.errors import HostLost
 from tests.workers.fake_world import World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
@@ -66,6 +67,48 @@ def test_a_mirror_of_somebody_else_is_not_pivoted(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fake_vm.FakeVm, "pivot", pivot)
     ending = world.delete("s1").to_the_end()
     assert mirror["there"], f"somebody else's mirror was pivoted, job {ending.end}"
+
+
+@pytest.mark.parametrize("until", ["its end", "behind it"])
+def test_a_vm_that_is_started_as_soon_as_its_top_is_down_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, until: str
+) -> None:
+    """Somebody boots it on the layer whose data went down a moment ago, works, and shuts it down: in the same part of the
+    merge, or between this and the next.
+    """
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    world.guest.shut_down()
+    job = world.delete("s1")
+    finish, commit = job.journal.finish, FakeImages.commit
+    commits: list[str] = []
+
+    def work() -> None:
+        world.guest.write("work", "mine")
+        world.guest.shut_down()
+
+    def inside(images: FakeImages, top: str, base: str, pulse: Pulse) -> None:
+        commit(images, top, base, pulse)
+        commits.append(top)
+        if len(commits) == 1:
+            world.guest.boot()
+            if until == "its end":
+                work()
+
+    def behind(step: str, output: Output, then: str | None, no_return: bool = False) -> bool:
+        heard = finish(step, output, then, no_return)
+        if step.startswith("commit:") and until == "behind it":
+            work()
+        return heard
+
+    monkeypatch.setattr(FakeImages, "commit", inside)
+    monkeypatch.setattr(job.journal, "finish", behind)
+    ok(job.to_the_end())
+    assert len(commits) == 2
+    world.guest.boot()
+    assert world.guest.read("work") == "mine"
 
 
 def test_an_undo_done_half_does_not_write_old_data_over_new() -> None:
