@@ -1,15 +1,22 @@
-"""Whether somebody has an image open, asked of the kernel: QEMU holds locks on certain bytes of each image it has."""
+"""Whether somebody has an image open, asked of the kernel: QEMU holds locks on certain bytes of each image it has.
+
+Where the storage knows no locks, it is asked of the processes of this host.
+"""
 
 import errno
 import fcntl
 import os
+import re
 import struct
+
+from hypervisor.openers import openers
 
 _F_OFD_GETLK = 36
 #: Of these bytes each stands for something that QEMU does with an image, or lets nobody else do (its block/file-posix.c).
 _FIRST_BYTE, _BYTES = 100, 200
 #: struct flock: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
+_QEMU = re.compile(r"qemu|kvm")
 #: What storage answers that knows no locks: QEMU takes none there either.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -26,7 +33,7 @@ def is_held(path: str) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        return False
+        return any(openers(path, _QEMU))
     finally:
         os.close(descriptor)
     return bool(kind != fcntl.F_UNLCK)

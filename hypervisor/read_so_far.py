@@ -6,8 +6,9 @@ libvirt opens a memory file and hands it on; all who have it share one place in 
 import os
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
+
+from hypervisor.openers import openers
 
 #: Names of the programs that may have it, as far as the kernel keeps them.
 _READERS = re.compile(r"qemu|libvirt|virtqemud|kvm")
@@ -30,7 +31,7 @@ class ReadSoFar:
             looks = os.stat(self._path)
             if not (places := self._places()) and time.monotonic() >= self._search_at:
                 self._search_at = time.monotonic() + _SEARCH_EVERY_S
-                self._open = list(_who_has((looks.st_dev, looks.st_ino)))
+                self._open = list(openers(self._path, _READERS))
                 places = self._places()
             if places:
                 return min(max(places), looks.st_size), looks.st_size
@@ -44,18 +45,3 @@ class ReadSoFar:
                 if os.path.samefile(descriptor, self._path) and (place := _POSITION.search(said.read())):
                     found.append(int(place[1]))
         return found
-
-
-def _who_has(file: tuple[int, int]) -> Iterator[str]:
-    """The descriptors under which such programs have the file open, as paths in /proc."""
-    for process in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError):
-            with open(f"/proc/{process}/comm") as name:
-                if not _READERS.search(name.read()):
-                    continue
-            for number in os.listdir(f"/proc/{process}/fd"):
-                descriptor = f"/proc/{process}/fd/{number}"
-                with suppress(OSError):
-                    looks = os.stat(descriptor)
-                    if (looks.st_dev, looks.st_ino) == file:
-                        yield descriptor

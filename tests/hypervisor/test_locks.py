@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypervisor import locks
+from tests.hypervisor.openers import having
 
 OFD_SETLK = 37
 
@@ -25,8 +26,10 @@ def test_what_is_locked_as_qemu_does_is_held(tmp_path: Path) -> None:
         assert not locks.is_held(str(image))
 
 
-def test_storage_without_locks_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There QEMU takes none either, and a deletion goes on; any other error is one."""
+def test_on_storage_without_locks_a_qemu_of_this_host_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There QEMU takes none either: what none of this host has open is free to be deleted; any other error is one."""
     image = tmp_path / "a.qcow2"
     image.touch()
 
@@ -37,6 +40,11 @@ def test_storage_without_locks_holds_nothing(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(fcntl, "fcntl", refuse)
 
     answers(errno.ENOLCK)
+    assert not locks.is_held(str(image))
+    with image.open("rb") as opened:
+        for name, is_held in (("qemu-img", True), ("cp", False)):
+            with having(opened.fileno(), name, tmp_path):
+                assert locks.is_held(str(image)) is is_held
     assert not locks.is_held(str(image))
     answers(errno.EIO)
     with pytest.raises(OSError, match="no"):

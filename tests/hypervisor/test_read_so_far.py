@@ -1,25 +1,10 @@
 """How far another process has read a file, as the kernel tells it."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from hypervisor.read_so_far import ReadSoFar
-
-
-@contextmanager
-def having(file: int, name: str, folder: Path) -> Iterator[None]:
-    """A program of that name has the file open for as long as the block runs."""
-    program = folder / name
-    program.symlink_to(shutil.which("sleep") or "/bin/sleep")
-    with subprocess.Popen([program, "600"], stdin=file) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+from tests.hypervisor.openers import having
 
 
 def test_the_place_of_a_reader_is_told_as_it_moves(tmp_path: Path) -> None:

@@ -1,0 +1,19 @@
+"""A program that has a file open."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def having(file: int, name: str, folder: Path) -> Iterator[None]:
+    """A program of that name has the file open for as long as the block runs."""
+    program = folder / name
+    program.symlink_to(shutil.which("sleep") or "/bin/sleep")
+    with subprocess.Popen([program, "600"], stdin=file) as process:
+        try:
+            yield
+        finally:
+            process.kill()
