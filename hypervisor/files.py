@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import BinaryIO
 PRIVATE = 0o600
 #: Others may pass through to a file they were given, and list nothing.
 FOLDER = 0o711
+#: How far the clock of a server of files may be ahead of the host's.
+_SKEW_NS = 60_000_000_000
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -170,12 +173,16 @@ def allocated_bytes(path: str) -> int:
 
 
 def written_at(path: str) -> int | None:
-    """When a file was last written to, in nanoseconds; None if there is none, and of a device, whose node does not say."""
+    """When a file was last written to, in nanoseconds; None if that cannot be told.
+
+    There is none; a device's node does not say; or it would be yet to come: the clock went back since.
+    """
     try:
         looks = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return looks.st_mtime_ns if stat.S_ISREG(looks.st_mode) else None
+    to_come = looks.st_mtime_ns - time.time_ns() > _SKEW_NS
+    return looks.st_mtime_ns if stat.S_ISREG(looks.st_mode) and not to_come else None
 
 
 def open_image(path: str) -> BinaryIO:

@@ -110,7 +110,9 @@ class Images(Protocol):
         """
 
     def written_at(self, path: str) -> int | None:
-        """When a file was last written to, in nanoseconds; None of a device, which does not say, and if there is none.
+        """When a file was last written to, in nanoseconds; None if there is none, or that cannot be told.
+
+        A device does not say, and of a time that is yet to come the host's clock went back since.
 
         Only fit to be compared with that of another file, or with its own before. A commit does not write to its top.
         """

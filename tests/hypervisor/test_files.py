@@ -1,5 +1,7 @@
 """Small durable acts on files."""
 
+import os
+import time
 from pathlib import Path
 
 from hypervisor import files
@@ -13,3 +15,14 @@ def test_what_a_killed_process_left_goes_with_the_file(tmp_path: Path) -> None:
     files.remove(str(path))
     assert [one.name for one in tmp_path.iterdir()] == ["y.qcow2.part"]
     files.remove(str(path))
+
+
+def test_when_a_file_was_written_is_not_told_if_that_is_yet_to_come(tmp_path: Path) -> None:
+    """The clock went back since: compared with a file of now it would say the wrong thing."""
+    path = tmp_path / "image"
+    path.write_text("data")
+    assert files.written_at(str(path)) == path.stat().st_mtime_ns
+    an_hour_on = time.time() + 3600
+    os.utime(path, (an_hour_on, an_hour_on))
+    assert files.written_at(str(path)) is None
+    assert files.written_at(str(tmp_path / "gone")) is None
