@@ -33,6 +33,10 @@ _cookie = APIKeyCookie(
     "come from a page of the same origin, as browsers say by `Sec-Fetch-Site` or `Origin`.",
 )
 
+#: What comes of these outlives the key: other keys, users, policies, webhooks. So it is asked once more whether that still opens,
+#: lest somebody whose key was just revoked make themselves another.
+LASTING = frozenset({Right.ACCOUNT, Right.POLICY, Right.WEBHOOK})
+
 #: Any of the rights that jobs are asked for with: the job at hand says which one it has to be.
 OF_A_JOB = tuple(sorted({operation.right for operation in OPERATIONS.values()}))
 
@@ -66,14 +70,16 @@ class Needs:
         self.first = first
         self.person = person
 
-    async def __call__(self, actor: Annotated[Actor, Depends(actor)]) -> Actor:
-        """Who is asking; raises Forbidden, PasswordToBeChanged or SessionNeeded."""
+    async def __call__(self, house: HouseOf, actor: Annotated[Actor, Depends(actor)]) -> Actor:
+        """Who is asking; raises Forbidden, PasswordToBeChanged, SessionNeeded, or KeyRefused."""
         if actor.must_change and not self.first:
             raise PasswordToBeChanged
         if self.person and actor.session_id is None:
             raise SessionNeeded
         if self.rights and actor.rights.isdisjoint(self.rights):
             raise Forbidden(right=" or ".join(self.rights))
+        if actor.key_id is not None and not LASTING.isdisjoint(self.rights):
+            await run_in_threadpool(house.keys.check, actor.key_id)
         return actor
 
 

@@ -2,14 +2,15 @@
 
 import hashlib
 from time import monotonic
+from uuid import UUID
 
 from sqlalchemy import Engine
 
 from models.session import transaction
 from models.tenants.actor import Actor
-from models.tenants.keys import verify_key
+from models.tenants.keys import check_opens, verify_key
 
-#: A revoked key may still open for so long.
+#: A revoked key may still open for so long, but for what outlives it (`web.auth.LASTING`).
 REMEMBERED_S = 5.0
 _MOST = 10_000
 
@@ -34,6 +35,11 @@ class Keys:
             self._good.clear()
         self._good[_hash(key)] = (actor, monotonic() + REMEMBERED_S)
         return actor
+
+    def check(self, key: UUID) -> None:
+        """Asks the database whether it still opens, however lately it did; raises KeyRefused."""
+        with transaction(self._engine) as session:
+            check_opens(session, key)
 
 
 def _hash(key: str) -> bytes:

@@ -99,6 +99,13 @@ def verify_key(session: Session, key: str) -> Actor:
     )
 
 
+def check_opens(session: Session, key: UUID) -> None:
+    """Raises KeyRefused if it was revoked, has expired, or went with its account."""
+    of = select(ApiKey.id).join(Account, Account.id == ApiKey.account_id)
+    if session.scalar(of.where(ApiKey.id == key, OPENS, Account.deleted_at.is_(None))) is None:
+        raise KeyRefused
+
+
 def rights_of(scopes: Collection[str] | None) -> frozenset[Right] | None:
     """Those that a row was narrowed to; None for all of its role."""
     return None if scopes is None else frozenset(right for right in Right if right in scopes)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from typing import Any
 
 import httpx
 import pytest
@@ -126,3 +127,23 @@ def test_a_policy_does_what_its_maker_may(api: Api, world: World, name: str) -> 
         assert problem(changed)["code"] == "right.missing"
     with scoped(api, Right.POLICY, Right.CREATE, Right.DELETE, Right.EXTRACT) as http:
         assert http.put(f"/v1/policies/{made.json()['id']}", json=extracting).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/keys", {"account": "admin", "role": "root", "name": "left behind"}),
+        ("/v1/webhooks", {"url": "https://ops.example.com/left-behind"}),
+        ("/v1/accounts", {"name": "left-behind"}),
+    ],
+)
+def test_a_key_that_was_revoked_makes_nothing_that_outlives_it(api: Api, path: str, body: Any) -> None:
+    """At once: for some seconds it may still look, and so long is enough for a program to make itself another key."""
+    with transaction(api.engine) as session:
+        key, id_ = make_key(session, ADMIN_ACCOUNT, Role.ROOT, "stolen")
+    with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {key}"}, verify=False) as thief:
+        assert thief.get("/v1/me").status_code == 200
+        with api.http as owner:
+            assert owner.post(f"/v1/keys/{id_}/revoke").status_code == 200
+        answer = thief.post(path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (401, "key.refused")
