@@ -100,7 +100,7 @@ def deliveries(
 def _select(actor: Actor) -> AnySelect:
     columns = Webhook.__table__.c
     its_vm = (Vm.id == Webhook.vm_id) & my_vms(actor)
-    rows = select(*columns, Vm.name.label("vm_name")).outerjoin(Vm, its_vm)
+    rows = select(*columns, Vm.name.label("vm_name")).select_from(Webhook).outerjoin(Vm, its_vm)
     return with_owner(rows, Webhook.account_id).where(
         Webhook.deleted_at.is_(None), mine(actor, Webhook.account_id), no_wider(actor, Webhook.role)
     )

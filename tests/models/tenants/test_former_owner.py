@@ -136,11 +136,13 @@ def test_a_webhook_does_not_tell_what_a_vm_is_called_now(world: World) -> None:
     with transaction(world.engine) as session:
         add_webhook(session, own, 0, {"url": "https://ops.example.com", "vm_id": vm})
 
-    def shown() -> Any:
+    def shown(actor: Actor) -> Any:
         with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            (one,) = webhooks.webhooks(connection, own, Wanted())["items"]
+            (one,) = webhooks.webhooks(connection, actor, Wanted())["items"]
         return one["vm"]
 
-    assert shown() == {"id": vm, "name": "web"}
+    above = Actor("above", owner, Role.DOMAIN, "/a")
+    assert shown(own) == shown(above) == {"id": vm, "name": "web"}
     give(world, vm, "heir")
-    assert shown() == {"id": vm, "name": ""}
+    assert shown(own) == shown(above) == {"id": vm, "name": ""}
+    assert shown(ADMIN) == {"id": vm, "name": "secret-vm"}
