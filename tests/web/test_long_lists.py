@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from lab.lab import Lab
 from models.events.tables import Event
 from models.ids import new_id
 from models.queries import walk
@@ -15,7 +16,7 @@ from models.session import transaction
 from models.snapshots.tables import Snapshot, VolumeSnapshot
 from stillframe.client import Producer
 from stillframe.states import SnapshotState, SnapshotType
-from tests.web.conftest import Api
+from tests.web.conftest import Api, served
 from tests.world import World
 from web.narrowed import Sort
 
@@ -29,6 +30,13 @@ FAR = 7
 def short_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page looks at few rows, so that few are a long list."""
     monkeypatch.setattr(walk, "FAR", FAR)
+
+
+@pytest.fixture(scope="module")
+def api(stores: Lab) -> Iterator[Api]:
+    """A server of its own: of what other tests have made there would be page after page to be looked at."""
+    with served(stores) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
