@@ -44,7 +44,7 @@ class Redis:
         self.folder.mkdir(exist_ok=True)
         end_leftovers("redis-", self.folder)
         self.daemon.start([binary, str(self._configuration())])
-        self.daemon.wait_until(self._answers, timeout_s=20)
+        self.daemon.wait_until(self._answers, timeout_s=60)
 
     def stop(self) -> None:
         """Stop it in order: what it knows is on disk."""

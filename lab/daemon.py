@@ -139,7 +139,7 @@ def end_leftovers(name: str, folder: Path) -> None:
     wait_gone(left)
 
 
-def wait_gone(pids: Sequence[int], timeout_s: float = 20) -> None:
+def wait_gone(pids: Sequence[int], timeout_s: float = 60) -> None:
     """Return once none of the processes lives; raise LabError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while any(began_at(pid) for pid in pids):

@@ -61,7 +61,7 @@ class Guest:
         if self.is_active:
             self.domain.destroy()
 
-    def power_off(self, timeout_s: float = 40) -> None:
+    def power_off(self, timeout_s: float = 90) -> None:
         """Ask it to shut itself down, and wait until it is off; raises LabError after `timeout_s`."""
         libvirt = importlib.import_module("libvirt")
         # libvirt asks the guest's agent first, and takes a guest that is off before the agent said so for an error.
@@ -69,7 +69,7 @@ class Guest:
             self.domain.shutdown()
         self.wait_off(timeout_s)
 
-    def wait_off(self, timeout_s: float = 20) -> None:
+    def wait_off(self, timeout_s: float = 90) -> None:
         """Wait until it has powered itself off; raises LabError after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while self.is_active:
@@ -100,15 +100,15 @@ class Guest:
         """Every tick on its serial port so far, over all boots and reverts."""
         return self.serial.ticks()
 
-    def wait_tick(self, after: int | None = None, timeout_s: float = 30) -> Tick:
+    def wait_tick(self, after: int | None = None, timeout_s: float = 90) -> Tick:
         """Wait for the next tick printed, above the counter `after` if given; raises LabError."""
         return self.serial.wait_tick(after, timeout_s)
 
-    def wait_agent(self, timeout_s: float = 30) -> None:
+    def wait_agent(self, timeout_s: float = 90) -> None:
         """Wait until its guest agent answers; raises LabError after `timeout_s`."""
         agent.wait_ready(self.domain, timeout_s)
 
-    def sh(self, command: str, timeout_s: float = 20) -> str:
+    def sh(self, command: str, timeout_s: float = 90) -> str:
         """Run a shell command inside and return its output; raises LabError with its stderr."""
         return agent.run(self.domain, command, timeout_s)
 

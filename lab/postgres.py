@@ -73,7 +73,7 @@ class Postgres:
             ],
             user=user,
         )
-        self.daemon.wait_until(self._answers, timeout_s=30)
+        self.daemon.wait_until(self._answers, timeout_s=60)
         self.sql(f"ALTER ROLE {USER} PASSWORD '{self.places.settings().password}'")
 
     def stop(self) -> None:

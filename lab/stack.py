@@ -65,7 +65,7 @@ class Stack:
             self.start(name)
         if "api" in programs:
             # Not /readyz: that of another stack, which took the port meanwhile, would do.
-            self.daemon("api").wait_until(lambda: _get(addresses, "/v1/me") != "", 30)
+            self.daemon("api").wait_until(lambda: _get(addresses, "/v1/me") != "", 90)
         if "worker" in programs:
             self._wait_for_host(addresses)
         return addresses
@@ -80,7 +80,10 @@ class Stack:
         """Starts one program if it is down."""
         daemon, addresses = self.daemon(name), self.addresses()
         if daemon.pid is None:
-            words = [f"{key}={value}" for key, value in addresses.values.items()]
+            # A worker that is killed leaves a folder in there.
+            temporary = self._run / "tmp"
+            temporary.mkdir(exist_ok=True)
+            words = [f"TMPDIR={temporary}", *(f"{key}={value}" for key, value in addresses.values.items())]
             daemon.start(["env", "-C", str(ROOT), *words, *_command(name, self.host, addresses, self._run)])
 
     def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> None:
@@ -152,7 +155,7 @@ class Stack:
             raise LabError(f"python -m {module} {verb}: {done.stderr.strip()[-600:]}")
         return done.stdout.strip()
 
-    def _wait_for_host(self, addresses: Addresses, timeout_s: float = 40) -> None:
+    def _wait_for_host(self, addresses: Addresses, timeout_s: float = 90) -> None:
         """The worker has registered its host: jobs have a queue to go to."""
         worker, deadline = self.daemon("worker"), time.monotonic() + timeout_s
         while self.host not in _get(addresses, "/v1/hosts"):

@@ -128,7 +128,7 @@ class Site:
 
     def seen(self, guest: Guest) -> Json:
         """The VM as the API shows it, once it does."""
-        return until(lambda: self.find_vm(guest.name), 10, f"VM {guest.name} in the API")
+        return until(lambda: self.find_vm(guest.name), 60, f"VM {guest.name} in the API")
 
     def find_vm(self, name: str) -> Json | None:
         """The VM of that name as the API shows it, if it does."""

@@ -62,7 +62,7 @@ def test_a_frozen_guest_writes_nothing(guest: Guest) -> None:
     assert guest.domain.fsThaw() == 2
 
     guest.wait_tick()
-    guest.serial.wait_line("hook thaw", timeout_s=5, start=mark)
+    guest.serial.wait_line("hook thaw", timeout_s=60, start=mark)
     assert b"hook freeze" in guest.serial.text(mark)
 
 
@@ -107,7 +107,7 @@ def test_ballast_fills_memory_and_the_pulse_needs_no_disk(lab: Lab) -> None:
         guest.wait_agent()
         assert int(guest.sh("awk '/MemAvailable/ {print $2}' /proc/meminfo")) < 96 * 1024
         guest.domain.fsFreeze()
-        guest.serial.wait_line("pulse", timeout_s=5, start=guest.serial.end)
+        guest.serial.wait_line("pulse", timeout_s=60, start=guest.serial.end)
         guest.domain.fsThaw()
     finally:
         guest.remove()

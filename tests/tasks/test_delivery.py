@@ -27,12 +27,13 @@ FLAGS += ["--without-gossip", "--without-mingle", "--heartbeat-interval", "30"]
 
 
 @pytest.fixture
-def worker(stores: Lab, queues: Queues) -> Iterator[subprocess.Popen[bytes]]:
+def worker(stores: Lab, queues: Queues, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that is to be started after the messages are there; stopped at the end with all its children."""
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "tests.tasks.listening", "worker", *FLAGS],
         cwd=ROOT,
-        env=os.environ | {"STILLFRAME_BROKER_URL": stores.broker_url, "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | {"STILLFRAME_BROKER_URL": stores.broker_url, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         start_new_session=True,
     )
     try:
@@ -43,7 +44,7 @@ def worker(stores: Lab, queues: Queues) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def heard(queues: Queues, count: int) -> list[str]:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while queues.redis.llen("heard") < count and time.monotonic() < until:
         time.sleep(0.05)
     return [line.decode() for line in queues.redis.lrange("heard", 0, -1)]

@@ -140,7 +140,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"vm-{abs(hash(request.node.nodeid)) % 10**12}"
 
 
-def until(true: Callable[[], Any], timeout_s: float = 10) -> None:
+def until(true: Callable[[], Any], timeout_s: float = 60) -> None:
     """Waits for something that another thread brings about."""
     end = time.monotonic() + timeout_s
     while not true():
