@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 _AGENT = "org.qemu.guest_agent.0"
@@ -25,6 +26,7 @@ class Devices:
     mirrors: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=32)
 def devices_of(definition: str) -> Devices:
     """The devices of a definition; agent and mirrors are in a live one only."""
     root = ET.fromstring(definition)  # noqa: S314  # of libvirt; expat itself stops entities that explode

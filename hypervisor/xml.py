@@ -7,6 +7,7 @@ on purpose: <backingStore> and <mirror>, which describe a moment and would be wr
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from xml.sax.saxutils import unescape
 
 from hypervisor.port import Source, VolumeFacts
@@ -19,19 +20,30 @@ NOTE_PREFIX = "stillframe"
 _WHERE = ("file", "dev", "dir", "name", "protocol", "pool", "volume", "mode", "index", "startupPolicy")
 
 
+# One look at a VM asks the same definition about many things.
+_remembered = lru_cache(maxsize=32)
+
+
+@_remembered
+def _read(definition: str) -> ET.Element:
+    """The definition as a tree that is to be looked at only."""
+    return _parse(definition)
+
+
 def name_of(definition: str) -> str:
     """The VM's name."""
-    return _parse(definition).findtext("name", "")
+    return _read(definition).findtext("name", "")
 
 
+@_remembered
 def volumes_of(definition: str) -> tuple[VolumeFacts, ...]:
     """The VM's disks in the order of its definition; their sizes are not in it."""
-    return tuple(_volume(disk) for _, disk in _disks(_parse(definition)))
+    return tuple(_volume(disk) for _, disk in _disks(_read(definition)))
 
 
 def nvram_of(definition: str) -> str | None:
     """The path of the UEFI variable store."""
-    root = _parse(definition)
+    root = _read(definition)
     nvram = root.find("os/nvram")
     if nvram is None:
         return None
@@ -41,7 +53,7 @@ def nvram_of(definition: str) -> str | None:
 
 def memory_bytes_of(definition: str) -> int:
     """The VM's RAM in bytes."""
-    memory = _parse(definition).find("memory")
+    memory = _read(definition).find("memory")
     if memory is None or not memory.text:
         return 0
     return int(memory.text) * _UNITS[memory.get("unit", "KiB")]
@@ -49,7 +61,7 @@ def memory_bytes_of(definition: str) -> int:
 
 def note_of(definition: str) -> str | None:
     """The text Stillframe keeps in <metadata>."""
-    found = _parse(definition).find(f"metadata/{{{NOTE_URI}}}note")
+    found = _read(definition).find(f"metadata/{{{NOTE_URI}}}note")
     return None if found is None else found.text or ""
 
 
@@ -75,18 +87,19 @@ def note_element(text: str) -> str:
 def chain_of(definition: str, target: str) -> tuple[str, ...]:
     """The paths of a volume's chain as the live definition of a running VM lists them, head first."""
     paths: list[str] = []
-    image = dict(_disks(_parse(definition))).get(target)
+    image = dict(_disks(_read(definition))).get(target)
     while image is not None and (path := _path(image.find("source"))):
         paths.append(path)
         image = image.find("backingStore")
     return tuple(paths)
 
 
+@_remembered
 def images_of(definition: str) -> tuple[str, ...]:
     """The paths of all images of all disks, with what the definition says of the chains below and of mirrors."""
     sources = (
         source
-        for _, disk in _disks(_parse(definition))
+        for _, disk in _disks(_read(definition))
         for source in (*disk.iter("source"), *disk.iter("mirror"))
     )
     return tuple(dict.fromkeys(path for path in map(_path, sources) if path.startswith("/")))
@@ -111,7 +124,7 @@ def with_pool_paths(definition: str, path_of: Callable[[str, str], str | None]) 
 
 def mirror_of(definition: str, target: str) -> tuple[str, bool] | None:
     """Where a block job of the live definition mirrors a volume to, and whether it only waits for its pivot."""
-    disk = dict(_disks(_parse(definition))).get(target)
+    disk = dict(_disks(_read(definition))).get(target)
     mirror = None if disk is None else disk.find("mirror")
     if mirror is None:
         return None
@@ -144,7 +157,7 @@ def snapshot_request(definition: str, layers: Mapping[str, Source], memory: str 
     else:
         ET.SubElement(root, "memory", snapshot="no")
     disks = ET.SubElement(root, "disks")
-    for target, _ in _disks(_parse(definition)):
+    for target, _ in _disks(_read(definition)):
         layer = layers.get(target)
         if layer is None:
             ET.SubElement(disks, "disk", name=target, snapshot="no")

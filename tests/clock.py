@@ -24,12 +24,18 @@ class Clock:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql(_CLOCK)
+        self._change(_CLOCK, "SET search_path = simulated, pg_catalog, public")
+
+    def remove(self) -> None:
+        """Postgres' own is the clock again."""
+        self._change("DROP SCHEMA simulated CASCADE", "RESET search_path")
+
+    def _change(self, statements: str, setting: str) -> None:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(statements)
             name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-            schemas = "simulated, pg_catalog, public"
-            connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET search_path = {schemas}')
-        engine.dispose()  # connections made from now on see the clock
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" {setting}')
+        self._engine.dispose()  # connections made from now on see it
 
     def set(self, at: datetime) -> None:
         """It is that time now."""

@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from lab.lab import Lab
 from models.session import make_engine
-from tests.postgres import fresh_database, private_lab
+from tests.databases import Databases
+from tests.postgres import private_lab
 from tests.world import World
 
 # How long an example takes says how busy the machine is, not whether the code is right.
@@ -34,10 +35,27 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with libvirtd only, in which tests have guests; who harms the daemon mends it."""
+    lab = Lab(tmp_path_factory.mktemp("machine"))
+    try:
+        lab.start(("libvirt",))
+        yield lab
+    finally:
+        lab.remove()
+
+
+@pytest.fixture(scope="session")
+def databases(stores: Lab) -> Databases:
+    """Databases with all tables, for whoever needs one."""
+    return Databases(stores)
+
+
 @pytest.fixture
-def database_url(stores: Lab) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """A database with all tables, and nothing in them but the first account."""
-    with fresh_database(stores) as url:
+    with databases.one() as url:
         yield url
 
 

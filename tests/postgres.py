@@ -1,4 +1,4 @@
-"""Databases for tests: one private lab a process, one migrated template, a copy of it for each test."""
+"""Databases for tests: one private lab a process, one migrated template, copies of it."""
 
 import itertools
 import time
@@ -33,11 +33,16 @@ def private_lab(folder: Path) -> Iterator[Lab]:
         lab.remove()
 
 
+def new_copy(lab: Lab) -> tuple[str, str]:
+    """Name and address of a new copy of the template."""
+    name = f"test_{next(_numbers)}"
+    return name, lab.create_database(name, TEMPLATE)
+
+
 @contextmanager
 def fresh_database(lab: Lab) -> Iterator[str]:
     """The address of a database with all tables and nothing in them but the first account."""
-    name = f"test_{next(_numbers)}"
-    url = lab.create_database(name, TEMPLATE)
+    name, url = new_copy(lab)
     try:
         yield url
     finally:

@@ -1,28 +1,16 @@
-"""The two stages of the hypervisor's contract; the real one has a lab of its own."""
+"""The two stages of the hypervisor's contract; the real one is a private libvirtd."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab import Lab
 from tests.contracts.stages import FakeStage, Play, RealStage, Stage
-
-
-@pytest.fixture(scope="session")
-def libvirt_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A private libvirtd."""
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    try:
-        lab.start(["libvirt"])
-        yield lab
-    finally:
-        lab.remove()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.qemu)])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A machine without guests of this test."""
-    made = FakeStage() if request.param == "fake" else RealStage(request.getfixturevalue("libvirt_lab"))
+    made = FakeStage() if request.param == "fake" else RealStage(request.getfixturevalue("machine"))
     try:
         yield made
     finally:

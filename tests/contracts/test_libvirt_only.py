@@ -25,9 +25,9 @@ pytestmark = pytest.mark.qemu
 
 
 @pytest.fixture
-def real(libvirt_lab: Lab) -> Iterator[RealStage]:
+def real(machine: Lab) -> Iterator[RealStage]:
     """The real stage."""
-    stage = RealStage(libvirt_lab)
+    stage = RealStage(machine)
     try:
         yield stage
     finally:

@@ -1,5 +1,7 @@
 """The journal on the test's database."""
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import Engine
 
@@ -13,6 +15,8 @@ def journal(engine: Engine) -> Journal:
 
 
 @pytest.fixture
-def clock(engine: Engine) -> Clock:
+def clock(engine: Engine) -> Iterator[Clock]:
     """The database's clock, which stands still until the test moves it."""
-    return Clock(engine)
+    clock = Clock(engine)
+    yield clock
+    clock.remove()

@@ -316,7 +316,7 @@ def _retention(chance: random.Random) -> dict[str, Any]:
         name: chance.randint(1, 4) for name in ("last", "hourly", "daily", "weekly") if chance.random() < 0.4
     }
     if chance.random() < 0.4:
-        rules["within"] = f"{chance.randint(1, 200)}h"  # type: ignore[assignment]
+        rules["within"] = f"{chance.randint(1, 150)}h"  # type: ignore[assignment]
     if chance.random() < 0.3:
         rules["max_count"] = chance.randint(5, 9)
     return rules | ({"min_keep": 3} if chance.random() < 0.3 else {})

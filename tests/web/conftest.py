@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
@@ -19,6 +20,7 @@ from models.jobs.journal import Journal
 from models.session import make_engine, transaction
 from models.tenants.keys import make_key
 from models.tenants.tables import ADMIN_ACCOUNT
+from models.users.passwords import Passwords
 from stillframe.cli import main
 from stillframe.client import Producer
 from stillframe.rights import Role
@@ -27,6 +29,9 @@ from tests.postgres import fresh_database
 from tests.world import World
 from web.app import create_app
 from web.server import Server
+
+#: A hash as it has to be takes a tenth of a second each time; that it is one, programs of their own show.
+CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,9 @@ def served(stores: Lab) -> Iterator[Api]:
             webhook_key="k" * 32,
             webhook_allow="127.0.0.0/8",
         )
-        app = create_app(settings)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("web.logins.Passwords", lambda: CHEAP)
+            app = create_app(settings)
         config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
         server = Server(app, config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
