@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from lab.lab import Lab
 from models.session import make_engine
+from tests import order
 from tests.databases import Databases
 from tests.postgres import private_lab
 from tests.world import World
@@ -18,14 +19,9 @@ hypothesis.settings.load_profile("stillframe")
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may take longest begins first: at the end all others would wait for it. The rest stays in its random order."""
-
-    def may_take_s(item: pytest.Item) -> float:
-        own = item.get_closest_marker("timeout")
-        return float(own.args[0]) if own else 0
-
-    items.sort(key=may_take_s, reverse=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After all others have marked and shuffled them."""
+    order.sort(items, getattr(config, "workerinput", {}).get("workercount", 1))
 
 
 @pytest.fixture(scope="session")
