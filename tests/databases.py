@@ -87,12 +87,14 @@ def _sweep(copy: _Copy) -> bool:
             return False
         # Neither foreign keys nor the triggers of ours have a say in this.
         rows.execute("SET session_replication_role = replica")
-        with rows.transaction():
-            rows.execute(sql.SQL(";").join(_of("DELETE FROM {0}", table) for table in copy.tables))
-            for table, kept in copy.rows.items():
-                again = "INSERT INTO {0} SELECT * FROM json_populate_recordset(NULL::{0}, %s)"
-                rows.execute(_of(again, table), [Json(kept)])
-            rows.execute(_BEGIN_AGAIN)
+        deleted = rows.execute(sql.SQL(";").join(_of("DELETE FROM {0}", table) for table in copy.tables))
+        used = [table for table, _ in zip(copy.tables, deleted.results(), strict=True) if deleted.rowcount]
+        # Rows of the same moment are read in the order in which they were written, as long as there are no gaps to fill.
+        rows.execute(sql.SQL("VACUUM {}").format(sql.SQL(",").join(map(sql.Identifier, used))))
+        for table, kept in copy.rows.items():
+            again = "INSERT INTO {0} SELECT * FROM json_populate_recordset(NULL::{0}, %s)"
+            rows.execute(_of(again, table), [Json(kept)])
+        rows.execute(_BEGIN_AGAIN)
     return True
 
 

@@ -74,7 +74,7 @@ def end_well(engine: Engine, job: Job, facts: dict[str, Any]) -> None:
 
 
 def queued(engine: Engine, kind: str) -> list[Job]:
-    of = select(Job).where(Job.kind == kind, Job.state == JobState.QUEUED).order_by(Job.created_at)
+    of = select(Job).where(Job.kind == kind, Job.state == JobState.QUEUED).order_by(Job.created_at, Job.id)
     with transaction(engine) as session:
         return list(session.scalars(of))
 
