@@ -22,7 +22,8 @@ _STATES = {
     # Being shut down by its guest: QEMU is still there.
     libvirt.VIR_DOMAIN_SHUTDOWN: VmState.RUNNING,
     libvirt.VIR_DOMAIN_SHUTOFF: VmState.OFF,
-    libvirt.VIR_DOMAIN_CRASHED: VmState.CRASHED,
+    # `on_crash` preserve: its guest panicked, and QEMU is still there with all images open.
+    libvirt.VIR_DOMAIN_CRASHED: VmState.PAUSED,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import libvirt
+import libvirt_qemu
 
 from hypervisor.fake import FakeHost, FakeMachine
 from hypervisor.libvirt_host import LibvirtHost
@@ -272,6 +273,11 @@ class RealGuestOnStage:
 
     def crash(self) -> None:
         os.kill(self.pid(), signal.SIGKILL)
+
+    def panic(self) -> None:
+        """As its kernel tells QEMU's panic device, whose port that is."""
+        hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        libvirt_qemu.qemuMonitorCommand(self._guest.domain, "o /b 0x505 1", hmp)
 
     def managed_save(self) -> None:
         self._guest.domain.managedSave(0)

@@ -217,3 +217,35 @@ def test_image_that_lies_hides_no_vm(real: RealStage) -> None:
     found = {vm.uuid: vm for vm in play.host.vms()}
     assert [one.virtual_bytes for one in found[play.guest.uuid].volumes] == [64 << 20, 0, 0]
     assert other.uuid in found
+
+
+def _is_ready(play: Play, target: str) -> bool:
+    job = play.vm.block_job(target)
+    return job is not None and job.ready
+
+
+def test_a_guest_that_panicked_and_is_preserved_stands_still(real: RealStage) -> None:
+    """Its QEMU has the images open: it is cut and merged as a VM that is on, and nobody lets it go on."""
+    guest = real.guest("qcow2", "raw", on=False)
+    play = Play(real, guest)
+    definition = play.vm.definition().replace("<on_crash>destroy<", "<on_crash>preserve<")
+    play.vm.define(definition.replace("</devices>", "<panic model='isa'/></devices>"), play.heads())
+    play.vm.start()
+    written, _ = play.guest.tick()
+    assert isinstance(guest, RealGuestOnStage)
+    guest.panic()
+    wait_until(lambda: play.vm.facts().state is not VmState.RUNNING)
+    heads = play.heads()
+    layers = play.layers()
+    play.vm.cut(layers, None, False, quiet)
+    assert play.heads() == layers
+    for target, layer in layers.items():
+        play.vm.start_commit(target, layer.path, heads[target].path)
+        wait_until(partial(_is_ready, play, target))
+        play.vm.pivot(target)
+    facts = play.vm.facts()
+    assert (facts.state, facts.reason) == (VmState.PAUSED, "panicked")
+    assert play.heads() == heads
+    play.vm.stop()
+    for source in heads.values():
+        assert real.counter_in(source) >= written
