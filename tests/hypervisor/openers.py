@@ -14,6 +14,10 @@ def having(file: int, name: str, folder: Path) -> Iterator[None]:
     program.symlink_to(shutil.which("sleep") or "/bin/sleep")
     with subprocess.Popen([program, "600"], stdin=file) as process:
         try:
+            # The kernel closes what tells the parent of the exec before it gives the process its name.
+            comm = Path(f"/proc/{process.pid}/comm")
+            while comm.read_text().strip() != name:
+                assert process.poll() is None
             yield
         finally:
             process.kill()
