@@ -29,6 +29,7 @@ from workers.operations.cutting import (
     memory_of,
     put_back,
 )
+from workers.operations.standstill import thaw
 from workers.reading import check_heads, home_for, usable, why_not
 from workers.steps import Output, Plan, Step, Work
 
@@ -79,7 +80,8 @@ def keep_snapshot(work: Work) -> Output:
     manifest = _manifest(work, nvram)
     manifests.write(work.images, manifest)
     work.vm.note(manifests.note_of(work.snapshot))
-    work.wards.over()
+    # A freeze whose end nobody has seen, its agent having died, stays on record: the watchdog ends it.
+    thaw(work)
     return {
         "type": manifest.type,
         "folder": manifest.folder,

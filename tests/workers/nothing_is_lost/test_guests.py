@@ -7,7 +7,7 @@ import pytest
 from hypervisor import fake_vm, xml
 from hypervisor.fake_world import FakeFile, FakeForeign
 from hypervisor.port import CutFacts, Pulse, Source
-from stillframe.errors import Cancelled, HostLost
+from stillframe.errors import AgentUnresponsive, Cancelled, HostLost
 from tests.workers.fake_world import World, ok
 from workers.carry import End
 from workers.guard import needed_by
@@ -74,6 +74,27 @@ def test_a_guest_frozen_by_a_daemon_that_died_is_thawed(monkeypatch: pytest.Monk
     ending = world.create("s1", "hot").to_the_end()
     with world.machine.world() as inside:
         assert not inside.vms[str(world.guest.uuid)].frozen, f"job {ending.end}, and the guest stays frozen"
+
+
+def test_an_agent_that_dies_in_its_freeze_leaves_it_to_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disks are cut all the same; the snapshot ends, and the freeze is on record until somebody has seen its end."""
+    world = World()
+    real = fake_vm.FakeVm.cut
+
+    def cut(
+        self: fake_vm.FakeVm, layers: Mapping[str, Source], memory: str | None, quiesce: bool, pulse: Pulse
+    ) -> CutFacts:
+        if quiesce:
+            world.guest.change(frozen=True, agent="absent")
+            raise AgentUnresponsive(vm="vm1", detail="Guest agent disappeared while executing command")
+        return real(self, layers, memory, quiesce, pulse)
+
+    monkeypatch.setattr(fake_vm.FakeVm, "cut", cut)
+    job = world.create("s1", "hot")
+    ok(job.to_the_end())
+    left = world.wards(job.id).left()
+    assert left is not None
+    assert (left.kind, left.ended) == ("freeze", False)
 
 
 def test_a_cancelled_call_past_the_point_of_no_return_removes_nothing() -> None:
