@@ -37,8 +37,9 @@ def left_behind(work: Work, layers: Mapping[str, Source]) -> tuple[str, ...]:
 
 
 def _holds_something(work: Work, path: str) -> bool:
-    # What is marked was merged by an undo that died before it had removed it.
-    if not work.images.exists(path) or marks.read(work.images, path):
+    mark = marks.read(work.images, path)
+    # All of it is below: an undo merged it, and died before it had removed it.
+    if not work.images.exists(path) or (mark and (mark.whole or mark.down)):
         return False
     return not work.images.is_empty(path)
 

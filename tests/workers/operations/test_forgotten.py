@@ -9,7 +9,8 @@ from hypervisor import fake_vm
 from hypervisor.port import CutFacts
 from stillframe.errors import HostLost
 from tests.workers.fake_world import Death, Job, World, ok
-from tests.workers.nothing_is_lost.hurt import TWO
+from tests.workers.nothing_is_lost.hurt import TWO, die_at
+from workers import marks
 from workers.carry import End
 
 
@@ -177,6 +178,25 @@ def test_dies_anywhere_after_that(
             assert world.guest.counter == 2, at
         at, tried = at + 1, tried + bool(then)
     assert tried > 10
+
+
+def test_a_layer_whose_merge_was_not_over_is_not_lost() -> None:
+    """An undo died while it merged, and somebody put the old definition back: what is nowhere else is brought down."""
+    world = World()
+    vm = world.host.vm(world.guest.uuid)
+    old = vm.definition()
+    world.guest.tick()
+    job = world.create("s1", "hot")
+    die_at(world, job, "before finish of cut")
+    world.guest.tick()
+    (top,) = (volume.path for volume in world.facts().volumes)
+    marks.write(world.host.images, marks.Mark("/images/vm1/vda.qcow2", top, str(job.id)))
+    world.guest.shut_down()
+    vm.define(old, {})
+    job.cancel()
+    job.run()
+    world.guest.boot()
+    assert (world.guest.counter, _layers(world)) == (2, set())
 
 
 def _layers(world: World) -> set[str]:
