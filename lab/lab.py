@@ -201,8 +201,8 @@ class Lab:
         """Define a guest with one disk a format and boot it; returns before its first tick.
 
         `memory_mib` is 128 unless given, 256 with UEFI, whose firmware fails in less.
-        `ballast_mib` of its RAM is filled with random bytes, of which `dirty_mib_s` are written
-        again each second; `pulse_ms` prints `pulse <n>` that often whatever the disks do.
+        `ballast_mib` of its RAM is filled with random bytes before its first tick, of which `dirty_mib_s`
+        are written again each second; `pulse_ms` prints `pulse <n>` that often whatever the disks do.
         Raises LabError when the name is taken or not of small letters, digits and `-`.
         """
         return create(

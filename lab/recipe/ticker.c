@@ -4,7 +4,8 @@
  * then print "tick <counter> <boot_id>" on the serial port.  So a printed tick is durable on every
  * disk.  The counter is one number in RAM; a boot goes on from the value found on vda.
  * Every PULSE_MS (0: never), from a process that touches no disk: print "pulse <n>".
- * BALLAST_MIB of RAM is filled with random bytes; DIRTY_MIB_S of it is written again each second. */
+ * BALLAST_MIB of RAM is filled with random bytes before the first tick; DIRTY_MIB_S of it is written
+ * again each second. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -55,27 +56,26 @@ static uint64_t noise(uint64_t *state) { /* xorshift64: incompressible enough */
     return *state;
 }
 
-static void ballast(long mib, long dirty_mib_s) {
-    size_t words = (size_t)mib * (1 << 20) / sizeof(uint64_t);
-    uint64_t state = 88172645463325252ULL ^ (uint64_t)time(NULL);
-    char line[48];
-    uint64_t *at = mmap(NULL, words * sizeof *at, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) {
+/* Shared, so that a child writes to these pages and not to copies of them. */
+static uint64_t *ballast(long mib, uint64_t *state) {
+    size_t bytes = (size_t)mib << 20;
+    uint64_t *words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (words == MAP_FAILED) {
         say("error ballast\n");
-        return;
+        _exit(1);
     }
-    for (size_t i = 0; i < words; i++) at[i] = noise(&state);
-    snprintf(line, sizeof line, "ballast %ld\n", mib);
-    say(line);
+    for (size_t i = 0; i < bytes / sizeof *words; i++) words[i] = noise(state);
+    return words;
+}
+
+static void keep_dirty(uint64_t *words, long mib, long dirty_mib_s, uint64_t *state) {
     struct timespec due;
     clock_gettime(CLOCK_MONOTONIC, &due);
     /* 256 pages a MiB, in 100 portions a second. */
     long pages = dirty_mib_s * 256 / 100, page = 0, all = mib * 256;
-    if (dirty_mib_s > 0 && pages == 0) pages = 1;
+    if (pages == 0) pages = 1;
     for (;;) {
-        if (pages == 0) pause();
-        for (long i = 0; i < pages; i++, page = (page + 1) % all) at[page * 512] = noise(&state);
+        for (long i = 0; i < pages; i++, page = (page + 1) % all) words[page * 512] = noise(state);
         pause_until(&due, 10);
     }
 }
@@ -117,9 +117,10 @@ int main(int argc, char **argv) {
     close(fd);
 
     if (settings[1] > 0 && fork() == 0) pulse(settings[1]);
-    if (settings[2] > 0 && fork() == 0) {
-        ballast(settings[2], settings[3]);
-        return 1;
+    if (settings[2] > 0) {
+        uint64_t state = 88172645463325252ULL ^ (uint64_t)time(NULL);
+        uint64_t *words = ballast(settings[2], &state);
+        if (settings[3] > 0 && fork() == 0) keep_dirty(words, settings[2], settings[3], &state);
     }
 
     int fds[DISKS_MAX];

@@ -139,8 +139,6 @@ class Theatre:
             size = {"disk_mib": 256, "memory_mib": 224, "ballast_mib": 96} if big else {}
             guest = self.site.guest(*DISKS[disks], **size)
             guest.wait_tick(timeout_s=120)
-            if big:
-                guest.serial.wait_line("ballast 96", 120)
             self.site.seen(guest)
             self._stages[disks, big] = Stage(Witness(self.site, guest), big)
         return self._stages[disks, big]

@@ -87,8 +87,6 @@ def witness(site: Site) -> Callable[..., Witness]:
         guest = site.guest(*disks, **wants)
         if wants.get("start", True):
             guest.wait_tick(timeout_s=60)
-            if ballast := wants.get("ballast_mib"):
-                guest.serial.wait_line(f"ballast {ballast}", 60)
         site.seen(guest)
         return Witness(site, guest)
 

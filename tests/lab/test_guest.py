@@ -100,10 +100,10 @@ def test_uefi_with_nvram(lab: Lab) -> None:
 
 
 def test_ballast_fills_memory_and_the_pulse_needs_no_disk(lab: Lab) -> None:
-    """Ballast takes the memory asked for, and the pulse goes on while the disks are frozen."""
+    """Ballast has taken the memory asked for when the guest ticks, and the pulse goes on while the disks are frozen."""
     guest = lab.create_guest("heavy", memory_mib=192, ballast_mib=64, dirty_mib_s=4, pulse_ms=20)
     try:
-        guest.serial.wait_line("ballast 64", timeout_s=30)
+        guest.wait_tick()
         guest.wait_agent()
         assert int(guest.sh("awk '/MemAvailable/ {print $2}' /proc/meminfo")) < 96 * 1024
         guest.domain.fsFreeze()
