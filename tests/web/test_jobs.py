@@ -54,7 +54,7 @@ def test_a_wait_ends_with_the_job(
             assert waiting.result()["state"] == "succeeded"
             delays.append(time.monotonic() - ended)
 
-    assert sorted(delays)[2] < 0.1
+    assert sorted(delays)[2] < 0.5  # the timer looks once a second
 
 
 def test_a_wait_of_no_use_is_over_in_time(client: Producer, world: World, name: str) -> None:
