@@ -12,8 +12,9 @@ import libvirt
 from sqlalchemy import text
 
 from lab.daemon import program, wait_gone
+from tests.brakes import slow
 from tests.chaos.points import THE_END, WITHIN_S, Point
-from tests.journeys.site import Json, Site, slow, until
+from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Witness
 
 #: Seconds for a job to come to a point, on a machine with much to do.

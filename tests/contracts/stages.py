@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from lab import Guest as LabGuest
 from lab import Lab, readback
 from stillframe.errors import Cancelled
 from stillframe.states import VmState
+from tests.brakes import slow
 
 TIMEOUT_S = 30
 
@@ -82,6 +83,9 @@ class Guest(Protocol):
         """Somebody removes a snapshot from the table of one image; the VM is off."""
 
     def undefine(self) -> None: ...
+
+    def slowed(self) -> AbstractContextManager[None]:
+        """It works slowly within the block, so that what it does is met in the middle."""
 
 
 class Stage(Protocol):
@@ -203,6 +207,9 @@ class FakeGuestOnStage:
     def undefine(self) -> None:
         self._machine.remove_vm(self.uuid)
 
+    def slowed(self) -> AbstractContextManager[None]:
+        return nullcontext()  # what is made up takes as many steps as it is asked after
+
 
 class FakeStage:
     """Everything made up."""
@@ -302,6 +309,9 @@ class RealGuestOnStage:
 
     def undefine(self) -> None:
         self._guest.domain.undefineFlags(0)
+
+    def slowed(self) -> AbstractContextManager[None]:
+        return slow(self.pid())
 
     def pid(self) -> int:
         """Its QEMU."""

@@ -11,7 +11,8 @@ from stillframe.names import queue_for
 from tasks.app import make_app
 from tasks.broker import Broker
 from tasks.messages import Envelope, wake
-from tests.journeys.site import Json, Site, stopped, until
+from tests.brakes import stopped
+from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Witness
 from tests.nonsense import NONSENSE
 from workers.operations.create_snapshot import CREATE_SNAPSHOT

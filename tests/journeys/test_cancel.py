@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from stillframe.errors import StillframeError
+from tests.brakes import slow, stopped
 from tests.given import given
-from tests.journeys.site import Json, Site, slow, stopped, until
+from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Witness
 
 Measured = Callable[[str, float], None]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.site import Site, slow, until
+from tests.brakes import slow
+from tests.journeys.site import Site, until
 from tests.journeys.witness import Witness
 
 Made = Callable[..., Witness]

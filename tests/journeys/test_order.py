@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 
-from tests.journeys.site import Json, Site, stopped, until
+from tests.brakes import stopped
+from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Witness
 
 Made = Callable[..., Witness]

@@ -8,8 +8,9 @@ import pytest
 
 from hypervisor.qemu_img import QemuImages
 from lab import readback
+from tests.brakes import slow, stopped
 from tests.given import given
-from tests.journeys.site import Json, Site, slow, stopped, until
+from tests.journeys.site import Json, Site, until
 from tests.journeys.witness import Shot, Witness
 
 #: The child that carries the job, alone; or the worker with all that belongs to it, which is then started again.

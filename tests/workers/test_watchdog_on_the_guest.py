@@ -18,7 +18,7 @@ from lab import Lab
 from lab.daemon import program
 from stillframe.events import EventType
 from stillframe.states import VmState
-from tests.journeys.site import slow
+from tests.brakes import slow
 from tests.workers.real_world import RealWorld
 
 pytestmark = pytest.mark.qemu
