@@ -110,7 +110,8 @@ class Twins:
     def _takes(self, row: Vm, seen: VmSeen) -> bool:
         alive = row.state in ALIVE
         if row.gone or not alive:
-            return row.gone or seen.state in ALIVE or row.seen_at <= self._now - _FRESH
+            # That its host is not heard does not tell that what is off elsewhere is more than what a migration left.
+            return row.gone or seen.state in ALIVE or self._hosts[row.host_id].lost
         # One that was seen to run is not given up for one that is off, however long its host has been silent: it may
         # still run there, and write to the images.
         if not _runs(seen.state, seen.reason):

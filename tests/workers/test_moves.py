@@ -11,15 +11,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, func, select, update
 
 from hypervisor.fake import FakeHost, FakeMachine
 from models.hosts.machine import record_host
+from models.hosts.tables import Host
 from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.session import transaction
+from models.snapshots.tables import SnapshotLayer
 from models.tenants.actor import ADMIN
-from models.vms.tables import VmTwin
+from models.vms.tables import Vm, VmTwin
 from stillframe.findings import Finding, Kind
 from stillframe.operations import CreateSnapshot
 from stillframe.settings import Settings
@@ -200,3 +202,36 @@ def test_jobs_of_a_vm_that_runs_on_two_hosts_touch_neither(site: Site, world: Wo
     done = site.run("h1", job)
     assert done is not None
     assert done.state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["the host is down", "its libvirtd hangs"])
+def test_a_definition_that_was_left_takes_no_vm_whose_host_is_not_heard_for_a_while(
+    site: Site, world: World, how: str
+) -> None:
+    """It is off on h1, and left on h2: it stays with h1, and a snapshot made meanwhile keeps what it froze."""
+    guest = site.machines["h1"].create_vm("web")
+    guest.shut_down()
+    with site.machines["h1"].world() as one, site.machines["h2"].world() as other:
+        other.vms[str(guest.uuid)] = replace(one.vms[str(guest.uuid)])
+    for host in ("h1", "h2", "h1"):
+        site.look(host)
+    with transaction(site.engine) as session:
+        past = timedelta(minutes=5)
+        session.execute(update(Vm).values(seen_at=Vm.seen_at - past))
+        if how == "the host is down":
+            session.execute(update(Host).where(Host.name == "h1").values(last_seen_at=func.now() - past))
+    for host in ("h2", "h1", "h2"):
+        site.look(host)
+    with transaction(site.engine) as session:
+        assert session.get_one(Vm, guest.uuid).host_id == world.host("h1")
+
+    producer = Producer(site.engine, make_app("redis://127.0.0.1:1/0"))
+    job = producer.submit(CreateSnapshot(vm=str(guest.uuid), name="nightly"), ADMIN).job_id
+    assert site.run("h1", job)
+    with transaction(site.engine) as session:
+        of = select(SnapshotLayer.path).where(SnapshotLayer.snapshot_id == world.row(job).snapshot_id)
+        frozen = session.scalars(of).one()
+    before = site.machines["h1"].read_back(frozen)
+    guest.boot()
+    guest.write("payroll", 1)
+    assert site.machines["h1"].read_back(frozen) == before

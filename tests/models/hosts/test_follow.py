@@ -226,7 +226,7 @@ def test_volume_snapshots_stay_with_the_host_that_made_them(world: World, engine
         (VmState.RUNNING, 0, VmState.RUNNING, False),
         (VmState.RUNNING, 600, VmState.RUNNING, True),
         (VmState.OFF, 0, VmState.OFF, False),
-        (VmState.OFF, 600, VmState.OFF, True),
+        (VmState.OFF, 600, VmState.OFF, False),
         (VmState.OFF, 0, VmState.PAUSED, True),
         (VmState.OFF, 0, VmState.RUNNING, True),
         (VmState.GONE, 0, VmState.OFF, True),

@@ -215,6 +215,18 @@ def test_a_host_that_is_drained_and_silent_has_nothing(engine: Engine, world: Wo
     assert (host_of(engine, vm), alarms(engine)) == (left, ["vm.on_two_hosts", "vm.on_one_host"])
 
 
+def test_one_that_is_off_is_given_up_once_its_silent_host_is_drained(engine: Engine, world: World) -> None:
+    """It is off on h1, which is heard no more, and defined on h2: it is there as soon as a person gave h1 up."""
+    vm = world.vm(state=VmState.OFF)
+    drain(engine, "h1", "kim", "to be emptied")
+    pass_by(engine, timedelta(minutes=10))
+    look(engine, "h2", of(vm, VmState.OFF))
+    assert host_of(engine, vm) == "h1"
+    _silence(engine, "h1")
+    look(engine, "h2", of(vm, VmState.OFF))
+    assert host_of(engine, vm) == "h2"
+
+
 def test_a_paused_one_runs_too(engine: Engine, world: World) -> None:
     """A person paused it: its QEMU has the images open. One that waits for a migration is not meant."""
     vm = world.vm()
