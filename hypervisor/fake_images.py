@@ -177,7 +177,7 @@ class FakeImages:
     def write_text(self, path: str, text: str) -> None:
         """Writes a small file."""
         with self._machine.act("images.write_text") as world:
-            world.files[path] = FakeFile("text", text=text)
+            world.files[path] = FakeFile("text", text=text, written_at=world.clock)
 
     def read_text(self, path: str) -> str | None:
         """A small file's text."""

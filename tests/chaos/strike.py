@@ -123,7 +123,11 @@ class Strike:
             case "libvirtd":
                 self.site.lab.kill_libvirtd()
             case "qemu":
-                _end(self.site.qemu(self.vm.guest))
+                try:
+                    qemu = self.site.qemu(self.vm.guest)
+                except StopIteration:
+                    raise Missed("a step later the VM is off, and has no QEMU") from None
+                _end(qemu)
             case "qemu-img":
                 _end(self._qemu_img())
             case "postgres":

@@ -21,6 +21,7 @@ from workers.operations.freeing import unlink
 from workers.operations.merging import merge_at_once
 from workers.operations.standstill import cut_frozen, cut_with_memory, is_held, thaw, wake
 from workers.operations.turns import wait_for_turn
+from workers.reading import usable
 from workers.steps import Output, Work
 
 
@@ -153,6 +154,10 @@ def _is_cut_on_paper(work: Work) -> bool:
 
 def _cut_as_wished(work: Work) -> CutFacts:
     layers, memory = layers_of(work), memory_of(work)
+    if new := {volume.target for volume in usable(work.vm.facts())} - set(layers):
+        raise HypervisorFailed(
+            detail=f"{', '.join(sorted(new))} was attached after the VM was looked at, and would be missing; ask again"
+        )
     quiesce = cast(CreateSnapshot, work.operation).quiesce
     if _vm_state(work) not in ALIVE and (facts := work.vm.facts()).state in ALIVE:
         raise ColdNeedsStopped(vm=facts.name, state=facts.state)

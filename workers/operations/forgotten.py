@@ -8,9 +8,11 @@ nobody has started the VM there.
 from collections.abc import Mapping
 
 from hypervisor.port import Source
+from stillframe.errors import LayerHalfMerged
 from stillframe.names import left_path
 from stillframe.rules import ALIVE
 from workers import marks
+from workers.operations.merge_state import is_newer
 from workers.steps import Work
 
 
@@ -18,13 +20,21 @@ def go_on(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source])
     """Has a VM that is off go on in the layers that its guest wrote to last; those that it cannot go on in any more."""
     left = left_behind(work, layers)
     if left and work.vm.facts().state not in ALIVE and _is_newer(work, left, below):
-        work.vm.define(work.vm.definition(), layers)
+        still = {target: layer for target, layer in layers.items() if not _is_below(work, layer.path)}
+        work.vm.define(work.vm.definition(), still)
     return left_behind(work, layers)
 
 
 def put_aside(work: Work, layers: Mapping[str, Source]) -> None:
-    """Gives those that the VM cannot go on in another name: they are no layers of it any more, and nobody merges them."""
-    for path in left_behind(work, layers):
+    """Gives those that the VM cannot go on in another name: they are no layers of it any more, and nobody merges them.
+
+    Raises LayerHalfMerged, and leaves all as it is, if an image below has a part of one: alone it is nothing that ever was.
+    """
+    left = left_behind(work, layers)
+    for path in left:
+        if (mark := marks.read(work.images, path)) and not mark.down:
+            raise LayerHalfMerged(path=mark.base, top=path)
+    for path in left:
         work.images.rename(path, left_path(path))
 
 
@@ -37,11 +47,15 @@ def left_behind(work: Work, layers: Mapping[str, Source]) -> tuple[str, ...]:
 
 
 def _holds_something(work: Work, path: str) -> bool:
+    return not _is_below(work, path) and not work.images.is_empty(path)
+
+
+def _is_below(work: Work, path: str) -> bool:
+    """Whether all of a layer has gone down: an undo merged it, and died before or after it had removed it."""
     mark = marks.read(work.images, path)
-    # All of it is below: an undo merged it, and died before it had removed it.
-    if not work.images.exists(path) or (mark and (mark.whole or mark.down)):
-        return False
-    return not work.images.is_empty(path)
+    if not work.images.exists(path):
+        return True
+    return mark is not None and (mark.whole or (mark.down and not is_newer(work, path, mark.base)))
 
 
 def _is_newer(work: Work, left: tuple[str, ...], below: Mapping[str, Source]) -> bool:

@@ -3,13 +3,16 @@
 from dataclasses import asdict, dataclass
 
 from hypervisor.port import BlockJob, Source
+from stillframe.errors import HypervisorFailed
 from stillframe.rules import ALIVE
 from workers import marks
 from workers.steps import Output, Work
 
 _COMMITS = {"commit", "active_commit"}
-#: How much later than in the top a guest's write is in the base, while QEMU mirrors.
+#: How much later than in the top a guest's write may be in the base while QEMU mirrors, unless it lags.
 _MIRRORED_WITHIN_NS = 2_000_000_000
+#: How long a pivot takes of a mirror that does not lag: what was written to the top later than that shows one that did.
+_PIVOTED_WITHIN_NS = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,34 @@ def is_over(work: Work, this: Merging) -> bool:
     if found and found.whole:
         return True
     if not on and chain[:1] == (this.base,):
-        return bool(
-            found and found.down
-        )  # else somebody has put an old definition back, and the top has what is newer
+        # Else somebody has put an old definition back, and the top has what is newer.
+        return bool(found and found.down) and not is_newer(work, this.top, this.base)
     return this.base in chain and this.top not in chain
 
 
 def _went_on_below(work: Work, this: Merging) -> bool:
     """QEMU had pivoted, libvirt did not live to note it, and then QEMU died: the guest's last writes are in the base alone.
 
-    Before the pivot each write goes to the top, and to the base right after. If no pivot was, and the base is later by
-    more than that takes, nothing of the top is missing in it either.
+    The pivot is asked for when the base has all that the top has, and the mark is written right before. A base that is
+    much later than a top to which nothing was written since is what the guest went on in. If something was, QEMU may as
+    well have lagged behind the guest and never have come to the pivot: then nobody can tell, and nothing is touched.
     """
     at_top, at_base = work.images.written_at(this.top), work.images.written_at(this.base)
-    return at_top is not None and at_base is not None and at_base - at_top > _MIRRORED_WITHIN_NS
+    if at_top is None or at_base is None or at_base - at_top <= _MIRRORED_WITHIN_NS:
+        return False
+    asked_at = work.images.written_at(marks.path_of(this.top))
+    if asked_at is not None and at_top - asked_at > _PIVOTED_WITHIN_NS:
+        raise HypervisorFailed(
+            detail=f"QEMU died while {this.target} changed over from {this.top} to {this.base}, and wrote to both since; "
+            "which of them has the guest's last writes cannot be told"
+        )
+    return True
+
+
+def is_newer(work: Work, top: str, base: str) -> bool:
+    """Whether an image was written to later than what its data went down into: the VM was started on it once more."""
+    at_top, at_base = work.images.written_at(top), work.images.written_at(base)
+    return at_top is not None and at_base is not None and at_top > at_base
 
 
 def is_live(work: Work, this: Merging) -> bool:

@@ -8,7 +8,7 @@ cut anywhere: mark, data down, chain changed, manifests changed, and last the ol
 import time
 
 from hypervisor.port import Source
-from stillframe.errors import HypervisorFailed, VmBusy
+from stillframe.errors import HostLost, HypervisorFailed, VmBusy
 from stillframe.rules import ALIVE
 from workers import manifests, marks
 from workers.guard import needed_by
@@ -17,6 +17,8 @@ from workers.operations.merge_state import Merging, chain_of, is_live, is_open, 
 from workers.steps import Output, Part, Work
 
 POLL_S = 0.05
+#: How long a guest that never rests is waited for before the pivot. Seconds.
+_REST_S = 10.0
 #: Before any file was written to.
 _NEVER = -1
 
@@ -85,9 +87,13 @@ def repoint(work: Work, item: Output) -> Output:
         pivot(work, item)  # it was started on the top meanwhile
     facts = work.vm.facts()
     live = chain_of(work, this.target) if facts.state in ALIVE else ()
-    for child in work.reader.tree(facts).children(this.top):
+    tree = work.reader.tree(facts)
+    for child in tree.children(this.top):
         if child not in live:  # what is live QEMU has repointed itself
             work.images.rebase(child, this.into)
+    for child in tree.children(this.base):
+        if child != this.top:
+            work.images.sync(child)  # QEMU flushes a head's new header only when its guest flushes
     for manifest in work.reader.manifests(facts):
         # Of one being deleted what it had there is overwritten: asked for again, it must not take this for its own.
         deleting = manifest.state == "deleting"
@@ -157,10 +163,33 @@ def _commit_live(work: Work, this: Merging) -> None:
 
 
 def _pivot_live(work: Work, this: Merging) -> None:
-    if (job := work.vm.block_job(this.target)) and job.ready:
+    if _has_caught_up(work, this):
         marks.say_down(work.images, this.top, True)
-        work.vm.pivot(this.target)
+        try:
+            work.vm.pivot(this.target)
+        except HostLost:
+            raise
+        except HypervisorFailed:
+            # Only of a QEMU that is dead, by a libvirt that saw it die: one that is slow may still pivot.
+            if work.vm.facts().state not in ALIVE and chain_of(work, this.target)[:1] == (this.top,):
+                marks.say_down(work.images, this.top, False)
+            raise
     _check_over(work, this)
+
+
+def _has_caught_up(work: Work, this: Merging) -> bool:
+    """Waits until the base holds all that the guest wrote: QEMU mirrors in the background, and may lag by seconds.
+
+    Then a pivot takes milliseconds, and if it is forgotten the times of the images tell whether it was. A guest that
+    never rests is waited for no longer than that.
+    """
+    until = time.monotonic() + _REST_S
+    while (job := work.vm.block_job(this.target)) and job.ready:
+        if job.done >= job.total or time.monotonic() > until:
+            return True
+        _tell(work, this, job.done, job.total)
+        time.sleep(POLL_S)
+    return False
 
 
 def _check_over(work: Work, this: Merging) -> None:

@@ -112,26 +112,26 @@ def bring_back(work: Work) -> Output:
 def _bring_back_memory(work: Work, manifest: Manifest) -> list[str]:
     """RAM fits only layers that nothing was written to. What somebody has written to them before is put aside, by its new name.
 
-    The definition to go back to is of no use any more: without it a restore was begun. If the guest wrote after that,
-    its RAM was back, and whoever has stopped it since has stopped what this job was for.
+    The definition to go back to is removed when RAM is back. If the guest wrote after that, whoever has stopped it since
+    has stopped what this job was for. A restore that was cut short leaves a VM that anybody, or its host, may boot.
     """
     found = work.outputs["check_snapshot"]
-    begun = not work.images.exists(found["definition"])
-    if work.vm.facts().state in ALIVE:
-        if not begun:
+    was_back = not work.images.exists(found["definition"])
+    if (facts := work.vm.facts()).state in ALIVE:
+        if facts.reason == "booted":
             raise HypervisorFailed(detail="somebody started the VM before its RAM was brought back; stop it")
         work.vm.set_clock()  # whoever restored it may not have lived to do it
         return []
     written = [path for path in found["heads"].values() if _is_written(work, path)]
-    if begun and written:
+    if was_back and written:
         return []
     aside = {path: f"{path.removesuffix('.qcow2')}.{work.attempt}.qcow2" for path in written}
     for path, name in aside.items():
         work.images.rename(path, name)
     for target, path in found["heads"].items():
         work.images.create_layer(path, manifest.volumes[target], manifest.virtual_bytes[target])
-    work.images.remove(found["definition"])
     work.vm.restore(manifest.memory_path, _sources(work), work.pulse)
+    work.images.remove(found["definition"])
     work.vm.set_clock()
     return list(aside.values())
 

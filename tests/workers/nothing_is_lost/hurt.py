@@ -2,6 +2,7 @@
 
 import re
 
+from hypervisor.fake_world import FakeFile
 from tests.workers.fake_world import Death, Job, World
 from workers.steps import Output
 
@@ -20,6 +21,20 @@ def detach(world: World, target: str) -> None:
         row = inside.vms[str(world.guest.uuid)]
         row.definition = without(row.definition, target)
         row.live = row.live and without(row.live, target)
+
+
+def attach(world: World, target: str) -> None:
+    """Somebody gives the VM one more disk, now and for good (`virsh attach-disk --live --config`)."""
+    path = f"/images/vm1/{target}.qcow2"
+    disk = (
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+        f"<source file='{path}'/><target dev='{target}' bus='virtio'/></disk></devices>"
+    )
+    with world.machine.world() as inside:
+        inside.files[path] = FakeFile("image", format="qcow2", virtual_bytes=64 << 20)
+        row = inside.vms[str(world.guest.uuid)]
+        row.definition = row.definition.replace("</devices>", disk)
+        row.live = row.live and row.live.replace("</devices>", disk)
 
 
 def die_at(world: World, job: Job, word: str, nth: int = 0) -> None:

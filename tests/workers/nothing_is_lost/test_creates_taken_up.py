@@ -8,7 +8,7 @@ from hypervisor.port import CutFacts
 from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
 from tests.workers.fake_world import World, ok
-from tests.workers.nothing_is_lost.hurt import TWO, die_at
+from tests.workers.nothing_is_lost.hurt import TWO, attach, die_at
 from workers.carry import End
 
 
@@ -130,3 +130,23 @@ def test_a_vm_that_was_started_in_the_moment_of_a_cold_cut_boots_from_what_it_wr
     world.guest.shut_down()
     world.guest.boot()
     assert world.guest.counter == 8
+
+
+@pytest.mark.parametrize("kind", ["hot", "memory"])
+def test_a_disk_that_was_attached_meanwhile_is_not_missing(kind: str) -> None:
+    """The worker dies before the cut and a disk is attached: no snapshot without it is made, and the next one has it."""
+    world = World()
+    world.guest.tick()
+    job = world.create("s1", kind)
+    die_at(world, job, "before cut")
+    attach(world, "vdb")
+    at = world.guest.tick()
+
+    ending = job.run()
+
+    assert (ending.end, "vdb was attached" in str(ending.error)) == (End.FAILED, True)
+    assert world.manifests() == ()
+    ok(world.create("s2", kind).to_the_end())
+    world.guest.tick()
+    ok(world.revert("s2").to_the_end())
+    assert {world.guest.read("counter", target) for target in TWO} == {at}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
 from tests.workers.fake_world import Job, World, ok
 from tests.workers.nothing_is_lost.hurt import die_at
@@ -32,10 +33,10 @@ def _reverted_to(kind: str, world: World) -> Job:
 
 
 def test_what_a_guest_wrote_after_its_ram_came_back_stays() -> None:
-    """The worker dies right after the restore; the guest works on for an hour and is shut down: its RAM is not restored again."""
+    """The worker dies at the end of the restore; the guest works on and is shut down: its RAM is not restored again."""
     world = World()
     job = _reverted_to("memory", world)
-    die_at(world, job, "after restore")
+    die_at(world, job, "before set_clock")
     _works(world)
     world.guest.shut_down()
 
@@ -43,6 +44,55 @@ def test_what_a_guest_wrote_after_its_ram_came_back_stays() -> None:
 
     assert world.guest.read("note") == "mine"
     assert job.outputs["bring_back"]["state"] == VmState.OFF
+
+
+def test_what_a_guest_wrote_before_its_return_was_noted_is_put_aside() -> None:
+    """The worker dies in the instant of the restore's end: whether it was the RAM that wrote cannot be told, both are kept."""
+    world = World()
+    job = _reverted_to("memory", world)
+    boot_id = world.guest.boot_id
+    die_at(world, job, "after restore")
+    _works(world)
+    world.guest.shut_down()
+
+    ok(job.run())
+
+    assert (world.facts().state, world.guest.boot_id) == (VmState.RUNNING, boot_id)
+    (aside,) = job.outputs["bring_back"]["put_aside"]
+    assert world.machine.read_back(aside)["note"] == "mine"
+
+
+@pytest.mark.parametrize("still_on", [True, False])
+def test_a_vm_that_was_booted_where_its_restore_was_cut_short_is_not_reverted(still_on: bool) -> None:
+    """The power goes in mid-restore and the host boots the VM: that is not its RAM, and nobody says that it is back."""
+    world = World()
+    job = _reverted_to("memory", world)
+    boot_id = world.guest.boot_id
+    die_at(world, job, "before restore")
+    world.guest.boot()
+    _works(world)
+    if not still_on:
+        world.guest.shut_down()
+
+    ending = job.run()
+
+    assert (ending.end is End.SUCCEEDED) == (world.guest.boot_id == boot_id) == (not still_on)
+    assert _is_anywhere(world)
+
+
+def test_a_vm_that_was_started_while_its_revert_was_stuck_is_not_reverted() -> None:
+    """The RAM cannot be restored, somebody starts the VM and resumes the job: it says that the VM has to be stopped."""
+    world = World()
+    job = _reverted_to("memory", world)
+    for _ in range(3):
+        world.machine.fail_next("restore", HypervisorFailed(detail="cannot set up guest memory"))
+    assert job.to_the_end().end is End.STUCK
+    world.guest.boot()
+
+    ending = job.run()
+
+    assert ending.end is not End.SUCCEEDED
+    assert "somebody started the VM" in str(ending.error)
 
 
 def test_a_restore_that_was_cut_short_is_done_again() -> None:

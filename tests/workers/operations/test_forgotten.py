@@ -12,6 +12,7 @@ from tests.workers.fake_world import Death, Job, World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, die_at
 from workers import marks
 from workers.carry import End
+from workers.operations import merging
 
 
 def _forget_the_first_cut(
@@ -197,6 +198,83 @@ def test_a_layer_whose_merge_was_not_over_is_not_lost() -> None:
     job.run()
     world.guest.boot()
     assert (world.guest.counter, _layers(world)) == (2, set())
+
+
+def test_a_layer_of_which_a_part_went_down_is_neither_removed_nor_renamed() -> None:
+    """An undo died in the middle of its merge, and somebody put the old definition back: the job is stuck, the mark stays."""
+    world = World()
+    vm = world.host.vm(world.guest.uuid)
+    old = vm.definition()
+    world.guest.tick()
+    job = world.create("s1", "hot")
+    die_at(world, job, "before finish of cut")
+    world.guest.tick()
+    world.guest.write("journal", "new")
+    (top,) = (volume.path for volume in world.facts().volumes)
+    world.guest.shut_down()
+    marks.write(world.host.images, marks.Mark("/images/vm1/vda.qcow2", top, str(job.id)))
+    with world.machine.world() as inside:
+        inside.write("/images/vm1/vda.qcow2", {"journal": "new"})
+    vm.define(old, {})
+    job.cancel()
+    ending = job.run()
+    assert (ending.end, (ending.error or {})["code"]) == (End.STUCK, "layer.half_merged")
+    assert world.machine.read_back(top) == {"counter": 2, "journal": "new"}
+    assert marks.read(world.host.images, top) is not None
+
+
+def test_a_layer_that_was_written_to_after_its_data_was_down_is_not_removed() -> None:
+    """An undo died before the VM stood below; it was started on the layer, stopped, and an old definition was put back."""
+    world = World()
+    vm = world.host.vm(world.guest.uuid)
+    old = vm.definition()
+    world.guest.tick()
+    job = world.create("s1", "hot")
+    die_at(world, job, "before finish of cut")
+    world.guest.tick()
+    world.guest.shut_down()
+    job.cancel()
+    die_at(world, job, "before define")
+    world.guest.boot()
+    world.guest.tick()
+    world.guest.shut_down()
+    vm.define(old, {})
+    job.run()
+    world.guest.boot()
+    assert (world.guest.counter, _layers(world)) == (3, set())
+
+
+def test_a_volume_whose_layer_is_merged_already_does_not_go_on_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back while running, the worker dies between two volumes, and somebody puts the old definition back: it boots."""
+    monkeypatch.setattr(merging, "POLL_S", 0.0)
+    at, died, tried = 0, True, 0
+    while died:
+        world = World(TWO)
+        vm = world.host.vm(world.guest.uuid)
+        old = vm.definition()
+        world.guest.tick()
+        job = world.create("s1", "hot")
+        die_at(world, job, "before finish of cut")
+        world.guest.tick()
+        job.cancel()
+        world.machine.mortality.forget()
+        world.machine.mortality.dies_at = at
+        try:
+            job.run()
+            died = False
+        except Death:
+            world.machine.mortality.dies_at = None
+        removed = len(_layers(world)) == 1
+        world.guest.write("last", at, "vdb")
+        world.guest.shut_down()
+        if removed:
+            vm.define(old, {})
+            job.run()
+            tried += 1
+        world.guest.boot()
+        assert (world.guest.read("last", "vdb"), world.guest.counter) == (at, 2), at
+        at += 1
+    assert tried > 2
 
 
 def _layers(world: World) -> set[str]:
