@@ -30,6 +30,8 @@ _EXTRACTED = ("path", "format", "virtual_bytes", "size_bytes", "sha256", "name")
 
 #: What the jobs of these kinds come to is in the row of what they make.
 _MAKES = frozenset({CreateSnapshot.kind, ExtractVolume.kind})
+#: The steps of deletions that give snapshots up.
+_GIVES_UP = ("drop_reference", "remove_internal")
 _LONGEST_WAIT_S = 300.0
 _NOTHING: Mapping[str, Any] = {}
 
@@ -273,8 +275,8 @@ def _as_it_was(_session: Session, _end: End, _error: Json, _seen: VmSeen | None)
 
 
 def _not_deleted(session: Session, end: End, error: Json, seen: VmSeen | None) -> None:
-    """Each is what the host shows of it."""
-    whole = (seen is None or seen.tree is None) and not _may_be_given_up(session, end)
+    """Each is as it was if nothing was done to any, and else what the host shows of it."""
+    whole = not _may_be_given_up(session, end)
     told = _told(EventType.SNAPSHOT_FAILED, end, error, Level.ERROR)
     for snapshot in end.about:
         if whole or (seen and (_is_frozen(snapshot, seen) or is_still_there(session, snapshot, seen))):
@@ -308,8 +310,8 @@ def _is_frozen(snapshot: UUID, seen: VmSeen) -> bool:
 def _may_be_given_up(session: Session, end: End) -> bool:
     """Whether a snapshot may be no reference any more. A deletion that was stopped is so without having passed no return."""
     passed = session.scalars(select(Job.no_return_at).where(Job.id == end.job_id)).one()
-    dropped = select(Step.name).where(Step.job_id == end.job_id, Step.name == "drop_reference")
-    return passed is not None or session.scalar(dropped) is not None
+    dropped = select(Step.name).where(Step.job_id == end.job_id, Step.name.in_(_GIVES_UP))
+    return passed is not None or session.scalar(dropped.limit(1)) is not None
 
 
 def _finish_job(session: Session, end: End, to: JobState, told: Told, **values: Any) -> None:

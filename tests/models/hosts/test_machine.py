@@ -203,13 +203,14 @@ def test_the_end_of_a_job_records_what_was_seen(world: World, engine: Engine, jo
 def test_a_failed_deletion_is_ready_only_if_it_is_still_whole(
     world: World, engine: Engine, journal: Journal
 ) -> None:
-    """With its manifest still on the host a snapshot is ready again; without it is in error and says why."""
+    """Its references were being dropped: with its manifest on the host it is ready again, without it is in error."""
     record(engine, seen_host(seen_vm(WEB)))
     for whole, state in ((True, SnapshotState.READY), (False, SnapshotState.ERROR)):
         job = world.job(WEB, "delete_snapshot")
         attempt = journal.claim(job, worker="w", lease_s=30)
         assert attempt is not None
         assert attempt.snapshot_id is not None
+        attempt.start("drop_reference")
         frozen = {attempt.snapshot_id: {"vda": "/a"}} if whole else {}
         tree = Tree({"/a": layer("/a", None), "/b": layer("/b", "/a")}, {"vda": "/b"}, frozen)
         attempt.fail({"code": "x", "detail": "why"}, replace(seen_vm(WEB), tree=tree))
