@@ -159,7 +159,7 @@ class Attempt:
     foreign: Json | None = None
     #: The worker whose lease had lapsed when this attempt took over.
     taken_from: str | None = None
-    #: Whether the point of no return was passed by an attempt before this one.
+    #: Whether the point of no return was passed, by this attempt or one before it.
     no_return: bool = False
     #: What a person decided who has closed the job as it stands (action, actor, at, note): its plan is over.
     closed_by: Json | None = None
@@ -179,6 +179,7 @@ class Attempt:
         cancelled = self._once(
             _START, step=step, seq=seq, type=EventType.STEP_STARTED.value, no_return=no_return
         )
+        self.no_return = self.no_return or (no_return and not cancelled)
         before = self.steps.get(step)
         self.steps[step] = StepRecord(StepState.STARTED, before.output if before else {})
         return bool(cancelled)
@@ -204,6 +205,7 @@ class Attempt:
             next_type=EventType.STEP_STARTED.value,
             no_return=no_return,
         )
+        self.no_return = self.no_return or (no_return and not cancelled)
         self.steps[step] = StepRecord(StepState.DONE, output)
         before = self.steps.get(then)
         self.steps[then] = StepRecord(StepState.STARTED, before.output if before else {})
