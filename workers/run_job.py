@@ -16,7 +16,7 @@ from stillframe.errors import HostLost, LostLease, LostRace, StillframeError, Vm
 from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
-from stillframe.states import HELD, StepState
+from stillframe.states import HELD, JobState, StepState
 from stillframe.trace import tracing
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
@@ -129,6 +129,8 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
     if attempt.closed_by:
         ending = settle(work, attempt.closed_by)
     else:
+        if attempt.error and attempt.state is JobState.RUNNING:  # the answer to its turning back was lost
+            attempt.turn_back(attempt.error)
         plan = plan_for(attempt.kind, foreign=work.foreign is not None)
         ending = carry(plan, work, attempt, _standing(attempt), progress)
     _conclude(attempt, work, ending, _look(host, work, settings))

@@ -151,7 +151,7 @@ class Attempt:
     volume_path: str | None
     #: By name, in the order in which they began.
     steps: dict[str, StepRecord]
-    #: Why the job turned back, while it is undoing.
+    #: Why the job turned back, while it is undoing, or while nobody knows whether the rows say so yet.
     error: Json | None
     #: The folders of the VM's other snapshots that are or were whole, by their ids.
     known: dict[UUID, str] = field(default_factory=dict)
@@ -217,11 +217,11 @@ class Attempt:
         self.steps[step] = StepRecord(StepState.UNDONE, self.steps[step].output)
 
     def turn_back(self, error: Json) -> None:
-        """From here on the plan is walked back, because of this error."""
+        """From here on the plan is walked back, because of this error. May be said again, if the answer was lost."""
+        self.error = error
         with transaction(self.engine) as session:
             outcome.turn_back(session, self._end, error)
         self.state = JobState.UNDOING
-        self.error = error
 
     def renew(self, lease_s: float, progress: Json | None = None) -> bool:
         """Hold the job for some seconds more, say how far it is, and learn whether a cancel was asked for."""

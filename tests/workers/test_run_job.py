@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
+from models.jobs import outcome
 from models.jobs.attempt import Attempt
+from stillframe.errors import HypervisorFailed
 from stillframe.operations import RevertSnapshot
 from stillframe.states import JobState, VmState
+from tests.given import given
 from tests.workers.site import Site, away
 from tests.world import World
 from workers.progress import Progress
@@ -42,3 +46,31 @@ def test_an_outage_past_the_point_of_no_return_turns_nothing_back(
     assert over
     assert (world.row(job).state, site.state()) == (JobState.SUCCEEDED, VmState.RUNNING)
     assert site.heads() != before
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_has_turned_back_does_not_go_forward_again(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch, *, committed: bool
+) -> None:
+    """A step fails, and the answer to the turning back is lost: the VM is as before, and the job says why."""
+    job = site.ask(RevertSnapshot(snapshot_id=str(site.snapshot())))
+    before = site.heads()
+    site.machine.fail_next("define", HypervisorFailed(detail="a passing no"))
+    real, lost = outcome.turn_back, list[bool]()
+
+    def turn_back(session: Session, end: outcome.End, error: Any) -> None:
+        if lost:
+            return real(session, end, error)
+        lost.append(True)
+        if committed:
+            real(session, end, error)
+            session.commit()
+        raise away()
+
+    monkeypatch.setattr(outcome, "turn_back", turn_back)
+    site.run(job)
+    assert lost
+    row = world.row(job)
+    assert row.state is JobState.FAILED
+    assert "a passing no" in given(row.error)["detail"]
+    assert (site.heads(), site.state()) == (before, VmState.RUNNING)
