@@ -6,7 +6,7 @@ from typing import Any
 from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
 from stillframe.layers import Merge, collect
 from workers import marks
-from workers.carry import End, Ending
+from workers.carry import RECONNECT_S, End, Ending
 from workers.operations.delete_snapshot import manifests_left, remove_folder
 from workers.operations.delete_volume import remove_image
 from workers.operations.extract_volume import sum_up
@@ -23,6 +23,14 @@ def settle(work: Work, decided: dict[str, Any]) -> Ending:
 
     Raises HostLost when libvirt stays away, and LostLease: then somebody looks again.
     """
+    try:
+        return _look(work, decided)
+    except HostLost:  # perhaps of this connection only: libvirt was started anew since it was used last
+        work.host.reconnect(RECONNECT_S)
+        return _look(work, decided)
+
+
+def _look(work: Work, decided: dict[str, Any]) -> Ending:
     try:
         looks = _LOOKS if work.foreign is None else _FOREIGN_LOOKS
         lacking = looks[work.operation.kind](work)

@@ -10,6 +10,7 @@ from tests.given import given
 from tests.workers.fake_world import Death, Job, World
 from workers.carry import TRIES, End
 from workers.evidence import evidence
+from workers.settle import settle
 
 TWO = {"vda": "qcow2", "vdb": "raw"}
 
@@ -127,8 +128,21 @@ def test_of_a_vm_that_is_gone_it_is_said(kind: str) -> None:
         assert (error["evidence"]["by"], error["evidence"]["note"]) == ("kim", "by hand")
 
 
-def test_a_lost_connection_decides_nothing() -> None:
+@pytest.mark.parametrize("kind", ["create", "revert"])
+def test_a_connection_from_before_a_restart_of_libvirt_is_made_anew(kind: str) -> None:
+    """The daemon was started anew since this worker asked it last: it is asked over a new connection, and the job ends."""
+    world, job = begin(kind)
+    job.run()
+    work = job.work()
+    work.vm.facts()
+    world.machine.kill_daemon()
+    world.machine.start_daemon()
+    assert settle(work, {"actor": "kim"}).end is End.SUCCEEDED
+
+
+def test_a_lost_connection_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """While libvirt is away nobody has looked: somebody does later."""
+    monkeypatch.setattr("workers.settle.RECONNECT_S", 0.1)
     world, job = begin("revert")
     job.run()
     world.machine.kill_daemon()
