@@ -88,10 +88,11 @@ class Keeper:
         """A sign of life; jobs whose worker is dead are owed a message again, and get it."""
         with transaction(self.engine) as session:
             now = heartbeat(session, self.settings.host)
-        if lost := self.journal.release_lost(self.settings.host, identity.is_alive):
+        lost = self.journal.release_lost(self.settings.host, identity.is_alive)
+        self._signed_at = time.monotonic()
+        if lost:
             logger.warning("workers died holding %s", ", ".join(map(str, lost)))
             self.publish()
-        self._signed_at = time.monotonic()
         return now
 
     def look(self) -> None:
