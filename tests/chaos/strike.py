@@ -123,11 +123,7 @@ class Strike:
             case "libvirtd":
                 self.site.lab.kill_libvirtd()
             case "qemu":
-                try:
-                    qemu = self.site.qemu(self.vm.guest)
-                except StopIteration:
-                    raise Missed("a step later the VM is off, and has no QEMU") from None
-                _end(qemu)
+                _end(self._qemu())
             case "qemu-img":
                 _end(self._qemu_img())
             case "postgres":
@@ -243,6 +239,12 @@ class Strike:
             if program(pid) == "qemu-img" and self.point.what in _words(pid):
                 return pid
         return None
+
+    def _qemu(self) -> int:
+        try:
+            return self.site.qemu(self.vm.guest)
+        except StopIteration:
+            raise Missed("a step later the VM is off, and has no QEMU") from None
 
     def _qemu_img(self) -> int:
         pid = self._qemu_img_or_none()
