@@ -18,6 +18,7 @@ from models.tenants.tables import ADMIN_ACCOUNT
 from models.vms.tables import Vm
 from stillframe.errors import (
     DeletionUnfinished,
+    LostRace,
     NameInvalid,
     SnapshotLost,
     StillframeError,
@@ -50,8 +51,9 @@ def adopt(
     if lock_vm(session, vm.uuid) is None:
         record_vm(session, here, vm)
     row = session.get_one(Vm, vm.uuid)
+    known = _lock(session, [one.id for one in snapshots])
     for one in sorted(snapshots, key=lambda one: (str(one.words.get("created_at")), one.id)):
-        _adopt_snapshot(session, row, one, actor)
+        _adopt_snapshot(session, row, known.get(one.id), one, actor)
     session.flush()
     for volume in volumes:
         _adopt_volume(session, row, volume, actor)
@@ -80,17 +82,34 @@ def lose_volume(session: Session, volume: UUID, host: str, actor: str) -> None:
     _tell(session, row, Told(EventType.VOLUME_LOST, actor, Level.ERROR, error.detail))
 
 
+def _lock(session: Session, snapshots: Sequence[UUID]) -> dict[UUID, Snapshot]:
+    """Those that there are, locked in the order in which requests lock several."""
+    of = select(Snapshot).where(Snapshot.id.in_(snapshots)).order_by(Snapshot.id)
+    of = of.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return {row.id: row for row in session.scalars(of)}
+
+
+def _check_still(row: Snapshot, state: SnapshotState) -> None:
+    """Raises LostRace if a job began with it after it was looked at: then it is that job's affair."""
+    if row.state is not state:
+        raise LostRace(what=f"snapshot {row.id}", expected=state, found=row.state)
+
+
 def _spoil(session: Session, snapshot: UUID, error: StillframeError, actor: str) -> None:
+    for row in _lock(session, [snapshot]).values():
+        _check_still(row, SnapshotState.READY)
     said = error.to_json()
     told = Told(EventType.SNAPSHOT_LOST, actor, Level.ERROR, error.detail, {"error": said})
     move_snapshot(session, snapshot, SnapshotState.ERROR, told=told, error=said, current=False)
 
 
-def _adopt_snapshot(session: Session, vm: Vm, seen: SnapshotSeen, actor: str) -> None:
-    known = session.get(Snapshot, seen.id)
+def _adopt_snapshot(session: Session, vm: Vm, known: Snapshot | None, seen: SnapshotSeen, actor: str) -> None:
     if known is not None:
-        told = Told(EventType.SNAPSHOT_ADOPTED, actor, message=known.name)
-        move_snapshot(session, seen.id, SnapshotState.READY, told=told, error=None, folder=seen.folder)
+        _check_still(known, SnapshotState.ERROR)
+        name = _free_name(session, vm.id, known.name, seen.id)
+        told = Told(EventType.SNAPSHOT_ADOPTED, actor, message=name)
+        found: dict[str, Any] = {"error": None, "folder": seen.folder, "name": name}
+        move_snapshot(session, seen.id, SnapshotState.READY, told=told, **found)
         session.expire(known)
         return
     created_at = _instant(seen.words.get("created_at"))
@@ -122,21 +141,20 @@ def _adopt_snapshot(session: Session, vm: Vm, seen: SnapshotSeen, actor: str) ->
 def _adopt_volume(session: Session, vm: Vm, seen: VolumeSnapshotSeen, actor: str) -> None:
     known = session.get(VolumeSnapshot, seen.id)
     if known is not None:
-        move_volume_snapshot(session, seen.id, VolumeSnapshotState.READY, error=None, path=seen.path)
-        _tell(session, known, Told(EventType.VOLUME_ADOPTED, actor, message=known.name))
+        name = _free_volume_name(session, known.account_id, known.name, seen.id)
+        found = {"error": None, "path": seen.path, "name": name}
+        move_volume_snapshot(session, seen.id, VolumeSnapshotState.READY, **found)
+        _tell(session, known, Told(EventType.VOLUME_ADOPTED, actor, message=name))
         return
     if session.get(Snapshot, seen.snapshot) is None:
         session.add(_deleted_one(vm, seen.snapshot))
         session.flush()
     owner = vm.account_id or ADMIN_ACCOUNT
     name = _name(seen.name, "adopted", seen.id)
-    taken = select(VolumeSnapshot.id).where(
-        VolumeSnapshot.account_id == owner, VolumeSnapshot.name == name, VolumeSnapshot.state.not_in(_NO_NAME)
-    )
     created_at = _instant(seen.created_at)
     row = VolumeSnapshot(
         id=seen.id,
-        name=_with_id(name, seen.id) if session.scalar(taken) else name,
+        name=_free_volume_name(session, owner, name, seen.id),
         state=VolumeSnapshotState.READY,
         snapshot_id=seen.snapshot,
         vm_id=vm.id,
@@ -182,6 +200,13 @@ def _free_name(session: Session, vm: UUID, name: str, id_: UUID) -> str:
         Snapshot.name == name,
         Snapshot.state.not_in(NAMELESS),
         Snapshot.origin == SnapshotOrigin.STILLFRAME,
+    )
+    return _with_id(name, id_) if session.scalar(taken.limit(1)) else name
+
+
+def _free_volume_name(session: Session, owner: UUID, name: str, id_: UUID) -> str:
+    taken = select(VolumeSnapshot.id).where(
+        VolumeSnapshot.account_id == owner, VolumeSnapshot.name == name, VolumeSnapshot.state.not_in(_NO_NAME)
     )
     return _with_id(name, id_) if session.scalar(taken.limit(1)) else name
 
