@@ -14,7 +14,7 @@ class Operation:
     """A request for one VM. `kind` is the job's kind and, with `stillframe.` before it, its wire name.
 
     `start_within_s` None means the service's own: not begun by then, the job expires. `timeout_s` is counted from its
-    beginning: over, the job is asked to stop as by a cancel, and fails.
+    beginning, anew when a person sends it on: over, the job is asked to stop as by a cancel, and fails.
     """
 
     kind: ClassVar[str]

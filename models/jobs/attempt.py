@@ -163,7 +163,7 @@ class Attempt:
     no_return: bool = False
     #: What a person decided who has closed the job as it stands (action, actor, at, note): its plan is over.
     closed_by: Json | None = None
-    #: Seconds since the first attempt began.
+    #: Seconds since the first attempt began, or since a person sent it on.
     spent_s: float = 0.0
     #: The request that asked for it.
     trace: Trace | None = None

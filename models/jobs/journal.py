@@ -6,7 +6,7 @@ With `attempt.py` and `outcome.py` it is the sole writer of the states of jobs, 
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from sqlalchemy import Boolean, Engine, func, literal_column, select, text, update
+from sqlalchemy import Boolean, DateTime, Engine, case, cast, func, literal_column, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -194,6 +194,15 @@ _LAPSE = f"""
     RETURNING job.id
 """  # noqa: S608
 
+#: A person's decision begins a job's time anew: what it was stuck for was not its own. (`greatest` passes over nulls.)
+_SPENT_S = case(
+    (Job.started_at.is_(None), 0.0),
+    else_=func.extract(
+        "epoch",
+        func.now() - func.greatest(Job.started_at, cast(Job.recovery["at"].astext, DateTime(timezone=True))),
+    ),
+)
+
 _FOR_CLAIM = select(
     Job.id,
     Job.state,
@@ -212,7 +221,7 @@ _FOR_CLAIM = select(
     Job.phase,
     Job.recovery,
     Job.trace,
-    func.coalesce(func.extract("epoch", func.now() - Job.started_at), 0.0).label("spent_s"),
+    _SPENT_S.label("spent_s"),
     func.coalesce(Job.next_attempt_at <= func.now(), True).label("due"),
     (Job.state.in_(sorted(HELD)) & (Job.lease_until <= func.now())).label("lapsed"),
     literal_column(KEPT_BACK, Boolean).label("kept_back"),

@@ -1,5 +1,6 @@
 """What a person decided about a stuck job, in the rows: it is taken up by the path of every other job."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.jobs.outbox import owed
 from models.jobs.recovery import recover, standing_of
+from models.jobs.tables import Job
 from models.session import transaction
 from models.vms.tables import Vm
 from stillframe.errors import JobNotFound, JobNotStuck, LostLease, RollbackTooLate
@@ -92,6 +94,32 @@ def test_a_resumed_job_goes_on_where_it_stood(world: World, journal: Journal) ->
     assert {name: step.output for name, step in attempt.steps.items()} == {"check_vm": {"x": 1}, "cut": {}}
     attempt.succeed({}, None)
     assert world.row(job).state is JobState.SUCCEEDED
+
+
+def test_a_resumed_job_has_its_whole_time_again(world: World, journal: Journal) -> None:
+    """Its time limit counts from the decision, also for who takes it over after that; no hour of being stuck is its own."""
+
+    def ago(minutes: int) -> Any:
+        return func.now() - func.make_interval(0, 0, 0, 0, 0, minutes)
+
+    def sets(**values: Any) -> None:
+        with transaction(world.engine) as session:
+            session.execute(update(Job).where(Job.id == job).values(values))
+
+    job = stuck(world, journal).job_id
+    sets(started_at=ago(180))
+    recover(world.engine, job, Way.RESUME, "kim")
+    assert claim(journal, job).spent_s < 60
+    world.lapse_now(job)
+    sets(recovery=func.jsonb_set(Job.recovery, ["at"], func.to_jsonb(ago(10))))
+    again = journal.claim(job, worker="h1/3", lease_s=30)
+    assert again is not None
+    assert 600 <= again.spent_s < 660
+    again.requeue(WHY)
+    world.due_now(job)
+    from_the_line = journal.claim(job, worker="h1/3", lease_s=30)
+    assert from_the_line is not None
+    assert from_the_line.spent_s == 0
 
 
 def test_one_that_was_walked_back_goes_on_walking_back(world: World, journal: Journal) -> None:
