@@ -43,8 +43,14 @@ def is_of_this_boot(holder: str) -> bool:
 def end(holder: str) -> bool:
     """Kills a holder on this host; returns whether it lived. Its children die with it."""
     parts = holder.rsplit("/", 3)
-    if len(parts) != 4 or not parts[2].isdigit() or not is_alive(holder) or int(parts[2]) == os.getpid():
+    if len(parts) != 4 or not parts[2].isdigit() or int(parts[2]) == os.getpid():
         return False
     with suppress(ProcessLookupError):
-        os.kill(int(parts[2]), signal.SIGKILL)
-    return True
+        process = os.pidfd_open(int(parts[2]))
+        try:
+            if is_alive(holder):  # asked with the process in hand: its number goes to no other meanwhile
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                return True
+        finally:
+            os.close(process)
+    return False

@@ -21,7 +21,7 @@ from stillframe.trace import tracing
 from workers import identity
 from workers.carry import End, Ending, Standing, carry
 from workers.evidence import evidence
-from workers.hold import hold
+from workers.hold import Bearer, hold
 from workers.lease import heartbeat
 from workers.operations import plan_for
 from workers.patience import patiently
@@ -35,7 +35,7 @@ from workers.watch_folder import WatchFolder
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait for a process that still acts on the VM: one that was fenced is gone by then.
+#: Seconds to wait for a process that still acts on the VM: one that was fenced is gone by then, unless it hangs.
 HOLD_S = 10.0
 
 
@@ -76,9 +76,7 @@ def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
     try:
         with (
             heartbeat(attempt, progress, lease_s=settings.lease_s, every_s=settings.heartbeat_s),
-            hold(
-                settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S, lambda: _end_the_fenced(attempt)
-            ),
+            hold(settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S, _bearer(attempt)),
         ):
             host = hands.host()
             patiently(lambda: _carry_on(attempt, host, progress, settings))
@@ -98,17 +96,8 @@ def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
     return attempt
 
 
-def _end_the_fenced(attempt: Attempt) -> bool:
-    """Kills the worker this job was taken from, if it is on this host and stands still with the VM in its hands.
-
-    It has lost its lease: it must not act any more, and one that hangs would hold the VM's lock for ever.
-    """
-    ended = attempt.taken_from is not None and identity.end(attempt.taken_from)
-    if ended:
-        logger.warning(
-            "job %s: %s hung with the VM in its hands; it was killed", attempt.job_id, attempt.taken_from
-        )
-    return ended
+def _bearer(attempt: Attempt) -> Bearer:
+    return Bearer(attempt.worker, str(attempt.job_id), attempt.number)
 
 
 def _wait_for(attempt: Attempt, error: VmHeld) -> None:

@@ -157,8 +157,6 @@ class Attempt:
     known: dict[UUID, str] = field(default_factory=dict)
     #: Of a snapshot that another tool made: what its row says of it.
     foreign: Json | None = None
-    #: The worker whose lease had lapsed when this attempt took over.
-    taken_from: str | None = None
     #: Whether the point of no return was passed, by this attempt or one before it.
     no_return: bool = False
     #: What a person decided who has closed the job as it stands (action, actor, at, note): its plan is over.

@@ -162,7 +162,6 @@ class Journal:
             error=job.error if job.state is JobState.UNDOING else None,
             known=_known(session, job.vm_id, [snapshot.id for snapshot in about]),
             foreign=one.foreign if one else None,
-            taken_from=job.worker,
             no_return=job.no_return_at is not None,
             closed_by=job.recovery if (job.recovery or {}).get("action") == Way.MARK_DONE else None,
             spent_s=float(job.spent_s),

@@ -1,5 +1,7 @@
 """A job from its message to its end, with the database going away in between."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ from sqlalchemy.orm import Session
 
 from models.jobs import outcome
 from models.jobs.attempt import Attempt
+from models.jobs.journal import Journal
 from stillframe.errors import HypervisorFailed
-from stillframe.operations import RevertSnapshot
+from stillframe.operations import CreateSnapshot, RevertSnapshot
 from stillframe.states import JobState, VmState
 from tests.given import given
 from tests.workers.site import Site, away
 from tests.world import World
+from workers import identity
+from workers.hold import hold
 from workers.progress import Progress
 
 pytestmark = pytest.mark.postgres
@@ -74,3 +79,23 @@ def test_what_has_turned_back_does_not_go_forward_again(
     assert row.state is JobState.FAILED
     assert "a passing no" in given(row.error)["detail"]
     assert (site.heads(), site.state()) == (before, VmState.RUNNING)
+
+
+def test_who_has_lost_a_job_and_carries_another_lives_on(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job is taken over while somebody else has the VM in hand: the job waits, and nobody is killed for it."""
+    monkeypatch.setattr("workers.run_job.HOLD_S", 0.3)
+    job = site.ask(CreateSnapshot(vm=str(site.guest.uuid), name="s", type="hot"))
+    works = "import sys\nfrom workers import identity\nprint(identity.own('h1'), flush=True)\nsys.stdin.readline()"
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", works], cwd=root, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        other = given(process.stdout).readline().strip()
+        assert Journal(world.engine).claim(job, worker=other, lease_s=30)
+        world.lapse_now(job)
+        with hold(site.settings.lock_folder, site.guest.uuid, "web", 1):
+            assert site.run(job) is None
+        assert identity.is_alive(other)
+    assert world.row(job).state is JobState.QUEUED
