@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, Uuid, bindparam, or_, select, text
 
 from models.base import Json
 from models.hosts.tables import Host
@@ -48,6 +48,17 @@ class JobKnown:
     about: frozenset[UUID] = frozenset()
 
 
+#: A merge that was cut short has written too. Of one that was not begun the step says nothing.
+_MERGED_INTO = text("""
+SELECT DISTINCT act ->> 'base'
+FROM job JOIN step AS plan ON plan.job_id = job.id AND plan.name = 'plan_collection'
+CROSS JOIN LATERAL jsonb_array_elements(plan.output -> 'acts') AS act
+JOIN step ON step.job_id = job.id AND step.name = 'commit:' || (act ->> 'key')
+WHERE job.vm_id = :vm AND (step.state = 'started' OR step.output ? 'moved_bytes')
+AND step.started_at >= (SELECT max(at) FROM event WHERE type = 'snapshot.lost' AND snapshot_id = :snapshot)
+""").bindparams(bindparam("vm", type_=Uuid()), bindparam("snapshot", type_=Uuid()))
+
+
 class Rows(Protocol):
     """What is asked of the rows. Each call answers from the rows as they are at that moment."""
 
@@ -65,6 +76,9 @@ class Rows(Protocol):
 
     def ran_before_last_cut(self) -> bool:
         """Whether the VM ran when a job last began to cut it."""
+
+    def merged_into_since_lost(self, snapshot: UUID) -> Collection[str]:
+        """The layers of the VM that jobs have merged into since a snapshot was said to be lost."""
 
 
 class RowsOfVm:
@@ -164,6 +178,11 @@ class RowsOfVm:
         with transaction(self._engine) as session:
             output: Json | None = session.scalar(checks)
         return bool(output) and (output or {}).get("vm_state") == VmState.RUNNING
+
+    def merged_into_since_lost(self, snapshot: UUID) -> Collection[str]:
+        """The layers of the VM that jobs have merged into since a snapshot was said to be lost."""
+        with transaction(self._engine) as session:
+            return frozenset(session.scalars(_MERGED_INTO, {"vm": self._vm, "snapshot": snapshot}))
 
 
 def vms_elsewhere(engine: Engine, host: str) -> frozenset[UUID]:

@@ -1,42 +1,29 @@
 """What a rescan found lost, and finds again: it comes back, whatever happened to its row meanwhile."""
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
 
-from hypervisor.fake import FakeHost
 from models.hosts.rescans import ask
 from models.jobs.journal import Journal
 from models.session import transaction
 from models.snapshots.tables import VolumeSnapshot
 from models.tenants.actor import ADMIN
-from stillframe.operations import DeleteSnapshot
+from stillframe.findings import Kind
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
-from tasks.app import make_app
-from tasks.producer import Producer
 from tests.workers.fake_world import ok
-from tests.workers.test_rescans import House
+from tests.workers.house import House
 from tests.world import World as RowWorld
 from workers.reconcile import rows
-from workers.run_job import Hands, run_job
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def house(engine: Engine, tmp_path: Path) -> House:
-    return House(engine, tmp_path)
 
 
 def test_a_lost_snapshot_whose_name_was_taken_comes_back(house: House) -> None:
     """It was lost, another has its name by now, its folder is there again: it is ready, with a piece of its id."""
     old = house.take("nightly")
     house.rescan(adopt=True)
-    folder = house.world.folder(old) or ""
-    house.world.host.images.rename(folder, "/elsewhere")
-    house.rescan(repair=True)
+    folder = house.lose(old)
     new = house.take("nightly")
     house.rescan(adopt=True)
     house.world.host.images.rename("/elsewhere", folder)
@@ -84,8 +71,7 @@ def test_a_snapshot_whose_deletion_begins_in_a_rescan_is_left_to_it(
     real = rows.put_right
 
     def put_right(*args: object) -> object:
-        producer = Producer(house.engine, make_app("redis://127.0.0.1:1/0"))
-        jobs.append(producer.submit(DeleteSnapshot(snapshot_id=str(id_)), ADMIN).job_id)
+        jobs.append(house.ask_to_delete(id_))
         assert Journal(house.engine).claim(jobs[0], worker="h1/boot/1/1", lease_s=30, host="h1")
         return real(*args)  # type: ignore[arg-type]
 
@@ -96,9 +82,79 @@ def test_a_snapshot_whose_deletion_begins_in_a_rescan_is_left_to_it(
         assert house.rescans.run_next()
     assert house.snapshots()[id_].state is SnapshotState.DELETING
     world.lapse_now(jobs[0])
-    host = FakeHost(house.world.machine, "h1")
-    run_job(jobs[0], Hands(house.settings, Journal(house.engine), lambda: host, lambda _: None))
-    assert (world.row(jobs[0]).state, house.snapshots()[id_].state) == (
-        JobState.SUCCEEDED,
-        SnapshotState.DELETED,
-    )
+    assert house.run(jobs[0]) is JobState.SUCCEEDED
+    assert house.snapshots()[id_].state is SnapshotState.DELETED
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("names", [("s1", "s2"), ("s1", "s2", "s3")])
+def test_a_lost_snapshot_that_was_merged_over_stays_lost(
+    house: House, names: tuple[str, ...], is_told: bool
+) -> None:
+    """Its layer is the VM's head by now, or another's, by a job that is in the rows or not: it can only be deleted."""
+    for name in names:
+        house.take(name)
+    house.rescan(adopt=True)
+    lost = house.world.ids["s1"]
+    folder = house.lose(lost)
+    if is_told:
+        house.delete(house.world.ids["s2"])
+    else:
+        ok(house.world.delete("s2").to_the_end())
+    _stays_lost(house, lost, folder)
+
+
+def test_a_lost_snapshot_that_two_branches_were_merged_over_stays_lost(house: House) -> None:
+    """What its layer holds now is nobody's snapshot and no head: that it was merged into, only the jobs tell."""
+    for name in ("s1", "s2", "s3"):
+        house.take(name)
+    ok(house.world.revert("s2").to_the_end())
+    house.rescan(adopt=True)
+    lost = house.world.ids["s1"]
+    folder = house.lose(lost)
+    house.delete(house.world.ids["s2"])
+    assert house.world.tree().is_idle("/images/vm1/vda.qcow2")
+    _stays_lost(house, lost, folder)
+
+
+def _stays_lost(house: House, lost: UUID, folder: str) -> None:
+    house.world.host.images.rename("/elsewhere", folder)
+    others = set(house.world.known(lost))
+    found = [one for one in house.rescan(adopt=True, repair=True) if one["subject"] == str(lost)]
+    assert [one["kind"] for one in found] == [Kind.SNAPSHOT_DAMAGED]
+    assert house.snapshots()[lost].state is SnapshotState.ERROR
+    house.delete(lost)
+    assert house.snapshots()[lost].state is SnapshotState.DELETED
+    assert set(house.world.known()) == others
+    assert Kind.HEAD_DRIFTED not in house.drift()
+
+
+def test_a_lost_snapshot_comes_back_though_others_were_merged(house: House) -> None:
+    """Two branches stand on its layer, and a deletion merged in one of them: its own layer is as it was."""
+    house.take("s1")
+    house.take("s2")
+    ok(house.world.revert("s1").to_the_end())
+    for name in ("s3", "s4"):
+        house.take(name)
+    house.rescan(adopt=True)
+    lost, counter = house.world.ids["s1"], house.world.counter_in("s1")
+    folder = house.lose(lost)
+    house.delete(house.world.ids["s3"])
+    house.world.host.images.rename("/elsewhere", folder)
+    house.rescan(adopt=True)
+    assert (house.snapshots()[lost].state, house.world.counter_in("s1")) == (SnapshotState.READY, counter)
+
+
+def test_a_lost_snapshot_whose_layer_was_merged_away_stays_lost(house: House) -> None:
+    """The one below it was deleted meanwhile, and all that was idle went down with it."""
+    for name in ("s1", "s2", "s3"):
+        house.take(name)
+    house.rescan(adopt=True)
+    lost = house.world.ids["s2"]
+    folder = house.lose(lost)
+    house.delete(house.world.ids["s1"])
+    house.world.host.images.rename("/elsewhere", folder)
+    house.rescan(adopt=True)
+    assert house.snapshots()[lost].state is SnapshotState.ERROR
+    house.delete(lost)
+    assert house.drift() == []

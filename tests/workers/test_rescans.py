@@ -2,93 +2,33 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import delete, select, update
 
 from hypervisor.fake import FakeHost
 from hypervisor.fake_world import FakeInternal
 from hypervisor.port import Source
-from models.events.tables import Event
 from models.hosts.rescans import ask
 from models.jobs.tables import Job
-from models.queries.rescans import rescan
 from models.session import transaction
 from models.snapshots.tables import Snapshot, SnapshotLayer, VolumeSnapshot
 from models.tables import Base
 from models.tenants.actor import ADMIN
 from models.vms.tables import Vm
 from stillframe.findings import Kind
-from stillframe.names import home_of, layer_path
-from stillframe.settings import Settings
+from stillframe.names import layer_path
 from stillframe.states import JobState, RescanState, SnapshotState, VmState, VolumeSnapshotState
 from tests.given import given
-from tests.workers.fake_world import BLOCK_FOLDER, World, ok
+from tests.workers.fake_world import ok
+from tests.workers.house import House
 from tests.world import World as RowWorld
 from workers import manifests
 from workers.hold import hold
-from workers.inventory import take_inventory
 from workers.rescans import Rescans
 
 pytestmark = pytest.mark.postgres
-
-
-class House:
-    """One host with one VM, its rows, and its rescans."""
-
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine = engine
-        self.settings = Settings(host="h1", lock_folder=str(folder), block_layers_folder=BLOCK_FOLDER)
-        self.world = World()
-        self.rescans = Rescans(self.settings, engine, lambda: FakeHost(self.world.machine, "h1"))
-        self.home = home_of("/images/vm1/vda.qcow2", self.world.guest.uuid)
-
-    def take(self, name: str, kind: str = "hot") -> UUID:
-        """A snapshot that only the machine knows of; its id."""
-        self.world.guest.tick()
-        ok(self.world.create(name, kind).to_the_end())
-        self.world.guest.tick()
-        return self.world.ids[name]
-
-    def rescan(
-        self, vm: str | None = None, *, adopt: bool = False, repair: bool = False
-    ) -> list[dict[str, Any]]:
-        """Asked for and carried out; what it found."""
-        take_inventory(self.engine, FakeHost(self.world.machine, "h1"), self.settings)
-        with transaction(self.engine) as session:
-            id_ = ask(session, "h1", vm, ADMIN, adopt=adopt, repair=repair)
-        assert self.rescans.run_next()
-        found = self.row(id_)
-        assert found["state"] is RescanState.DONE, found["error"]
-        return list(found["findings"])
-
-    def row(self, id_: UUID) -> dict[str, Any]:
-        """A rescan as it is shown."""
-        with self.engine.connect() as connection:
-            return rescan(connection, ADMIN, "h1", id_, timedelta(minutes=1))
-
-    def drift(self) -> list[str]:
-        """What a look that changes nothing finds still to be put right."""
-        return [one["kind"] for one in self.rescan() if one["drift"]]
-
-    def snapshots(self) -> dict[UUID, Snapshot]:
-        """All rows."""
-        with transaction(self.engine) as session:
-            return {row.id: row for row in session.scalars(select(Snapshot))}
-
-    def events(self, type_: str) -> list[Event]:
-        """Those of a type, oldest first."""
-        with transaction(self.engine) as session:
-            return list(session.scalars(select(Event).where(Event.type == type_).order_by(Event.id)))
-
-
-@pytest.fixture
-def house(engine: Engine, tmp_path: Path) -> House:
-    return House(engine, tmp_path)
 
 
 def test_an_empty_database_is_filled_from_the_host(house: House) -> None:

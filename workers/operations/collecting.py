@@ -5,7 +5,9 @@ volumes goes on with the second. A file is removed only after the live XML or th
 every manifest names the layer that stays.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict
+from uuid import UUID
 
 from hypervisor.port import VmFacts
 from stillframe.errors import ForeignSnapshots, ManagedSavePresent, VmBusy, VmGone, VmTransient
@@ -20,13 +22,16 @@ from workers.reading import check_heads
 from workers.steps import Each, Output, Part, Step, Work
 
 
-def check_vm(work: Work) -> tuple[VmFacts, Tree]:
-    """What revert and delete need of a VM before they touch anything; raises the refusal that says what is in the way."""
+def check_vm(work: Work, given_up: Collection[UUID] = ()) -> tuple[VmFacts, Tree]:
+    """What revert and delete need of a VM before they touch anything; raises the refusal that says what is in the way.
+
+    That the VM writes to what one of `given_up` froze is in nobody's way: such a one came back after it was lost.
+    """
     facts = work.vm.facts()
     check_quiet(work, facts)
     check_no_foreign(facts)
     tree = work.reader.tree(facts)
-    check_heads(tree, facts)
+    check_heads(tree.without(*given_up), facts)
     return facts, tree
 
 

@@ -17,7 +17,7 @@ def check_snapshot(work: Work) -> Output:
     """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted."""
     if not any(work.about.values()):
         return {"gone": []}
-    _, tree = check_vm(work)
+    _, tree = check_vm(work, work.about)
     # From the manifests, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
     froze = {
         source.path for manifest in manifests_left(work).values() for source in manifest.volumes.values()

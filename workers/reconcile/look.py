@@ -133,8 +133,9 @@ class Look:
         ours = {path for path in self.tree.layers if id_in(path) in self.busy and self.tree.is_idle(path)}
         left_out = ours | self.came_to_nothing
         layers = {path: layer for path, layer in self.tree.layers.items() if path not in left_out}
+        lost = {id_ for id_, row in self.snapshots.items() if row.state is SnapshotState.ERROR}
         try:
-            check_heads(replace(self.tree, layers=layers), self.facts)
+            check_heads(replace(self.tree.without(*lost), layers=layers), self.facts)
         except (VmDrifted, LayerHalfMerged) as error:
             return error
         return None

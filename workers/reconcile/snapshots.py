@@ -11,6 +11,10 @@ from workers import manifests
 from workers.manifests import Manifest
 from workers.reconcile.look import Found, Look, bytes_in, id_in, remove
 
+_TAKE_AWAY = (
+    "Take its folder away again; or, if the VM was put on that layer by hand, point it back and rescan."
+)
+
 
 def damaged(look: Look) -> Iterator[Found]:
     """Whole snapshots of which a file is gone."""
@@ -40,6 +44,10 @@ def against_rows(look: Look) -> Iterator[Found]:
         row = look.snapshots.get(id_)
         if manifest.state == "deleting":
             yield _half_deleted(look, manifest, row)
+        elif why := _overwritten(look, manifest) if row is None else _spoilt(look, manifest, row):
+            detail = f'Snapshot "{_name(manifest)}" was away, and what it froze is not there any more: {why}.'
+            remedy = _TAKE_AWAY if row is None else "Delete it."
+            yield look.found(Kind.SNAPSHOT_DAMAGED, id_, detail, remedy=remedy)
         elif row is None:
             detail = f'No row knows snapshot "{_name(manifest)}" ({manifest.type}).'
             size = bytes_in(look.images, look.images.listing(manifest.folder))
@@ -113,6 +121,34 @@ def _half_deleted(look: Look, manifest: Manifest, row: SnapshotKnown | None) -> 
             remedy="Rescan with --repair, then delete it.",
         )
     return look.found(Kind.SNAPSHOT_DELETING, manifest.id, detail)
+
+
+def _spoilt(look: Look, manifest: Manifest, row: SnapshotKnown) -> str | None:
+    """Why one that was lost is not what it was. Without its manifest its layers were idle: others are merged into such,
+    and such into others.
+    """
+    if row.state is not SnapshotState.ERROR:
+        return None
+    try:
+        for source in manifest.volumes.values():
+            _chain(look, source.path, source.format)
+    except HypervisorFailed as error:
+        return error.detail
+    merged = look.rows.merged_into_since_lost(manifest.id)
+    names = {*look.tree.frozen[manifest.id].values(), *(source.path for source in manifest.volumes.values())}
+    if written := names.intersection(merged):
+        return f"what stood on {min(written)} was merged into it"
+    return _overwritten(look, manifest)
+
+
+def _overwritten(look: Look, manifest: Manifest) -> str | None:
+    """Who has its layers now. Two snapshots never freeze one: it was a head, and a merge goes into idle ones only."""
+    for path in look.tree.frozen[manifest.id].values():
+        if look.tree.is_head(path):
+            return f"the VM writes to {path}"
+        if others := set(look.tree.snapshots_at(path)) - {manifest.id}:
+            return f"{path} holds snapshot {min(others)}"
+    return None
 
 
 def _chain(look: Look, path: str, declared: str) -> tuple[ImageFacts, ...]:

@@ -27,6 +27,7 @@ class MemoryRows:
     of_snapshots: dict[UUID, SnapshotKnown] = field(default_factory=dict)
     of_volumes: dict[UUID, VolumeKnown] = field(default_factory=dict)
     ran: bool = False
+    merged: dict[UUID, Collection[str]] = field(default_factory=dict)
 
     def unfinished(self) -> Mapping[UUID, JobKnown]:
         return self.left
@@ -50,6 +51,9 @@ class MemoryRows:
 
     def ran_before_last_cut(self) -> bool:
         return self.ran
+
+    def merged_into_since_lost(self, snapshot: UUID) -> Collection[str]:
+        return self.merged.get(snapshot, ())
 
 
 class Site:
