@@ -12,7 +12,7 @@ from models.jobs.journal import Journal
 from models.moves import Told, tell
 from models.session import transaction
 from models.tenants.actor import of_worker
-from stillframe.errors import HostLost, LostLease, LostRace, StillframeError, VmHeld
+from stillframe.errors import Cancelled, HostLost, LostLease, LostRace, StillframeError, VmHeld
 from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
@@ -122,7 +122,11 @@ def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settin
             attempt.turn_back(attempt.error)
         plan = plan_for(attempt.kind, foreign=work.foreign is not None)
         ending = carry(plan, work, attempt, _standing(attempt), progress)
-    _conclude(attempt, work, ending, _look(host, work, settings))
+    try:
+        _conclude(attempt, work, ending, _look(host, work, settings))
+    except Cancelled as cancelled:  # accepted after its last step
+        attempt.turn_back(cancelled.to_json())
+        _carry_on(attempt, host, progress, settings)
 
 
 def _mend(attempt: Attempt, work: Work) -> None:

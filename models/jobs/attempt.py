@@ -15,16 +15,19 @@ from models.jobs.tables import Job
 from models.moves import why_not_moved
 from models.session import transaction
 from models.tenants.actor import of_worker
-from stillframe.errors import LostLease
+from stillframe.errors import Cancelled, LostLease
 from stillframe.events import EventType
 from stillframe.operations import Operation
 from stillframe.seen import VmSeen
 from stillframe.states import HELD, JobState, StepState
 from stillframe.trace import Trace
 
+#: Whether a cancel was accepted, and is to be heard.
+_CANCELLED = "cancel_requested_at IS NOT NULL AND no_return_at IS NULL AS cancelled"
+
 #: The row is locked before it is judged, so that a takeover and a write of the old attempt cannot both pass.
 _MINE = f"""
-    SELECT id, vm_id, snapshot_id, host_id, account_id, trace FROM job
+    SELECT id, vm_id, snapshot_id, host_id, account_id, trace, {_CANCELLED} FROM job
     WHERE id = :job AND attempt = :attempt AND state IN ({quoted(HELD)})
     FOR NO KEY UPDATE
 """  # noqa: S608
@@ -41,7 +44,6 @@ _PASSED = """
     no_return_at = CASE WHEN :no_return AND cancel_requested_at IS NULL
         THEN coalesce(no_return_at, now()) ELSE no_return_at END
 """
-_CANCELLED = "cancel_requested_at IS NOT NULL AND no_return_at IS NULL AS cancelled"
 
 _START = f"""
 WITH mine AS (
@@ -62,7 +64,7 @@ WITH mine AS ({_MINE}), written AS (
     UPDATE step SET state = 'done', output = :output, finished_at = now(), attempt = :attempt
     FROM mine WHERE step.job_id = mine.id AND step.name = :step
 ), told AS ({_TOLD})
-SELECT id FROM mine
+SELECT cancelled FROM mine
 """  # noqa: S608
 
 #: Outcome of one step and intent of the next in one commit: half the waits for the disk.
@@ -218,8 +220,9 @@ class Attempt:
         """From here on the plan is walked back, because of this error. May be said again, if the answer was lost."""
         self.error = error
         with transaction(self.engine) as session:
+            self._write_last(session)
             outcome.turn_back(session, self._end, error)
-        self.state = JobState.UNDOING
+        self.state, self._last = JobState.UNDOING, None
 
     def renew(self, lease_s: float, progress: Json | None = None) -> bool:
         """Hold the job for some seconds more, say how far it is, and learn whether a cancel was asked for."""
@@ -233,16 +236,20 @@ class Attempt:
         return bool(asked)
 
     def succeed(self, facts: Json, seen: VmSeen | None) -> None:
-        """The job, what it made or changed, and the rows of the VM as seen: in one transaction."""
+        """The job, what it made or changed, and the rows of the VM as seen: in one transaction.
+
+        Raises Cancelled, and then nothing is written, if a cancel was accepted while the last step heard one: the
+        row's lock decides which came first.
+        """
         with transaction(self.engine) as session:
-            self._write_last(session)
+            if self._write_last(session):
+                raise Cancelled
             outcome.succeed(session, self._end, facts, seen)
         self.state = JobState.SUCCEEDED
 
     def fail(self, error: Json, seen: VmSeen | None, cancelled: bool = False) -> None:
         """All is walked back, or nothing was done: the job ends, and what it was about is as before."""
         with transaction(self.engine) as session:
-            self._write_last(session)
             if self.state is JobState.RUNNING:
                 outcome.turn_back(session, self._end, error)
             outcome.fail(session, self._end, error, seen, cancelled=cancelled)
@@ -301,15 +308,14 @@ class Attempt:
             volume_snapshot_id=self.volume_snapshot_id,
         )
 
-    def _write_last(self, session: Session) -> None:
-        if self._last:
-            lock_vm(session, self.vm_id)
-            values = self._last | {
-                "job": self.job_id,
-                "attempt": self.number,
-                "actor": of_worker(self.worker),
-            }
-            session.execute(_typed(_FINISH, *(name for name in values if name in _TYPES)), values)
+    def _write_last(self, session: Session) -> bool:
+        """Writes what the last step has reached, if there is such; returns whether a cancel was accepted before."""
+        if self._last is None:
+            return False
+        lock_vm(session, self.vm_id)
+        values = self._last | {"job": self.job_id, "attempt": self.number, "actor": of_worker(self.worker)}
+        statement = _typed(_FINISH, *(name for name in values if name in _TYPES))
+        return bool(session.execute(statement, values).scalar_one_or_none())
 
     def _once(self, statement: str, **values: Any) -> Any:
         values |= {"job": self.job_id, "attempt": self.number, "actor": of_worker(self.worker)}

@@ -65,5 +65,10 @@ class Site:
         """Whether it runs."""
         return self._host().vm(self.guest.uuid).facts().state
 
+    def files(self) -> set[str]:
+        """All that lies on the host."""
+        with self.machine.world() as inside:
+            return set(inside.files)
+
     def _host(self) -> FakeHost:
         return FakeHost(self.machine, self.settings.host)

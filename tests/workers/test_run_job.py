@@ -13,8 +13,8 @@ from models.jobs import outcome
 from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from stillframe.errors import HypervisorFailed
-from stillframe.operations import CreateSnapshot, RevertSnapshot
-from stillframe.states import JobState, VmState
+from stillframe.operations import CreateSnapshot, ExtractVolume, RevertSnapshot
+from stillframe.states import JobState, VmState, VolumeSnapshotState
 from tests.given import given
 from tests.workers.site import Site, away
 from tests.world import World
@@ -79,6 +79,40 @@ def test_what_has_turned_back_does_not_go_forward_again(
     assert row.state is JobState.FAILED
     assert "a passing no" in given(row.error)["detail"]
     assert (site.heads(), site.state()) == (before, VmState.RUNNING)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_cancel_in_the_last_moment_is_true(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    """An extract has done its last step when it is accepted: the job is cancelled, and nothing is left of the copy."""
+    job = site.ask(ExtractVolume(snapshot_id=str(site.snapshot()), target="vda", name="copy"))
+    before = site.files()
+    real, answers = Attempt.finish, [away()] if lost else []
+
+    def finish(self: Attempt, step: str, output: Any, then: str | None, no_return: bool = False) -> bool:
+        if then is None:
+            assert site.files() > before
+            assert site.journal.request_cancel(job, "kim") is JobState.RUNNING
+        return real(self, step, output, then, no_return)
+
+    def turn_back(session: Session, end: outcome.End, error: Any) -> None:
+        really_turn_back(session, end, error)
+        if answers:
+            session.commit()
+            raise answers.pop()
+
+    really_turn_back = outcome.turn_back
+    monkeypatch.setattr(Attempt, "finish", finish)
+    monkeypatch.setattr(outcome, "turn_back", turn_back)
+    ended = given(site.run(job))
+    row = world.row(job)
+    assert (row.state, ended.state) == (JobState.CANCELLED, JobState.CANCELLED)
+    assert not answers
+    assert site.files() == before
+    volume = world.volume_row(given(row.volume_snapshot_id))
+    assert (volume.state, given(volume.error)["code"]) == (VolumeSnapshotState.ERROR, "job.cancelled")
+    assert [state for _, state, _ in world.steps(job)] == ["undone"] * 3
 
 
 def test_who_has_lost_a_job_and_carries_another_lives_on(
