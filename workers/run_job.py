@@ -147,6 +147,7 @@ def _work(attempt: Attempt, host: Host, progress: Progress, settings: Settings) 
         host=host,
         vm=host.vm(attempt.vm_id),
         about=attempt.about,
+        whole=attempt.whole,
         volume_snapshot=attempt.volume_snapshot_id,
         volume_path=attempt.volume_path,
         words=attempt.words,

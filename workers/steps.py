@@ -10,7 +10,7 @@ Laws of a step:
 7. It freezes or pauses a VM only with a ward on record, so that the watchdog ends what it does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import dropwhile
@@ -38,6 +38,8 @@ class Work:
     vm: Vm
     #: The snapshots the job is about, each with its folder if rows know one: one that is being made has none yet.
     about: Mapping[UUID, str | None]
+    #: Those of them that were ready: each must have its manifest until the job itself removes it.
+    whole: Collection[UUID] = ()
     #: What an extract makes, or what is to be deleted; of that, where its image lies, if it ever had one.
     volume_snapshot: UUID | None
     volume_path: str | None = None

@@ -157,6 +157,8 @@ class Attempt:
     error: Json | None
     #: The folders of the VM's other snapshots that are or were whole, by their ids.
     known: dict[UUID, str] = field(default_factory=dict)
+    #: Of `about`, those that were ready when the job began with them.
+    whole: frozenset[UUID] = frozenset()
     #: Of a snapshot that another tool made: what its row says of it.
     foreign: Json | None = None
     #: Whether the point of no return was passed, by this attempt or one before it.

@@ -157,6 +157,7 @@ class Journal:
             volume_snapshot_id=job.volume_snapshot_id,
             words=_words(one) if one else {},
             about={snapshot.id: snapshot.folder for snapshot in about},
+            whole=frozenset(one.id for one in about if one.folder and one.error is None),
             volume_path=path_of(session, job.volume_snapshot_id) if job.kind == DeleteVolume.kind else None,
             steps={step.name: StepRecord(step.state, step.output) for step in steps},
             error=job.error if job.state is JobState.UNDOING else None,

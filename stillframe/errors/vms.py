@@ -113,7 +113,10 @@ class ManifestMissing(Refused):
     """The manifest of snapshot "{snapshot}" of VM "{vm}" is not in {folder}: which layers it needs is not known."""
 
     code = "vm.manifest_missing"
-    remedy = "Nothing was touched. Bring that folder back, or delete that snapshot first, and ask again."
+    remedy = (
+        "Nothing was touched. Bring that folder back (is its storage mounted?) and ask again. If it is gone for good, "
+        "rescan the host with --repair: the snapshot is then in error, stands in nobody's way, and can be deleted."
+    )
 
 
 class ForeignSnapshots(Refused):

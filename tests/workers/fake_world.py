@@ -203,6 +203,7 @@ class Job:
             host=host,
             vm=host.vm(self.world.guest.uuid),
             about=self.about,
+            whole=[snapshot for snapshot, folder in self.about.items() if folder],
             volume_snapshot=self.volume_snapshot,
             volume_path=self.volume_path,
             words={"name": self.name, "created_at": datetime.now(UTC).isoformat()},

@@ -13,6 +13,8 @@ from stillframe.operations import DeleteSnapshot
 from stillframe.states import JobState, SnapshotState
 from tasks.app import make_app
 from tasks.producer import Producer
+from tests.given import given
+from tests.workers.house import House
 from tests.workers.test_moves import Site, asked
 from tests.world import World
 from workers import manifests
@@ -54,3 +56,35 @@ def test_a_snapshot_in_a_former_home_is_as_ready_as_before(
     assert manifest is not None
     assert manifest.state == "ready"
     assert (row.state, row.error) == (SnapshotState.READY, None)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_ready_snapshot_whose_storage_is_away_is_not_deleted(
+    house: House, world: World, comes_back: bool
+) -> None:
+    """The VM stands elsewhere by now, so nothing else is amiss. It goes once it is back, or once a rescan called it lost."""
+    snapshot = house.take("s1")
+    house.rescan(adopt=True)
+    folder = house.world.folder(snapshot) or ""
+    vm = house.world.host.vm(house.world.guest.uuid)
+    house.world.guest.shut_down()
+    with house.world.machine.world() as inside:
+        content = inside.reads_as(vm.facts().volumes[0].path)
+        inside.files["/new/vda.qcow2"] = FakeFile("image", format="qcow2", virtual_bytes=1, content=content)
+    vm.define(vm.definition(), {"vda": Source("/new/vda.qcow2", "qcow2")})
+    house.world.host.images.rename(folder, "/elsewhere")
+    house.drift()
+
+    job = house.ask_to_delete(snapshot)
+    assert house.run(job) is JobState.FAILED
+    assert given(world.row(job).error)["code"] == "vm.manifest_missing"
+    row = world.snapshot_row(snapshot)
+    assert (row.state, row.error) == (SnapshotState.READY, None)
+
+    if comes_back:
+        house.world.host.images.rename("/elsewhere", folder)
+    else:
+        house.rescan(repair=True)
+    house.delete(snapshot)
+    assert world.snapshot_row(snapshot).state is SnapshotState.DELETED
+    assert not house.world.host.images.exists(manifests.path_in(folder))

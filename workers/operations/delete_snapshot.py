@@ -5,7 +5,7 @@ What several have given up together is collected together: layers that lie betwe
 
 from uuid import UUID
 
-from stillframe.errors import VmGone
+from stillframe.errors import ManifestMissing, VmGone
 from workers import manifests
 from workers.manifests import Manifest
 from workers.operations.checks import check_room_for_merges
@@ -14,14 +14,19 @@ from workers.steps import Output, Plan, Step, Work
 
 
 def check_snapshot(work: Work) -> Output:
-    """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted."""
+    """Sees what there is on the host; a snapshot that never came to be has nothing, and is as well deleted.
+
+    Raises ManifestMissing for one that is ready and not there: its storage may be away, and come back with its files.
+    """
     if not any(work.about.values()):
         return {"gone": []}
-    _, tree = check_vm(work, work.about)
+    facts, tree = check_vm(work, work.about)
+    left = manifests_left(work)
+    for id_ in work.whole:
+        if id_ not in left:
+            raise ManifestMissing(snapshot=id_, vm=facts.name, folder=work.about[id_])
     # From the manifests, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
-    froze = {
-        source.path for manifest in manifests_left(work).values() for source in manifest.volumes.values()
-    }
+    froze = {source.path for manifest in left.values() for source in manifest.volumes.values()}
     names = {work.images.identity(path): path for path in tree.layers}
     gone = sorted(names.get(work.images.identity(path), path) for path in froze)
     check_room_for_merges(work, tree.without(*work.about), gone)
