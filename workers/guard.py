@@ -7,9 +7,10 @@ is still needed stays, and the job says so; a file too many can be removed later
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from hypervisor.port import Host, Images, Vm, VmFacts
+from hypervisor.port import Host, Images, Vm, VmFacts, VolumeFacts
 from stillframe.errors import StillframeError
 from stillframe.layers import Tree
+from stillframe.rules import ALIVE
 
 
 class Asking(Protocol):
@@ -29,16 +30,22 @@ def needed_by(work: Asking, paths: Sequence[str], tree: Tree, *, own_too: bool) 
     """Who needs one of these images: another VM on this host or another image in their folders; None if nobody.
 
     `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that. What
-    a snapshot of another tool froze is needed in any case.
+    a snapshot of another tool froze is needed in any case. A VM whose images are out of reach may need anything.
     """
     identities = {identity for path in paths if (identity := work.images.identity(path))}
     for vm in work.host.vms():
         if vm.unreadable:
             return f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}"
-        if (own_too or vm.uuid != work.vm.uuid) and identities & set(_under(work, vm, vm.images)):
+        own = vm.uuid == work.vm.uuid
+        stands_on, away = _reach(work, vm, vm.images)
+        if identities & stands_on and (own_too or not own):
             return f"VM {vm.name}"
-        if identities & set(_under(work, vm, _frozen_by_others(vm))):
+        frozen, frozen_away = _reach(work, vm, _frozen_by_others(vm))
+        if identities & frozen:
             return f"a snapshot of VM {vm.name} that another tool made"
+        # Of its own VM the manifests tell what stands on what.
+        if not own and (away := [*away, *frozen_away, *_of_stopped_pools(vm)]):
+            return f"perhaps VM {vm.name}, of which {away[0]} cannot be read"
     # libvirt's word is not the last: its daemon may have died before it noted what QEMU writes to.
     if own_too and (path := next(filter(work.images.is_open, paths), None)):
         return f"a QEMU that has {path} open"
@@ -50,16 +57,45 @@ def _frozen_by_others(vm: VmFacts) -> list[str]:
     return [path for one in vm.foreign_snapshots if one.kind != "internal" for path in one.volumes.values()]
 
 
-def _under(work: Asking, vm: VmFacts, paths: Iterable[str]) -> Iterator[str]:
-    """The identity of each of these images of a VM, and of all that lies below them."""
-    formats = {volume.path: volume.format for volume in vm.volumes}
-    for named in paths:
-        yield work.images.identity(named) or named
+def _reach(work: Asking, vm: VmFacts, paths: Iterable[str]) -> tuple[set[str], list[str]]:
+    """The identity of each of these images of a VM and of all below them; and those below which nobody can look."""
+    volumes = {volume.path: volume for volume in vm.volumes}
+    found: set[str] = set()
+    away: list[str] = []
+    for path in paths:
+        volume = volumes.get(path)
+        found.add(work.images.identity(path) or path)
         try:
-            for image in work.images.chain(named, formats.get(named)):
-                yield work.images.identity(image.path) or image.path
+            chain = work.images.chain(path, volume.format if volume else None)
+            found.update(work.images.identity(image.path) or image.path for image in chain)
         except (StillframeError, OSError):
-            continue  # its chain has a hole, so far as it leads it is counted
+            # Of a VM that is on libvirt tells the whole chain.
+            if vm.state not in ALIVE and _may_stand_on_something(work, path, volume):
+                away.append(path)
+    return found, away
+
+
+def _may_stand_on_something(work: Asking, path: str, volume: VolumeFacts | None) -> bool:
+    """Whether an image that cannot be read may come back: that of a linked clone, on a storage that is not mounted.
+
+    One that was removed from among others does not; an empty folder is what a storage leaves that went away.
+    """
+    if volume and (volume.device != "disk" or volume.format == "raw" or volume.storage == "network"):
+        return False
+    if work.images.exists(path) or (volume and volume.storage != "file"):
+        return True
+    try:
+        return not work.images.listing(path.rsplit("/", 1)[0])
+    except OSError:
+        return True
+
+
+def _of_stopped_pools(vm: VmFacts) -> list[str]:
+    """The disks of a VM that is off whose path libvirt does not tell, for their storage pool is not started."""
+    if vm.state in ALIVE:
+        return []
+    untold = [volume for volume in vm.volumes if volume.storage == "volume" and volume.device == "disk"]
+    return [f"{volume.target} (its storage pool is not started)" for volume in untold if not volume.path]
 
 
 def _clones(work: Asking, paths: Iterable[str], identities: set[str], tree: Tree) -> Iterator[str]:

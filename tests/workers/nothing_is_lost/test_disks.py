@@ -1,5 +1,9 @@
 """Disks that others move, detach or put aside keep what was written to them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import pytest
 
 from hypervisor.fake_world import FakeFile
@@ -7,6 +11,9 @@ from hypervisor.port import Source
 from stillframe.states import VmState
 from tests.workers.fake_world import World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, detach, die_at, without
+
+#: The image of a linked clone, and what that stands on.
+_CLONE, _MIDDLE = "/images/vm2/vda.qcow2", "/templates/vm2/middle.qcow2"
 
 
 def test_a_disk_that_moved_to_another_vm_is_not_unlinked_by_a_revert() -> None:
@@ -59,6 +66,76 @@ def test_linked_clones_of_the_frozen_image_are_not_changed() -> None:
     world.delete("s1").to_the_end()
 
     assert world.machine.read_back(clone) == before, "another VM's disk now reads differently"
+
+
+@pytest.mark.parametrize("away", [_CLONE, _MIDDLE])
+@pytest.mark.parametrize("act", ["delete", "revert"])
+def test_a_linked_clone_that_is_out_of_reach_is_not_changed(act: str, away: str) -> None:
+    """A clone of a frozen image is off, its storage not mounted: what it stands on is neither written into nor removed."""
+    world, frozen = _with_a_clone()
+    before = world.machine.read_back(_CLONE)
+    with _away(world, away):
+        if act == "revert":
+            world.revert("s0").to_the_end()
+        world.delete("s1").to_the_end()
+
+    assert world.host.images.exists(frozen)
+    assert world.machine.read_back(_CLONE) == before, "another VM's disk now reads differently"
+
+
+def test_a_clone_in_a_pool_that_is_not_started_is_not_changed() -> None:
+    """Libvirt does not tell where its image is until somebody starts the pool."""
+    world, frozen = _with_a_clone()
+    before = world.machine.read_back(_CLONE)
+    with world.machine.world() as inside:
+        row = next(row for row in inside.vms.values() if "<name>vm2<" in row.definition)
+        row.definition = row.definition.replace(f"file='{_CLONE}'", "pool='fast' volume='vda'")
+        row.definition = row.definition.replace("type='file'", "type='volume'")
+    with _away(world, _CLONE):
+        world.delete("s1").to_the_end()
+
+    assert world.host.images.exists(frozen)
+    assert world.machine.read_back(_CLONE) == before, "another VM's disk now reads differently"
+
+
+def test_a_vm_whose_disk_was_removed_is_in_nobodys_way() -> None:
+    """A definition that was left when its disk was removed from among others does not keep the layers of all other VMs."""
+    world = World()
+    world.guest.tick()
+    base = world.tree().heads["vda"]
+    ok(world.create("s1", "hot").to_the_end())
+    world.machine.create_vm("left", {"vda": "qcow2", "vdb": "qcow2"}, state=VmState.OFF)
+    with world.machine.world() as inside:
+        del inside.files["/images/left/vda.qcow2"]
+
+    ok(world.delete("s1").to_the_end())
+
+    assert set(world.tree().layers) == {base}
+
+
+def _with_a_clone() -> tuple[World, str]:
+    """Two snapshots of a VM, and a clone, which is off, standing on what the second froze; what that is."""
+    world = World()
+    for name in ("s0", "s1"):
+        world.guest.tick()
+        ok(world.create(name, "hot").to_the_end())
+    world.guest.tick()
+    frozen = world.tree().frozen[world.ids["s1"]]["vda"]
+    world.machine.create_vm("vm2", {"vda": "qcow2"}, state=VmState.OFF)
+    with world.machine.world() as inside:
+        inside.files[_MIDDLE] = replace(inside.files[_CLONE], backing=frozen, backing_format="qcow2")
+        inside.files[_CLONE].backing, inside.files[_CLONE].backing_format = _MIDDLE, "qcow2"
+    return world, frozen
+
+
+@contextmanager
+def _away(world: World, path: str) -> Iterator[None]:
+    """Meanwhile the storage of an image is not mounted."""
+    with world.machine.world() as inside:
+        file = inside.files.pop(path)
+    yield
+    with world.machine.world() as inside:
+        inside.files[path] = file
 
 
 def test_manifests_that_lie_beside_a_disk_that_went_away_still_count() -> None:
