@@ -4,13 +4,25 @@ A plan may be old when it is carried out, and another VM, a clone or a person ma
 is still needed stays, and the job says so; a file too many can be removed later, a file too few cannot be brought back.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hypervisor.port import Host, Images, Vm, VmFacts, VolumeFacts
 from stillframe.errors import StillframeError
 from stillframe.layers import Tree
 from stillframe.rules import ALIVE
+
+#: Seconds for which what may pass is waited for.
+SOON_S = 5.0
+_LOOK_S = 0.1
+
+
+class _User(NamedTuple):
+    """Who needs an image, and whether that may be over in a moment."""
+
+    name: str
+    may_pass: bool = False
 
 
 class Asking(Protocol):
@@ -31,25 +43,35 @@ def needed_by(work: Asking, paths: Sequence[str], tree: Tree, *, own_too: bool) 
 
     `own_too` counts this VM as well. A VM needs what its live and its persistent definition name, and all below that. What
     a snapshot of another tool froze is needed in any case. A VM whose images are out of reach may need anything.
+
+    What may pass is waited for: a libvirtd that was just started has yet to find its VMs again, and to let QEMU close the
+    layers of a merge that ended meanwhile.
     """
+    until = time.monotonic() + SOON_S
+    while (user := _user(work, paths, tree, own_too=own_too)) and user.may_pass and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    return user and user.name
+
+
+def _user(work: Asking, paths: Sequence[str], tree: Tree, *, own_too: bool) -> _User | None:
     identities = {identity for path in paths if (identity := work.images.identity(path))}
     for vm in work.host.vms():
         if vm.unreadable:
-            return f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}"
+            return _User(f"perhaps VM {vm.name}, which cannot be read: {vm.unreadable}", may_pass=True)
         own = vm.uuid == work.vm.uuid
         stands_on, away = _reach(work, vm, vm.images)
         if identities & stands_on and (own_too or not own):
-            return f"VM {vm.name}"
+            return _User(f"VM {vm.name}", may_pass=own)
         frozen, frozen_away = _reach(work, vm, _frozen_by_others(vm))
         if identities & frozen:
-            return f"a snapshot of VM {vm.name} that another tool made"
+            return _User(f"a snapshot of VM {vm.name} that another tool made")
         # Of its own VM the manifests tell what stands on what.
         if not own and (away := [*away, *frozen_away, *_of_stopped_pools(vm)]):
-            return f"perhaps VM {vm.name}, of which {away[0]} cannot be read"
+            return _User(f"perhaps VM {vm.name}, of which {away[0]} cannot be read")
     # libvirt's word is not the last: its daemon may have died before it noted what QEMU writes to.
     if own_too and (path := next(filter(work.images.is_open, paths), None)):
-        return f"a QEMU that has {path} open"
-    return next(_clones(work, paths, identities, tree), None)
+        return _User(f"a QEMU that has {path} open", may_pass=True)
+    return next(map(_User, _clones(work, paths, identities, tree)), None)
 
 
 def _frozen_by_others(vm: VmFacts) -> list[str]:

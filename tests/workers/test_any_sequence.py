@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from hypervisor import xml
 from tests.workers.any_sequence import AnySequence
-from workers import carry
+from workers import carry, guard
 from workers.operations import merging
 
 #: Sequences of the long run, about 0.06 s of one processor each.
@@ -24,6 +24,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake machine needs no time for a merge, and what is in the way there does not go away by waiting."""
     monkeypatch.setattr(merging, "POLL_S", 0.0)
     monkeypatch.setattr(carry, "LONGEST_NAP_S", 0.0)
+    monkeypatch.setattr(guard, "SOON_S", 0.0)
     # It is asked for the same few definitions again and again: to parse each once makes a sequence four times as fast.
     for name in READ:
         monkeypatch.setattr(xml, name, lru_cache(maxsize=1024)(getattr(xml, name)))

@@ -3,9 +3,10 @@
 import pytest
 
 from hypervisor import fake_vm, xml
+from hypervisor.fake import FakeHost
 from hypervisor.fake_images import FakeImages
 from hypervisor.fake_world import FakeFile
-from hypervisor.port import BlockJob, Pulse, Source
+from hypervisor.port import BlockJob, Pulse, Source, VmFacts
 from tests.workers.fake_world import World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
 from workers.carry import End
@@ -281,3 +282,37 @@ def test_a_merged_layer_goes_after_the_header_that_does_without_it_is_durable(
     monkeypatch.setattr(FakeImages, "remove", remove)
     ok(world.delete("s1").to_the_end())
     assert top not in world.files()
+
+
+def test_a_layer_that_qemu_has_yet_to_close_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A libvirtd that was just started lets QEMU close the layers of a merge that has ended meanwhile only in a moment."""
+    world = World()
+    base = world.tree().heads["vda"]
+    ok(world.create("s1", "hot").to_the_end())
+    looks = iter([True, True, True])
+    real = FakeImages.is_open
+    monkeypatch.setattr(FakeImages, "is_open", lambda self, path: next(looks, False) or real(self, path))
+    ok(world.delete("s1").to_the_end())
+    assert {path for path in world.files() if path.endswith(".qcow2")} == {base}
+
+
+def test_a_vm_that_libvirt_has_yet_to_find_again_keeps_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A libvirtd that was just started cannot tell of each VM at once."""
+    world = World()
+    base = world.tree().heads["vda"]
+    ok(world.create("s1", "hot").to_the_end())
+    other = world.machine.create_vm("vm2")
+    other.change(unreadable="its monitor is not open yet")
+    looks, real = iter([True, True]), FakeHost.vms
+
+    def vms(self: FakeHost) -> tuple[VmFacts, ...]:
+        found = real(self)
+        if not next(looks, False):
+            other.change(unreadable=None)
+        return found
+
+    monkeypatch.setattr(FakeHost, "vms", vms)
+    ok(world.delete("s1").to_the_end())
+    assert {
+        path for path in world.files() if path.startswith("/images/vm1/") and path.endswith(".qcow2")
+    } == {base}
