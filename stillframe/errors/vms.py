@@ -13,6 +13,16 @@ class LostTrack(HypervisorFailed):
     )
 
 
+class LeftByLibvirt(HypervisorFailed):
+    """libvirt says that VM "{vm}" is off, and a QEMU that it knows nothing of has {path} open: libvirtd was restarted."""
+
+    code = "vm.left_by_libvirt"
+    remedy = (
+        "Nothing was touched. End that QEMU (`fuser` names the process; for its guest it is a power cut), start the VM if it "
+        "shall run, then resume the job: stillframe job recover ID --resume."
+    )
+
+
 class CutForgotten(HypervisorFailed):
     """VM "{vm}" wrote to {paths} before libvirt, which died then, had noted that; it was, or may have been, started without."""
 

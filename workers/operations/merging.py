@@ -8,12 +8,12 @@ cut anywhere: mark, data down, chain changed, manifests changed, and last the ol
 import time
 
 from hypervisor.port import Source
-from stillframe.errors import HostLost, HypervisorFailed, VmBusy
+from stillframe.errors import HostLost, HypervisorFailed, LeftByLibvirt, VmBusy
 from stillframe.rules import ALIVE
 from workers import manifests, marks
 from workers.guard import needed_by
 from workers.operations.freeing import free, put_aside, user_of
-from workers.operations.merge_state import Merging, chain_of, is_live, is_open, is_ours, is_over
+from workers.operations.merge_state import Merging, chain_of, is_live, is_newer, is_open, is_ours, is_over
 from workers.steps import Output, Part, Work
 
 POLL_S = 0.05
@@ -126,6 +126,8 @@ def stop(work: Work, item: Output) -> None:
         # QEMU ended it in the same moment, or while no worker looked: what names the top would never come to fit again.
         for part in (pivot, repoint, unlink_merged):
             part(work, item)
+    else:
+        _go_on_above(work, this)
 
 
 MERGE = (
@@ -149,7 +151,7 @@ def _commit_live(work: Work, this: Merging) -> None:
 
     A commit left by a worker that died is found and carried on.
     """
-    marks.say_down(work.images, this.top, False)
+    _go_on_above(work, this)
     if work.vm.block_job(this.target) is None:
         work.vm.start_commit(this.target, this.top, this.base)
     while job := work.vm.block_job(this.target):
@@ -218,6 +220,7 @@ def _bring_down(work: Work, this: Merging, down_at: int | None) -> int | None:
 
 
 def _commit_offline(work: Work, this: Merging) -> None:
+    _go_on_above(work, this)
     facts = work.vm.facts()
     if facts.managed_save and this.base in chain_of(work, this.target):
         # It would come back on the chain it had then, and write to what is merged by then.
@@ -227,7 +230,8 @@ def _commit_offline(work: Work, this: Merging) -> None:
         raise HypervisorFailed(
             detail=f"{this.top} does not stand on {this.base} as it did; nothing was merged"
         )
-    marks.say_down(work.images, this.top, False)
+    if path := next(filter(work.images.is_open, this.moved), None):
+        raise LeftByLibvirt(vm=facts.name, path=path)
     work.images.commit(this.top, this.base, lambda done, total: _tell(work, this, done, total))
 
 
@@ -243,7 +247,22 @@ def _stand_on_base(work: Work, this: Merging) -> None:
         marks.say_down(work.images, this.top, True)
         work.vm.define(work.vm.definition(), {this.target: this.into})
         if work.vm.facts().state in ALIVE:
+            _go_on_above(work, this)
             raise HypervisorFailed(detail=f"somebody started the VM while {this.target} was merged")
+
+
+def _go_on_above(work: Work, this: Merging) -> None:
+    """The base has not all the data any more: a VM that writes to the top, or did so last, is started there the next time.
+
+    Its definition names the base if somebody started it in the very moment in which that was written.
+    """
+    if not ((found := marks.read(work.images, this.top)) and found.down):
+        return
+    head = chain_of(work, this.target)[:1]
+    on = work.vm.facts().state in ALIVE
+    if head == (this.top,) if on else head == (this.base,) and is_newer(work, this.top, this.base):
+        work.vm.define(work.vm.definition(), {this.target: Source(this.top, "qcow2")})
+    marks.say_down(work.images, this.top, False)
 
 
 def _tell(work: Work, this: Merging, done: int, total: int) -> None:

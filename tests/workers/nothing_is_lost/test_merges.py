@@ -1,5 +1,7 @@
 """Merges that are cut, cancelled, or met by somebody else write no old data over new."""
 
+from typing import Any
+
 import pytest
 
 from hypervisor import fake_vm, xml
@@ -7,7 +9,7 @@ from hypervisor.fake import FakeHost
 from hypervisor.fake_images import FakeImages
 from hypervisor.fake_world import FakeFile
 from hypervisor.port import BlockJob, Pulse, Source, VmFacts
-from tests.workers.fake_world import World, ok
+from tests.workers.fake_world import Death, World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
 from workers.carry import End
 from workers.steps import Output
@@ -316,3 +318,39 @@ def test_a_vm_that_libvirt_has_yet_to_find_again_keeps_no_layer(monkeypatch: pyt
     assert {
         path for path in world.files() if path.startswith("/images/vm1/") and path.endswith(".qcow2")
     } == {base}
+
+
+@pytest.mark.parametrize("then", ["goes on", "is cancelled", "dies, with QEMU"])
+def test_a_vm_that_is_started_while_its_definition_changes_is_started_there_again(
+    then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data is down, and right before the definition names the base somebody starts it on the top, and it writes there."""
+    world = World(TWO)
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    world.guest.crash()
+    job, real, first = world.delete("s1"), fake_vm.FakeVm.define, [True]
+    wrote: list[int] = []
+
+    def define(self: fake_vm.FakeVm, *words: Any) -> None:
+        meets, first[:] = bool(first), []
+        if meets:
+            world.guest.boot()
+            wrote.append(world.guest.tick())
+        if meets and then == "is cancelled":
+            job.cancel()
+        real(self, *words)
+        if meets and then == "dies, with QEMU":
+            world.guest.crash()
+            raise Death("after define")
+
+    monkeypatch.setattr(fake_vm.FakeVm, "define", define)
+    if then == "dies, with QEMU":
+        with pytest.raises(Death):
+            job.run()
+    job.to_the_end()
+    if then != "dies, with QEMU":
+        world.guest.crash()
+    world.guest.boot()
+    assert world.guest.counter == wrote[0]
