@@ -325,7 +325,7 @@ def test_a_vm_that_is_started_while_its_definition_changes_is_started_there_agai
     then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its data is down, and right before the definition names the base somebody starts it on the top, and it writes there."""
-    world = World(TWO)
+    world = World()
     world.guest.tick()
     ok(world.create("s1", "hot").to_the_end())
     world.guest.tick()
