@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 from models.session import DatabaseAway
-from stillframe.errors import LostRace
 
 logger = logging.getLogger(__name__)
 
@@ -14,19 +13,17 @@ PATIENCE_S = 900.0
 _LONGEST_NAP_S = 2.0
 
 
-def patiently(act: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
+def patiently(act: Callable[[], None], catch_up: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
     """Does an act that may be done again, until the database has taken it. Raises what else it raises.
 
-    A commit whose answer was lost may have been made: then the second try finds the state already moved, and is done.
+    A commit whose answer was lost may have been made: `catch_up` is called before the act is done again, and looks.
     """
     until, nap_s, tried = time.monotonic() + patience_s, 0.1, False
     while True:
         try:
+            if tried:
+                catch_up()
             return act()
-        except LostRace:
-            if not tried:
-                raise
-            return None  # the commit whose answer was lost
         except DatabaseAway as error:
             if time.monotonic() > until:
                 raise

@@ -79,7 +79,7 @@ def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
             hold(settings.lock_folder, attempt.vm_id, attempt.vm_name, HOLD_S, _bearer(attempt)),
         ):
             host = hands.host()
-            patiently(lambda: _carry_on(attempt, host, progress, settings))
+            patiently(lambda: _carry_on(attempt, host, progress, settings), attempt.catch_up)
     except VmHeld as error:
         _wait_for(attempt, error)
         return None

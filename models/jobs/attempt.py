@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, text, update
+from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -219,7 +219,7 @@ class Attempt:
         self.steps[step] = StepRecord(StepState.UNDONE, self.steps[step].output)
 
     def turn_back(self, error: Json) -> None:
-        """From here on the plan is walked back, because of this error. May be said again, if the answer was lost."""
+        """From here on the plan is walked back, because of this error. Known before it is written: it is not gone back on."""
         self.error = error
         with transaction(self.engine) as session:
             self._write_last(session)
@@ -236,6 +236,18 @@ class Attempt:
         if asked is None:
             raise LostLease(job=self.job_id)
         return bool(asked)
+
+    def catch_up(self) -> None:
+        """Read what the rows say, after a commit whose answer was lost. A step that they have done may be done again."""
+        of = select(Job.state, Job.error, Job.no_return_at)
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                of.where(Job.id == self.job_id, Job.attempt == self.number)
+            ).one_or_none()
+        if row is None:
+            raise LostLease(job=self.job_id)
+        self.state, self.error = row.state, row.error or self.error
+        self.no_return = row.no_return_at is not None
 
     def succeed(self, facts: Json, seen: VmSeen | None) -> None:
         """The job, what it made or changed, and the rows of the VM as seen: in one transaction.

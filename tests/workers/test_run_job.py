@@ -81,6 +81,68 @@ def test_what_has_turned_back_does_not_go_forward_again(
     assert (site.heads(), site.state()) == (before, VmState.RUNNING)
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_whether_the_point_of_no_return_is_passed_is_what_the_row_says(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch, *, committed: bool
+) -> None:
+    """The answer to the very commit that passes it is lost, and the job's time is over: it goes on, or turns back."""
+    job = site.ask(RevertSnapshot(snapshot_id=str(site.snapshot()), timeout_s=600))
+    before = site.heads()
+    real, lost = Attempt._once, list[bool]()
+
+    def once(self: Attempt, statement: str, **values: Any) -> Any:
+        if not values.get("no_return") or lost:
+            return real(self, statement, **values)
+        lost.append(True)
+        if committed:
+            real(self, statement, **values)
+        raise away()
+
+    monkeypatch.setattr(Attempt, "_once", once)
+    monkeypatch.setattr(Progress, "is_late", property(lambda _: bool(lost)))
+    site.run(job)
+    row = world.row(job)
+    assert lost
+    assert (row.no_return_at is not None) is committed
+    assert row.state is (JobState.SUCCEEDED if committed else JobState.FAILED)
+    assert (site.heads() != before) is committed
+    assert site.state() is VmState.RUNNING
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize(
+    ("write", "state"),
+    [("succeed", JobState.SUCCEEDED), ("fail", JobState.FAILED), ("stuck", JobState.STUCK)],
+)
+def test_an_end_whose_answer_was_lost_is_known(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch, write: str, state: JobState, *, committed: bool
+) -> None:
+    """The attempt says what the row says, and the end is told once."""
+    job = site.ask(CreateSnapshot(vm=str(site.guest.uuid), name="s", type="hot"))
+    for call, times in {"succeed": {}, "fail": {"cut": 1}, "stuck": {"cut": 1, "images.remove": 9}}[
+        write
+    ].items():
+        for _ in range(times):
+            site.machine.fail_next(call, HypervisorFailed(detail="no"))
+    real, lost = getattr(outcome, write), list[bool]()
+
+    def end(session: Session, *about: Any, **more: Any) -> None:
+        first = not lost
+        lost.append(True)
+        if committed or not first:
+            real(session, *about, **more)
+        if first:
+            session.commit()
+            raise away()
+
+    monkeypatch.setattr(outcome, write, end)
+    attempt = given(site.run(job))
+    assert lost
+    assert (attempt.state, world.row(job).state) == (state, state)
+    assert (attempt.error or {}).get("code") == (world.row(job).error or {}).get("code")
+    assert world.events(job).count(f"job.{state}") == 1
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_cancel_in_the_last_moment_is_true(
     site: Site, world: World, monkeypatch: pytest.MonkeyPatch, *, lost: bool
