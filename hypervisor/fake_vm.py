@@ -1,7 +1,7 @@
 """One VM of the fake machine, through one connection."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 from uuid import UUID
@@ -16,6 +16,8 @@ from stillframe.states import VmState
 
 #: Seconds that a change waits for its turn.
 _TURN_S = 30.0
+#: Changes with something in the middle, each begun by `_act` and ended by `_end`.
+_LONG = {"cut", "take_back"}
 
 
 class Connection(Protocol):
@@ -71,17 +73,28 @@ class FakeVm:
         self._machine.tell(self.uuid, "changed")
         return done
 
-    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
-        """Undoes a cut that the daemon has not noted."""
+    def unnoted(self, layers: Mapping[str, Source]) -> dict[str, Source]:
+        """What is written to, and the daemon has not noted."""
         with self._look() as (_, row):
-            unnoted = {target: path for target, path in row.unnoted.items() if target in layers}
-        if not unnoted:
-            return False
+            return {
+                target: layer for target, layer in layers.items() if row.unnoted.get(target) == layer.path
+            }
+
+    def take_back(self, target: str, layer: str, pulse: Pulse, leaving: Callable[[], object]) -> None:
+        """Undoes a cut of one volume that the daemon has not noted."""
+        if not self.unnoted({target: Source(layer, "qcow2")}):
+            return
         with self._act("take_back") as (world, row):
-            for target, path in unnoted.items():
-                world.pour(path, self._head(row, target))
-                del row.unnoted[target]
-        return True
+            # From the first moment on what is below is neither what it was nor what it will be.
+            written = sorted(world.image(layer).content.items())
+            world.write(self._head(row, target), dict(written[len(written) // 2 :]))
+        pulse(1, 2)
+        with self._act("take_back.ready") as (world, row):
+            self._pour_back(world, row, target, layer)
+        leaving()
+        with self._end("take_back") as (world, row):
+            self._pour_back(world, row, target, layer)
+            del row.unnoted[target]
 
     def stop(self) -> None:
         """Power off."""
@@ -269,10 +282,10 @@ class FakeVm:
 
     @contextmanager
     def _act(self, call: str) -> Iterator[tuple[World, FakeVmRow]]:
-        """A change; a failure asked for with `after` comes at its end, but for `cut`, which ends later."""
+        """A change; a failure asked for with `after` comes at its end, or when a long one ends."""
         with self._look():
             pass
-        keep = self._machine.begin if call == "cut" else self._machine.act
+        keep = self._machine.begin if call in _LONG else self._machine.act
         with keep(call), self._look() as found:
             yield found
 
@@ -286,6 +299,11 @@ class FakeVm:
             if volume.target == target:
                 return volume.path
         raise HypervisorFailed(detail=f"invalid argument: disk {target!r} not found in domain")
+
+    def _pour_back(self, world: World, row: FakeVmRow, target: str, layer: str) -> None:
+        if row.unnoted.get(target) != layer:
+            raise HypervisorFailed(detail="Unable to read from monitor: Connection reset by peer")
+        world.pour(layer, self._head(row, target))
 
     def _check_images(self, world: World, definition: str) -> None:
         for volume in xml.volumes_of(definition):

@@ -90,11 +90,17 @@ class LibvirtVm:
         with self._domain() as domain:
             return Cut(self._connection, domain, layers, memory, quiesce, pulse).make(self._agent_timeout_s)
 
-    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
-        """Undoes a cut that libvirt has not noted."""
+    def unnoted(self, layers: Mapping[str, Source]) -> dict[str, Source]:
+        """What QEMU has open and libvirt has not noted."""
         with self._domain() as domain:
             noted = {volume.path for volume in xml.volumes_of(describe(domain, 0))}
-            return lost_track.take_back(domain, layers, noted, pulse)
+            return lost_track.unnoted(domain, layers, noted)
+
+    def take_back(self, target: str, layer: str, pulse: Pulse, leaving: Callable[[], object]) -> None:
+        """Undoes a cut of one volume that libvirt has not noted."""
+        if self.unnoted({target: Source(layer, "qcow2")}):
+            with self._domain() as domain:
+                lost_track.take_back(domain, target, layer, pulse, leaving)
 
     def stop(self) -> None:
         """Power off."""

@@ -6,7 +6,7 @@ back: then QEMU writes where libvirt says.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import libvirt
@@ -19,6 +19,8 @@ from stillframe.errors import HypervisorFailed
 #: What QEMU answers who names an image that it has left.
 _LEFT = ("nor node-name", "Device 'libvirt-", "is not in this backing file chain")
 _POLL_S = 0.05
+#: How long a guest that never rests is waited for before QEMU changes over. Seconds.
+_REST_S = 10.0
 
 
 def gone_on(domain: Any, top: str, base: str, error: libvirt.libvirtError) -> Source | None:
@@ -31,27 +33,27 @@ def gone_on(domain: Any, top: str, base: str, error: libvirt.libvirtError) -> So
     return Source(base, headers.facts(top, "qcow2").backing_format or "raw")
 
 
-def take_back(domain: Any, layers: Mapping[str, Source], noted: set[str], pulse: Pulse) -> bool:
-    """Takes back what QEMU did with these layers of a cut that libvirt does not know of; whether there was anything.
-
-    `noted` are the images that libvirt says are written to. Nothing of what the guest wrote is lost: QEMU itself merges it.
-    """
-    unnoted = {
-        target: layer.path
+def unnoted(domain: Any, layers: Mapping[str, Source], noted: set[str]) -> dict[str, Source]:
+    """Those of these layers of a cut that QEMU has open; `noted` are the images that libvirt says are written to."""
+    held = {
+        target: layer
         for target, layer in layers.items()
         if layer.path not in noted and locks.is_held(layer.path)
     }
-    if not unnoted or not is_on(domain):
-        return False
-    for target, path in unnoted.items():
-        if path in monitor.heads(domain).values():
-            _merge_back(domain, target, path, pulse)
-        for node in monitor.nodes(domain, path):
-            monitor.ask(domain, "blockdev-del", **{"node-name": node})
-    return True
+    if not held or not is_on(domain):
+        return {}
+    return {target: layer for target, layer in held.items() if monitor.nodes(domain, layer.path)}
 
 
-def _merge_back(domain: Any, target: str, path: str, pulse: Pulse) -> None:
+def take_back(domain: Any, target: str, layer: str, pulse: Pulse, leaving: Callable[[], object]) -> None:
+    """Takes back a cut of one volume that libvirt does not know of. Nothing of what the guest wrote is lost: QEMU merges it."""
+    if layer in monitor.heads(domain).values():
+        _merge_back(domain, target, layer, pulse, leaving)
+    for node in monitor.nodes(domain, layer):
+        monitor.ask(domain, "blockdev-del", **{"node-name": node})
+
+
+def _merge_back(domain: Any, target: str, path: str, pulse: Pulse, leaving: Callable[[], object]) -> None:
     """QEMU brings the layer's data down, and writes to what is below it again. One that was begun before goes on."""
     below = headers.facts(path, "qcow2").backing
     base = next(iter(monitor.nodes(domain, below or "")), None)
@@ -61,10 +63,16 @@ def _merge_back(domain: Any, target: str, path: str, pulse: Pulse) -> None:
     if _job(domain, job) is None:
         top = next(node for node, head in monitor.heads(domain).items() if head == path)
         monitor.ask(domain, "block-commit", **{"job-id": job, "device": top, "base-node": base})
+    ready_at, left = None, False
     while found := _job(domain, job):
-        if found["status"] == "ready":
-            monitor.ask(domain, "job-complete", id=job)
-        pulse(found["current-progress"], found["total-progress"])
+        done, total = found["current-progress"], found["total-progress"]
+        if found["status"] == "ready" and not left:
+            ready_at = ready_at or time.monotonic()
+            if done >= total or time.monotonic() - ready_at > _REST_S:
+                leaving()
+                monitor.ask(domain, "job-complete", id=job)
+                left = True
+        pulse(done, total)
         time.sleep(_POLL_S)
     if path in monitor.heads(domain).values():
         raise HypervisorFailed(detail=f"QEMU did not merge {path} back into {below}")

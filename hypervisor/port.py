@@ -178,11 +178,18 @@ class Vm(Protocol):
         HypervisorFailed also when somebody else changed the VM meanwhile, so that not every volume is on its layer at the end.
         """
 
-    def take_back(self, layers: Mapping[str, Source], pulse: Pulse) -> bool:
-        """Undoes a cut that only QEMU knows of, since libvirt's daemon died before it had noted it; whether there was one.
+    def unnoted(self, layers: Mapping[str, Source]) -> dict[str, Source]:
+        """Those of the layers that QEMU has open and libvirt knows nothing of: its daemon died before it had noted a cut.
 
-        The VM then writes where `facts()` say, nothing it wrote is lost, and nobody has the layers open; what is in them is
-        old, and they are to be made anew. Until then `facts()` are not true, and to remove the layers would lose data.
+        As long as there are any `facts()` are not true, and to remove the layers would lose data.
+        """
+
+    def take_back(self, target: str, layer: str, pulse: Pulse, leaving: Callable[[], object]) -> None:
+        """Undoes a cut of one volume that only QEMU knows of; nothing to do if it knows none.
+
+        QEMU merges the layer while the guest runs, and calls `leaving` when what is below holds all of it, right before
+        the VM writes there again. Then the VM writes where `facts()` say, and nobody has the layer open; what is in it is
+        old. After any error only what is seen through the layer is whole; asked again, QEMU goes on.
         """
 
     def stop(self) -> None:

@@ -52,6 +52,12 @@ def say_down(images: Images, top: str, down: bool) -> None:
         write(images, replace(mark, down=down))
 
 
+def say_down_now(images: Images, top: str) -> None:
+    """All that this merge moves is in its base, as of this moment: the time of the mark counts."""
+    if mark := read(images, top):
+        write(images, replace(mark, down=True))
+
+
 def complete(images: Images, tops: Iterable[str]) -> None:
     """The base of these holds all that they hold: it is whole without them, also where an earlier merge was stopped."""
     for top in tops:

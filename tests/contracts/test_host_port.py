@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -282,17 +283,21 @@ def test_a_cut_that_the_daemon_forgot_is_taken_back(play_with: PlayWith, formats
     """The daemon dies between QEMU's cut and its note: all that was written since is below again, and a cut works."""
     play = play_with(*formats)
     frozen, layers = play.heads(), play.layers()
-    assert not play.vm.take_back(layers, quiet)
+    assert not play.vm.unnoted(layers)
     with play.stage.daemon_forgets(play.guest):
         play.vm.cut(layers, None, False, quiet)
     play.host.reconnect(30)
     assert play.heads() == frozen
     written, boot = play.guest.tick()
 
-    assert play.vm.take_back(layers, quiet)
+    assert play.vm.unnoted(layers) == layers
+    left = list[str]()
+    for target, layer in layers.items():
+        play.vm.take_back(target, layer.path, quiet, partial(left.append, target))
 
-    assert play.heads() == frozen
-    assert not play.vm.take_back(layers, quiet)
+    assert (play.heads(), play.vm.unnoted(layers), left) == (frozen, {}, list(layers))
+    play.vm.take_back("vda", layers["vda"].path, quiet, partial(left.append, "vda"))
+    assert left == list(layers)
     again = play.layers(on=frozen)
     play.vm.cut(again, None, False, quiet)
     assert play.heads() == again

@@ -1,6 +1,6 @@
 """The instant of a snapshot: layers are made, the VM changes over to them, or is put back onto what is below."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from hypervisor.port import CutFacts, Source
@@ -15,7 +15,7 @@ from stillframe.names import left_path, snapshot_folder
 from stillframe.operations import CreateSnapshot
 from stillframe.rules import ALIVE
 from stillframe.states import Consistency, VmState
-from workers import manifests
+from workers import manifests, marks
 from workers.operations import forgotten
 from workers.operations.freeing import unlink
 from workers.operations.merging import merge_at_once
@@ -27,11 +27,7 @@ from workers.steps import Output, Work
 
 def make_layers(work: Work) -> Output:
     """Makes all that the cut needs beforehand, so that the VM waits for nothing while it stands."""
-    for target, volume in work.outputs["check_vm"]["volumes"].items():
-        below = Source(volume["path"], volume["format"])
-        work.images.create_layer(layers_of(work)[target].path, below, volume["virtual_bytes"])
-    if memory := memory_of(work):
-        work.images.write_text(memory, "")
+    _make(work, layers_of(work))
     return {}
 
 
@@ -54,7 +50,7 @@ def cut(work: Work) -> Output:
     thaw(work)
     facts = None
     try:
-        if left := _recover_forgotten(work):
+        if left := forgotten.recover(work, layers_of(work), frozen_of(work)):
             raise CutForgotten(vm=work.wards.name, paths=", ".join(map(left_path, left)))
         if not _is_cut(work):
             facts = _cut_as_wished(work)
@@ -85,20 +81,12 @@ def put_back(work: Work) -> None:
         _wake(work)
     thaw(work)
     if "check_vm" in work.outputs:
-        _recover_forgotten(work)
+        forgotten.recover(work, layers_of(work), frozen_of(work))
     if _is_cut(work):
         for target, source in frozen_of(work).items():
             merge_at_once(work, target, layers_of(work)[target].path, source)
     elif _is_cut_on_paper(work):
         work.vm.define(work.vm.definition(), frozen_of(work))
-
-
-def _recover_forgotten(work: Work) -> tuple[str, ...]:
-    """The layers that hold what the guest wrote and that it cannot go on in any more."""
-    layers = layers_of(work)
-    if work.vm.take_back(layers, work.pulse):
-        make_layers(work)  # what they hold has gone down
-    return forgotten.go_on(work, layers, frozen_of(work))
 
 
 def layers_of(work: Work) -> dict[str, Source]:
@@ -141,6 +129,8 @@ def _is_cut(work: Work) -> bool:
     if "check_vm" not in work.outputs:
         return False
     wanted = {layer.path for layer in layers_of(work).values()}
+    if any(marks.read(work.images, path) for path in wanted):
+        return False  # they are on their way down: what the VM stood on is no instant any more
     return bool(wanted & {volume.path for volume in work.vm.facts().volumes})
 
 
@@ -152,8 +142,19 @@ def _is_cut_on_paper(work: Work) -> bool:
     return bool(named & {layer.path for layer in layers_of(work).values()})
 
 
+def _make(work: Work, targets: Iterable[str]) -> None:
+    if memory := memory_of(work):
+        work.images.write_text(memory, "")
+    volumes = work.outputs["check_vm"]["volumes"]
+    for target in targets:
+        below = Source(volumes[target]["path"], volumes[target]["format"])
+        work.images.create_layer(volumes[target]["layer"], below, volumes[target]["virtual_bytes"])
+
+
 def _cut_as_wished(work: Work) -> CutFacts:
     layers, memory = layers_of(work), memory_of(work)
+    if gone := [target for target, layer in layers.items() if not work.images.exists(layer.path)]:
+        _make(work, gone)  # what they held has gone down
     if new := {volume.target for volume in usable(work.vm.facts())} - set(layers):
         raise HypervisorFailed(
             detail=f"{', '.join(sorted(new))} was attached after the VM was looked at, and would be missing; ask again"

@@ -1,11 +1,14 @@
 """A cut that QEMU made and libvirt did not live to note: it names the images below, and what the guest wrote is above.
 
-While that QEMU lives, it brings it down itself. When it has died too only the images can tell. All volumes change over in
-one instant, so if one layer holds anything the guest went on in all of them; and if nothing was written below since then,
-nobody has started the VM there.
+While that QEMU lives, it brings it down itself. Should it die in the middle, what is below is half merged and still what
+libvirt names: so before the first byte goes down each volume has the mark of a merge, and the definition names the layers.
+
+When it has died before only the images can tell. All volumes change over in one instant, so if one layer holds anything the
+guest went on in all of them; and if nothing was written below since then, nobody has started the VM there.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from hypervisor.port import Source
 from stillframe.errors import LayerHalfMerged
@@ -13,7 +16,48 @@ from stillframe.names import left_path
 from stillframe.rules import ALIVE
 from workers import marks
 from workers.operations.merge_state import is_newer
+from workers.operations.merging import merge_at_once
 from workers.steps import Work
+
+
+def recover(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> tuple[str, ...]:
+    """Has the VM go on where its guest wrote last; the layers that hold something, and that it cannot go on in any more.
+
+    A cut is either kept in all volumes or taken back in all of them. The layers of one that was taken back are gone.
+    """
+    _prepare(work, work.vm.unnoted(layers), below)
+    left = go_on(work, layers, below)
+    if any(marks.read(work.images, layer.path) for layer in layers.values()):
+        named = {disk.path for disk in work.vm.disks_of(work.vm.definition())}
+        if not left or any(layer.path in named for layer in layers.values()):
+            _bring_back(work, layers, below)
+    return left_behind(work, layers)
+
+
+def _prepare(work: Work, unnoted: Mapping[str, Source], below: Mapping[str, Source]) -> None:
+    """Sees that whatever dies from here on, the VM is started on the layers, and nobody reads what is below alone.
+
+    In this order: a mark without that definition would stand for a merge into what the VM is started on.
+    """
+    if not unnoted:
+        return
+    work.vm.define(work.vm.definition(), unnoted)
+    if not work.vm.unnoted(unnoted):
+        if work.vm.facts().state in ALIVE:  # it was started below in this very moment
+            work.vm.define(work.vm.definition(), {target: below[target] for target in unnoted})
+        return
+    for target, layer in unnoted.items():
+        if marks.read(work.images, layer.path) is None:
+            marks.write(work.images, marks.Mark(below[target].path, layer.path, str(work.job)))
+
+
+def _bring_back(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> None:
+    """One volume after the other: what QEMU does not bring down any more is merged like any other."""
+    for target, layer in layers.items():
+        work.vm.take_back(
+            target, layer.path, work.pulse, partial(marks.say_down_now, work.images, layer.path)
+        )
+        merge_at_once(work, target, layer.path, below[target])
 
 
 def go_on(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> tuple[str, ...]:
