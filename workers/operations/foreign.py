@@ -110,6 +110,7 @@ def _delete_paused(work: Work, one: ForeignSnapshot) -> None:
             work.vm.delete_internal(one.name)
         finally:
             work.vm.resume()
+            work.wards.over()
 
 
 def end_pause(work: Work) -> None:

@@ -16,6 +16,7 @@ from stillframe.states import VmState
 from tests.workers.fake_world import BLOCK_FOLDER, World, ok
 from workers.carry import End, Ending
 from workers.foreign import ACTIONS, why_not
+from workers.operations.foreign import remove_internal
 from workers.reading import read_vm
 
 REVERT, DELETE = RevertSnapshot(snapshot_id="x"), DeleteSnapshot(snapshot_id="x")
@@ -222,6 +223,21 @@ def test_a_deletion_may_pause_the_vm_and_ends_that() -> None:
     job.pause = True
     ok(job.to_the_end())
     assert (world.facts().state, world.watch.wards()) == (VmState.PAUSED, [])
+
+
+def test_a_pause_that_a_user_makes_after_a_deletion_failed_stays() -> None:
+    """The job's own pause is over, and so is the record of it: whoever takes the deletion up ends nobody else's."""
+    world = World()
+    world.guest.take_internal("s")
+    job = world.about_foreign(DELETE, "s")
+    job.pause = True
+    world.machine.fail_next("delete_internal", HypervisorFailed(detail="not this time"))
+    with pytest.raises(HypervisorFailed):
+        remove_internal(job.work())
+    assert (world.facts().state, world.watch.wards()) == (VmState.RUNNING, [])
+    world.guest.change(state=VmState.PAUSED, reason="user")
+    ok(job.to_the_end())
+    assert (world.facts().state, world.facts().foreign_snapshots) == (VmState.PAUSED, ())
 
 
 def test_a_name_that_is_the_number_of_another_is_not_reverted_to() -> None:
