@@ -170,3 +170,20 @@ def test_a_deletion_that_failed_leaves_it_as_it_is_seen(world: World, engine: En
         seen = replace(seen_vm(WEB), foreign=found, tree=Tree({}, {}, {}))
         attempt.fail({"code": "x", "detail": "x"}, seen, cancelled=False)
         assert world.snapshot_row(row.id).state is state
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_deletion_that_failed_unseen_leaves_no_ready_one_that_may_be_gone(
+    begun: bool, world: World, engine: Engine
+) -> None:
+    """Nobody could look at the VM afterwards: once it was being removed it is in error, and before that it is whole."""
+    look(engine, foreign())
+    row = rows(engine)["virsh1"]
+    job = world.job(WEB, "delete_snapshot", snapshot=row.id)
+    attempt = Journal(engine).claim(job, worker="h1/boot/1/2", lease_s=30)
+    assert attempt is not None
+    attempt.start("check_snapshot")
+    if begun:
+        attempt.finish("check_snapshot", {"there": True}, "remove_internal")
+    attempt.fail({"code": "x", "detail": "x"}, None, cancelled=False)
+    assert world.snapshot_row(row.id).state is (SnapshotState.ERROR if begun else SnapshotState.READY)
