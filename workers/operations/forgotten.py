@@ -15,7 +15,7 @@ from stillframe.errors import LayerHalfMerged
 from stillframe.names import left_path
 from stillframe.rules import ALIVE
 from workers import marks
-from workers.operations.merge_state import is_newer
+from workers.operations.merge_state import was_used_again
 from workers.operations.merging import merge_at_once
 from workers.steps import Work
 
@@ -63,7 +63,7 @@ def _bring_back(work: Work, layers: Mapping[str, Source], below: Mapping[str, So
 def go_on(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> tuple[str, ...]:
     """Has a VM that is off go on in the layers that its guest wrote to last; those that it cannot go on in any more."""
     left = left_behind(work, layers)
-    if left and work.vm.facts().state not in ALIVE and _is_newer(work, left, below):
+    if left and work.vm.facts().state not in ALIVE and _were_written_last(work, left, below):
         still = {target: layer for target, layer in layers.items() if not _is_below(work, layer.path)}
         work.vm.define(work.vm.definition(), still)
     return left_behind(work, layers)
@@ -99,10 +99,11 @@ def _is_below(work: Work, path: str) -> bool:
     mark = marks.read(work.images, path)
     if not work.images.exists(path):
         return True
-    return mark is not None and (mark.whole or (mark.down and not is_newer(work, path, mark.base)))
+    return mark is not None and (mark.whole or (mark.down and not was_used_again(work, path, mark.base)))
 
 
-def _is_newer(work: Work, left: tuple[str, ...], below: Mapping[str, Source]) -> bool:
+def _were_written_last(work: Work, left: tuple[str, ...], below: Mapping[str, Source]) -> bool:
+    """Whether nothing below any volume was written to later than the layers were, taken together."""
     above_at = [work.images.written_at(path) or 0 for path in left]
     below_at = [work.images.written_at(source.path) for source in below.values()]
     return all(at is not None and at <= max(above_at) for at in below_at)

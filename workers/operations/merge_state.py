@@ -73,7 +73,7 @@ def is_over(work: Work, this: Merging) -> bool:
         return True
     if not on and chain[:1] == (this.base,):
         # Else somebody has put an old definition back, and the top has what is newer.
-        return bool(found and found.down) and not is_newer(work, this.top, this.base)
+        return bool(found and found.down) and not was_used_again(work, this.top, this.base)
     return this.base in chain and this.top not in chain
 
 
@@ -96,7 +96,7 @@ def _went_on_below(work: Work, this: Merging) -> bool:
     return True
 
 
-def is_newer(work: Work, top: str, base: str) -> bool:
+def was_used_again(work: Work, top: str, base: str) -> bool:
     """Whether an image was written to later than what its data went down into: the VM was started on it once more."""
     at_top, at_base = work.images.written_at(top), work.images.written_at(base)
     return at_top is not None and at_base is not None and at_top > at_base

@@ -13,7 +13,15 @@ from stillframe.rules import ALIVE
 from workers import manifests, marks
 from workers.guard import needed_by
 from workers.operations.freeing import free, put_aside, user_of
-from workers.operations.merge_state import Merging, chain_of, is_live, is_newer, is_open, is_ours, is_over
+from workers.operations.merge_state import (
+    Merging,
+    chain_of,
+    is_live,
+    is_open,
+    is_ours,
+    is_over,
+    was_used_again,
+)
 from workers.steps import Output, Part, Work
 
 POLL_S = 0.05
@@ -260,7 +268,7 @@ def _go_on_above(work: Work, this: Merging) -> None:
         return
     head = chain_of(work, this.target)[:1]
     on = work.vm.facts().state in ALIVE
-    if head == (this.top,) if on else head == (this.base,) and is_newer(work, this.top, this.base):
+    if head == (this.top,) if on else head == (this.base,) and was_used_again(work, this.top, this.base):
         work.vm.define(work.vm.definition(), {this.target: Source(this.top, "qcow2")})
     marks.say_down(work.images, this.top, False)
 

@@ -183,17 +183,11 @@ def test_dies_anywhere_after_that(
 
 def test_a_layer_whose_merge_was_not_over_is_not_lost() -> None:
     """An undo died while it merged, and somebody put the old definition back: what is nowhere else is brought down."""
-    world = World()
-    vm = world.host.vm(world.guest.uuid)
-    old = vm.definition()
-    world.guest.tick()
-    job = world.create("s1", "hot")
-    die_at(world, job, "before finish of cut")
-    world.guest.tick()
+    world, job, put_old_back = _cut_and_not_told()
     (top,) = (volume.path for volume in world.facts().volumes)
     marks.write(world.host.images, marks.Mark("/images/vm1/vda.qcow2", top, str(job.id)))
     world.guest.shut_down()
-    vm.define(old, {})
+    put_old_back()
     job.cancel()
     job.run()
     world.guest.boot()
@@ -202,20 +196,14 @@ def test_a_layer_whose_merge_was_not_over_is_not_lost() -> None:
 
 def test_a_layer_of_which_a_part_went_down_is_neither_removed_nor_renamed() -> None:
     """An undo died in the middle of its merge, and somebody put the old definition back: the job is stuck, the mark stays."""
-    world = World()
-    vm = world.host.vm(world.guest.uuid)
-    old = vm.definition()
-    world.guest.tick()
-    job = world.create("s1", "hot")
-    die_at(world, job, "before finish of cut")
-    world.guest.tick()
+    world, job, put_old_back = _cut_and_not_told()
     world.guest.write("journal", "new")
     (top,) = (volume.path for volume in world.facts().volumes)
     world.guest.shut_down()
     marks.write(world.host.images, marks.Mark("/images/vm1/vda.qcow2", top, str(job.id)))
     with world.machine.world() as inside:
         inside.write("/images/vm1/vda.qcow2", {"journal": "new"})
-    vm.define(old, {})
+    put_old_back()
     job.cancel()
     ending = job.run()
     assert (ending.end, (ending.error or {})["code"]) == (End.STUCK, "layer.half_merged")
@@ -225,20 +213,14 @@ def test_a_layer_of_which_a_part_went_down_is_neither_removed_nor_renamed() -> N
 
 def test_a_layer_that_was_written_to_after_its_data_was_down_is_not_removed() -> None:
     """An undo died before the VM stood below; it was started on the layer, stopped, and an old definition was put back."""
-    world = World()
-    vm = world.host.vm(world.guest.uuid)
-    old = vm.definition()
-    world.guest.tick()
-    job = world.create("s1", "hot")
-    die_at(world, job, "before finish of cut")
-    world.guest.tick()
+    world, job, put_old_back = _cut_and_not_told()
     world.guest.shut_down()
     job.cancel()
     die_at(world, job, "before define")
     world.guest.boot()
     world.guest.tick()
     world.guest.shut_down()
-    vm.define(old, {})
+    put_old_back()
     job.run()
     world.guest.boot()
     assert (world.guest.counter, _layers(world)) == (3, set())
@@ -249,13 +231,7 @@ def test_a_volume_whose_layer_is_merged_already_does_not_go_on_in_it(monkeypatch
     monkeypatch.setattr(merging, "POLL_S", 0.0)
     at, died, tried = 0, True, 0
     while died:
-        world = World(TWO)
-        vm = world.host.vm(world.guest.uuid)
-        old = vm.definition()
-        world.guest.tick()
-        job = world.create("s1", "hot")
-        die_at(world, job, "before finish of cut")
-        world.guest.tick()
+        world, job, put_old_back = _cut_and_not_told(TWO)
         job.cancel()
         world.machine.mortality.forget()
         world.machine.mortality.dies_at = at
@@ -268,13 +244,25 @@ def test_a_volume_whose_layer_is_merged_already_does_not_go_on_in_it(monkeypatch
         world.guest.write("last", at, "vdb")
         world.guest.shut_down()
         if removed:
-            vm.define(old, {})
+            put_old_back()
             job.run()
             tried += 1
         world.guest.boot()
         assert (world.guest.read("last", "vdb"), world.guest.counter) == (at, 2), at
         at += 1
     assert tried > 2
+
+
+def _cut_and_not_told(volumes: dict[str, str] | None = None) -> tuple[World, Job, Callable[[], None]]:
+    """The worker died right after the cut, and the guest wrote to its layers; and how somebody puts the old definition back."""
+    world = World(volumes)
+    vm = world.host.vm(world.guest.uuid)
+    old = vm.definition()
+    world.guest.tick()
+    job = world.create("s1", "hot")
+    die_at(world, job, "before finish of cut")
+    world.guest.tick()
+    return world, job, lambda: vm.define(old, {})
 
 
 def _layers(world: World) -> set[str]:
