@@ -354,3 +354,21 @@ def test_a_vm_that_is_started_while_its_definition_changes_is_started_there_agai
         world.guest.crash()
     world.guest.boot()
     assert world.guest.counter == wrote[0]
+
+
+def test_what_a_qemu_has_open_that_libvirt_does_not_know_is_not_merged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A libvirtd that was restarted says that the VM is off, and its QEMU runs on: nothing goes down, and a person is told."""
+    world = World()
+    world.guest.tick()
+    ok(world.create("s1", "hot").to_the_end())
+    world.guest.tick()
+    base, before = "/images/vm1/vda.qcow2", world.machine.read_back("/images/vm1/vda.qcow2")
+    world.guest.crash()
+    job = world.delete("s1")
+    with monkeypatch.context() as lost:
+        lost.setattr(FakeImages, "is_open", lambda self, path: True)
+        ending = job.to_the_end()
+    assert (ending.end, (ending.error or {})["code"]) == (End.STUCK, "vm.left_by_libvirt")
+    assert world.machine.read_back(base) == before
