@@ -70,8 +70,7 @@ def revert(world: World, row: FakeVmRow, name: str) -> None:
         )
     if one.kind != "internal":
         raise HypervisorFailed(detail="revert to external snapshot not supported yet")
-    row.live, row.ram, row.jobs, row.unnoted, row.frozen = None, {}, {}, {}, False
-    row.state, row.reason = VmState.OFF, "from_snapshot"
+    row.end(VmState.OFF, "from_snapshot")
     images = [world.image(path) for path in one.volumes.values()]
     if any(name not in image.internal for image in images):
         raise HypervisorFailed(detail=f"Snapshot {name!r} does not exist in one or more devices")

@@ -113,7 +113,7 @@ class FakeGuest:
         with self.machine.world() as world:
             row = world.vms[str(self.uuid)]
             row.saved, row.managed_save = row.live, True
-        self.change(live=None, state=VmState.OFF, reason="saved", ram={}, jobs={}, unnoted={}, frozen=False)
+            row.end(VmState.OFF, "saved")
 
     def take_internal(self, name: str) -> None:
         """Somebody takes a snapshot in its images (`virsh snapshot-create-as`)."""
@@ -141,15 +141,20 @@ class FakeGuest:
 
     def crash(self) -> None:
         """QEMU dies: the VM is off, its live merges are left where they were."""
-        self.change(
-            live=None, state=VmState.CRASHED, reason="crashed", ram={}, jobs={}, unnoted={}, frozen=False
-        )
+        self._end(VmState.CRASHED, "crashed")
 
     def shut_down(self) -> None:
         """The guest turns itself off."""
-        self.change(
-            live=None, state=VmState.OFF, reason="shutdown", ram={}, jobs={}, unnoted={}, frozen=False
-        )
+        self._end(VmState.OFF, "shutdown")
+
+    def leave_open(self, path: str) -> None:
+        """Its QEMU has an image open that no disk stands on."""
+        with self.machine.world() as world:
+            world.vms[str(self.uuid)].left_open.append(path)
+
+    def _end(self, state: VmState, reason: str) -> None:
+        with self.machine.world() as world:
+            world.vms[str(self.uuid)].end(state, reason)
 
     @contextmanager
     def _awake(self) -> Iterator[tuple[World, FakeVmRow]]:

@@ -189,7 +189,8 @@ class FakeMachine:
     def opened_by_vms(self, world: World) -> set[str]:
         """Images that a QEMU has open: what its VM writes to and all below, also what the daemon does not know of."""
         heads = self.written_by_vms(world)
-        return {world.real(path) for head in heads for path in world.chain_so_far(head)}
+        left = {world.real(path) for row in world.vms.values() for path in row.left_open}
+        return left | {world.real(path) for head in heads for path in world.chain_so_far(head)}
 
     def tell(self, uuid: UUID, change: Change) -> None:
         """Lets all watchers know."""

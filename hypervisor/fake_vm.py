@@ -96,12 +96,18 @@ class FakeVm:
             self._pour_back(world, row, target, layer)
             del row.unnoted[target]
 
+    def let_go(self, path: str) -> bool:
+        """QEMU closes what was left open."""
+        with self._act("let_go") as (_, row):
+            was_open = path in row.left_open
+            row.left_open = [other for other in row.left_open if other != path]
+        return was_open
+
     def stop(self) -> None:
         """Power off."""
         with self._act("stop") as (_, row):
             if row.is_on:
-                row.live, row.state, row.reason = None, VmState.OFF, "destroyed"
-                row.ram, row.jobs, row.unnoted, row.frozen = {}, {}, {}, False
+                row.end(VmState.OFF, "destroyed")
             row.managed_save, row.saved = False, None
         self._machine.tell(self.uuid, "changed")
 

@@ -124,6 +124,8 @@ class FakeVmRow:
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     #: Of a cut that the daemon has not noted: what is really written to, by target.
     unnoted: dict[str, str] = field(default_factory=dict)
+    #: Images that QEMU has open though no disk stands on them any more: nobody told it to close them.
+    left_open: list[str] = field(default_factory=list)
     clock_is_set: bool = True
     #: Why its definition cannot be read, if a test wants that.
     unreadable: str | None = None
@@ -132,6 +134,11 @@ class FakeVmRow:
     def is_on(self) -> bool:
         """Whether there is a QEMU."""
         return self.live is not None
+
+    def end(self, state: VmState, reason: str) -> None:
+        """QEMU is gone, and with it all that was only in it."""
+        self.live, self.state, self.reason = None, state, reason
+        self.ram, self.jobs, self.unnoted, self.left_open, self.frozen = {}, {}, {}, [], False
 
     @property
     def present(self) -> str:

@@ -102,6 +102,11 @@ class LibvirtVm:
             with self._domain() as domain:
                 lost_track.take_back(domain, target, layer, pulse, leaving)
 
+    def let_go(self, path: str) -> bool:
+        """QEMU closes what libvirt has not told it to."""
+        with self._domain() as domain:
+            return lost_track.let_go(domain, path)
+
     def stop(self) -> None:
         """Power off."""
         with self._domain() as domain:

@@ -49,8 +49,23 @@ def take_back(domain: Any, target: str, layer: str, pulse: Pulse, leaving: Calla
     """Takes back a cut of one volume that libvirt does not know of. Nothing of what the guest wrote is lost: QEMU merges it."""
     if layer in monitor.heads(domain).values():
         _merge_back(domain, target, layer, pulse, leaving)
-    for node in monitor.nodes(domain, layer):
-        monitor.ask(domain, "blockdev-del", **{"node-name": node})
+    let_go(domain, layer)
+
+
+def let_go(domain: Any, path: str) -> bool:
+    """QEMU closes an image that no disk of it stands on; it refuses others. Whether it had it open, and has not any more.
+
+    A libvirtd that dies between a pivot and the closing of what was merged does not come back to it.
+    """
+    if not locks.is_held(path) or not is_on(domain):
+        return False
+    nodes = monitor.nodes(domain, path)
+    for node in nodes:
+        try:
+            monitor.ask(domain, "blockdev-del", **{"node-name": node})
+        except HypervisorFailed:
+            return False
+    return bool(nodes)
 
 
 def _merge_back(domain: Any, target: str, path: str, pulse: Pulse, leaving: Callable[[], object]) -> None:

@@ -27,7 +27,7 @@ _remembered = lru_cache(maxsize=32)
 @_remembered
 def _read(definition: str) -> ET.Element:
     """The definition as a tree that is to be looked at only."""
-    return _parse(definition)
+    return parse(definition)
 
 
 def name_of(definition: str) -> str:
@@ -67,21 +67,21 @@ def note_of(definition: str) -> str | None:
 
 def with_note(definition: str, text: str) -> str:
     """The definition with a text kept in <metadata>."""
-    root = _parse(definition)
+    root = parse(definition)
     metadata = root.find("metadata")
     if metadata is None:
         metadata = ET.SubElement(root, "metadata")
     for old in metadata.findall(f"{{{NOTE_URI}}}note"):
         metadata.remove(old)
     ET.SubElement(metadata, f"{{{NOTE_URI}}}note").text = text
-    return _text(root)
+    return to_text(root)
 
 
 def note_element(text: str) -> str:
     """The element that holds a note, as libvirt wants to be given it."""
     note = ET.Element("note")
     note.text = text
-    return _text(note)
+    return to_text(note)
 
 
 def chain_of(definition: str, target: str) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def with_pool_paths(definition: str, path_of: Callable[[str, str], str | None]) 
     """The definition with each volume of a storage pool as the file or device that `path_of(pool, volume)` says it is."""
     if "volume=" not in definition:
         return definition
-    root = _parse(definition)
+    root = parse(definition)
     for _, disk in _disks(root):
         for image in disk.iter():
             source = image.find("source")
@@ -119,7 +119,7 @@ def with_pool_paths(definition: str, path_of: Callable[[str, str], str | None]) 
             if path is not None and path.startswith("/"):
                 image.set("type", _type(path))
                 _point(source, path)
-    return _text(root)
+    return to_text(root)
 
 
 def mirror_of(definition: str, target: str) -> tuple[str, bool] | None:
@@ -134,7 +134,7 @@ def mirror_of(definition: str, target: str) -> tuple[str, bool] | None:
 
 def with_sources(definition: str, sources: Mapping[str, Source], name: str | None = None) -> str:
     """The definition on other images, and under another name if one is given."""
-    root = _parse(definition)
+    root = parse(definition)
     for target, disk in _disks(root):
         for element in ("backingStore", "mirror"):
             for momentary in disk.findall(element):
@@ -146,7 +146,7 @@ def with_sources(definition: str, sources: Mapping[str, Source], name: str | Non
         if called is None:
             called = ET.SubElement(root, "name")
         called.text = name
-    return _text(root)
+    return to_text(root)
 
 
 def snapshot_request(definition: str, layers: Mapping[str, Source], memory: str | None) -> str:
@@ -165,7 +165,7 @@ def snapshot_request(definition: str, layers: Mapping[str, Source], memory: str 
         disk = ET.SubElement(disks, "disk", name=target, snapshot="external", type=_type(layer.path))
         ET.SubElement(disk, "driver", type=layer.format)
         ET.SubElement(disk, "source", {_attribute(layer.path): layer.path})
-    return _text(root)
+    return to_text(root)
 
 
 _UNITS = {
@@ -177,7 +177,8 @@ _UNITS = {
 _NAMESPACE = re.compile(r"""\bxmlns:([A-Za-z_][\w.-]*)\s*=\s*(["'])(.*?)\2""", re.S)
 
 
-def _parse(definition: str) -> ET.Element:
+def parse(definition: str) -> ET.Element:
+    """What libvirt or Stillframe wrote, as a tree that may be changed. Raises xml.etree.ElementTree.ParseError."""
     # ElementTree invents prefixes (ns0) for namespaces it does not know: teach it those in use here.
     # Definitions come from libvirt and from our own folders; expat itself stops entities that explode.
     for prefix, _, uri in _NAMESPACE.findall(definition):
@@ -186,7 +187,8 @@ def _parse(definition: str) -> ET.Element:
     return ET.fromstring(definition)  # noqa: S314
 
 
-def _text(root: ET.Element) -> str:
+def to_text(root: ET.Element) -> str:
+    """For libvirt."""
     return ET.tostring(root, encoding="unicode")
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from lab.daemon import Daemon, children, end_leftovers, everybody, program, wait
 from lab.errors import LabError
 from lab.places import Places
 
+_ROOT = Path(__file__).resolve().parent.parent
 _LIBVIRTD = """\
 auth_unix_ro = "none"
 auth_unix_rw = "none"
@@ -110,8 +112,14 @@ class Machine:
         if init is None:
             raise LabError("the lab's libvirt is not up; start the lab first")
         if self.libvirtd_pid() is None:
+            self._mend_notes()
             os.kill(init, signal.SIGUSR1)
         self.daemon.wait_until(self._answers, timeout_s=60)
+
+    def _mend_notes(self) -> None:
+        """What a hypervisor's systemd does before libvirtd, by the drop-in in deploy/systemd."""
+        notes = self.places.run / "libvirt" / "qemu"
+        subprocess.run([sys.executable, "-m", "hypervisor.status_file", notes], check=True, cwd=_ROOT)
 
     def libvirtd_pid(self) -> int | None:
         """The pid of libvirtd as seen from outside; None while it is down."""

@@ -18,8 +18,8 @@ class LeftByLibvirt(HypervisorFailed):
 
     code = "vm.left_by_libvirt"
     remedy = (
-        "Nothing was touched. End that QEMU (`fuser` names the process; for its guest it is a power cut), start the VM if it "
-        "shall run, then resume the job: stillframe job recover ID --resume."
+        "Nothing was touched. Do not start the VM: on its host stop libvirtd, run `python -m hypervisor.status_file` in the "
+        "folder of Stillframe, and start libvirtd. Then resume the job: stillframe job recover ID --resume."
     )
 
 

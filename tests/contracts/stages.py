@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 import libvirt
 import libvirt_qemu
 
+from hypervisor import monitor
 from hypervisor.fake import FakeHost, FakeMachine
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host, Source, Vm
@@ -81,6 +83,9 @@ class Guest(Protocol):
 
     def lose_internal(self, name: str, path: str) -> None:
         """Somebody removes a snapshot from the table of one image; the VM is off."""
+
+    def leave_open(self, path: str) -> None:
+        """Its QEMU has an image open on which none of its disks stands."""
 
     def undefine(self) -> None: ...
 
@@ -204,6 +209,9 @@ class FakeGuestOnStage:
         with self._machine.world() as world:
             del world.files[path].internal[name]
 
+    def leave_open(self, path: str) -> None:
+        self._guest.leave_open(path)
+
     def undefine(self) -> None:
         self._machine.remove_vm(self.uuid)
 
@@ -285,6 +293,11 @@ class RealGuestOnStage:
         """As its kernel tells QEMU's panic device, whose port that is."""
         hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
         libvirt_qemu.qemuMonitorCommand(self._guest.domain, "o /b 0x505 1", hmp)
+
+    def leave_open(self, path: str) -> None:
+        ask = partial(monitor.ask, self._guest.domain, "blockdev-add")
+        ask(driver="file", filename=path, **{"node-name": "left-storage"})
+        ask(driver="qcow2", file="left-storage", backing=None, **{"node-name": "left-format"})
 
     def managed_save(self) -> None:
         self._guest.domain.managedSave(0)

@@ -278,6 +278,22 @@ def test_vm_with_a_block_job_is_busy(play_with: PlayWith) -> None:
     assert play.heads()["vda"] == head
 
 
+def test_what_qemu_has_open_for_nothing_is_let_go_of(play_with: PlayWith) -> None:
+    """Nobody has it open afterwards; what the VM stands on stays open, and so does what it does not have."""
+    play = play_with()
+    base, head = play.heads()["vda"].path, play.cut_hot()["vda"].path
+    left = play.layers()["vda"].path
+    play.guest.leave_open(left)
+    assert play.images.is_open(left)
+
+    assert play.vm.let_go(left)
+    assert not play.images.is_open(left)
+    assert [play.vm.let_go(path) for path in (left, head, base)] == [False, False, False]
+    assert play.images.is_open(head)
+    assert play.images.is_open(base)
+    play.guest.tick()
+
+
 @pytest.mark.parametrize("formats", [("qcow2",), ("raw", "qcow2")], ids=str)
 def test_a_cut_that_the_daemon_forgot_is_taken_back(play_with: PlayWith, formats: tuple[str, ...]) -> None:
     """The daemon dies between QEMU's cut and its note: all that was written since is below again, and a cut works."""

@@ -36,6 +36,23 @@ def test_systemd_understands_a_unit(unit: Path, tmp_path: Path) -> None:
     assert about_it == []
 
 
+def test_the_drop_in_is_one_that_systemd_and_libvirtd_start_with(tmp_path: Path) -> None:
+    """Systemd has nothing to say of it, and what it runs before libvirtd runs here, too, and ends well."""
+    text = (DEPLOY / "systemd" / "libvirtd-stillframe.conf").read_text()
+    (command,) = (line.partition("=-")[2] for line in text.splitlines() if line.startswith("ExecStartPre=-"))
+    command = command.replace("/opt/stillframe/.venv/bin/python", sys.executable)
+    words = command.replace("/opt/stillframe", str(ROOT)).split()
+    assert subprocess.run([*words, tmp_path], check=True, capture_output=True, text=True).stdout == ""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "libvirtd.service"
+    unit.write_text(f"[Unit]\nDescription=libvirtd\n{text}\nExecStart=/bin/true\n")
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True
+    )
+    assert [line for line in verified.stderr.splitlines() if line.startswith(unit.name)] == []
+
+
 def test_redis_takes_the_users_and_gives_a_host_its_own_queue_only(tmp_path: Path) -> None:
     """Of two hosts whose names begin alike, neither reaches what is the other's."""
     server = shutil.which("redis-server")

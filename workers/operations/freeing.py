@@ -19,13 +19,21 @@ def free(work: Work, paths: list[str]) -> Output:
     """Removes them up to the first that somebody needs, and says who; the marks of their merges stay."""
     freed = 0
     for path in paths:
-        tree = work.reader.tree(work.vm.facts())
-        user = user_of(tree, path) or put_aside(work, tree, [path])
-        if user := user or needed_by(work, [path], tree, own_too=True):
+        if user := _who_needs(work, path):
             return {"freed_bytes": freed, "kept": path, "needed_by": user}
         freed += work.images.size_bytes(path)
         work.images.remove(path)
     return {"freed_bytes": freed}
+
+
+def _who_needs(work: Work, path: str) -> str | None:
+    tree = work.reader.tree(work.vm.facts())
+    if user := user_of(tree, path) or put_aside(work, tree, [path]):
+        return user
+    user = needed_by(work, [path], tree, own_too=True)
+    if user and work.vm.let_go(path):
+        return needed_by(work, [path], tree, own_too=True)
+    return user
 
 
 def user_of(tree: Tree, path: str) -> str | None:
