@@ -52,12 +52,12 @@ def _beat(
         try:
             progress.cancel_asked = attempt.renew(lease_s, now) or progress.cancel_asked
             told, since_s, held_until = now, 0.0, asked_at + lease_s
+            progress.lease_lost = False  # it had lapsed, and nobody had taken it
         except LostLease:
             progress.lease_lost = True
             return
         except Exception as error:  # the database is away: the lease runs on, and the next beat tries again
             logger.warning("could not renew the lease: %s", error)
             if time.monotonic() >= held_until:
-                # Somebody else may have the job by now. Whoever comes back to the database finds out.
+                # Somebody else may have the job by now. The first renewal that is answered tells.
                 progress.lease_lost = True
-                return

@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from hypervisor.port import Host
+from models.base import Json
 from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.moves import Told, tell
-from models.session import transaction
+from models.session import DatabaseAway, transaction
 from models.tenants.actor import of_worker
-from stillframe.errors import Cancelled, HostLost, LostLease, LostRace, StillframeError, VmHeld
+from stillframe.errors import Cancelled, HostLost, LostLease, LostRace, OutOfTouch, StillframeError, VmHeld
 from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
@@ -52,14 +54,7 @@ class Hands:
 
 def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
     """Runs a job to its end; the attempt says how it ended. None if it was not this worker's to run to its end."""
-    settings = hands.settings
-    attempt = hands.journal.claim(
-        job_id,
-        worker=identity.own(settings.host),
-        lease_s=settings.lease_s,
-        host=settings.host,
-        max_deaths=settings.max_deaths,
-    )
+    attempt = _claim(job_id, hands)
     if attempt is None:
         logger.info("job %s: nothing to claim", job_id)
         return None
@@ -70,8 +65,22 @@ def run_job(job_id: UUID, hands: Hands) -> Attempt | None:
         return _run(attempt, hands)
 
 
+def _claim(job_id: UUID, hands: Hands) -> Attempt | None:
+    settings, journal, me = hands.settings, hands.journal, identity.own(hands.settings.host)
+    return patiently(
+        lambda: journal.claim(
+            job_id,
+            worker=me,
+            lease_s=settings.lease_s,
+            host=settings.host,
+            max_deaths=settings.max_deaths,
+        ),
+        lambda: journal.disown(job_id, me),
+    )
+
+
 def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
-    settings, job_id = hands.settings, attempt.job_id
+    settings = hands.settings
     progress = Progress(attempt.operation.timeout_s, attempt.spent_s)
     try:
         with (
@@ -80,19 +89,14 @@ def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
         ):
             host = hands.host()
             patiently(lambda: _carry_on(attempt, host, progress, settings), attempt.catch_up)
-    except VmHeld as error:
-        _wait_for(attempt, error)
+    except (VmHeld, LostLease, HostLost) as error:
+        logger.warning("job %s: %s", attempt.job_id, error)
+        _leave(attempt, error)
         return None
-    except (LostLease, LostRace) as error:
-        logger.warning("job %s: %s", job_id, error)
+    except LostRace as error:
+        logger.warning("job %s: %s", attempt.job_id, error)
         return None
-    except HostLost as error:
-        logger.error(
-            "job %s: libvirt stays away (%s); it is taken up again when its lease has lapsed", job_id, error
-        )
-        attempt.let_go()
-        return None
-    hands.call_next(attempt.vm_id)
+    _call_next(attempt, hands)
     return attempt
 
 
@@ -100,13 +104,26 @@ def _bearer(attempt: Attempt) -> Bearer:
     return Bearer(attempt.worker, str(attempt.job_id), attempt.number)
 
 
-def _wait_for(attempt: Attempt, error: VmHeld) -> None:
-    """A job that has not begun goes back into the line; one taken over stays as it is until its lease lapses again."""
-    logger.warning("job %s: %s", attempt.job_id, error)
-    if attempt.steps:
-        attempt.let_go()
-    else:
-        attempt.requeue(error.to_json())
+def _leave(attempt: Attempt, error: StillframeError) -> None:
+    """This worker cannot go on, and lives: a job that has not begun goes back into the line, any other stays as it is."""
+    if isinstance(error, VmHeld) and attempt.has_not_begun:
+        with suppress(LostLease):
+            patiently(lambda: _put_back(attempt, error.to_json()), attempt.catch_up)
+            return
+    why = OutOfTouch(job=attempt.job_id) if isinstance(error, LostLease) else error
+    patiently(lambda: attempt.let_go(why.to_json()), lambda: None)
+
+
+def _put_back(attempt: Attempt, error: Json) -> None:
+    if attempt.state in HELD:  # else it was put back, and the answer was lost
+        attempt.requeue(error)
+
+
+def _call_next(attempt: Attempt, hands: Hands) -> None:
+    try:
+        hands.call_next(attempt.vm_id)
+    except DatabaseAway as error:  # its row says that it is owed a message, and the tick sends that
+        logger.warning("the next job of VM %s is not called now: %s", attempt.vm_name, error.orig)
 
 
 def _carry_on(attempt: Attempt, host: Host, progress: Progress, settings: Settings) -> None:
@@ -190,7 +207,7 @@ def _standing(attempt: Attempt) -> Standing:
 def _look(host: Host, work: Work, settings: Settings) -> VmSeen | None:
     try:
         return read_vm(host.images, work.vm.facts(), settings.block_layers_folder)
-    except StillframeError as error:
+    except (StillframeError, OSError) as error:
         logger.warning("the VM could not be looked at: %s", error)
         return None
 

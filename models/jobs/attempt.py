@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, select, text, update
+from sqlalchemy import BigInteger, Engine, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -286,14 +286,13 @@ class Attempt:
             cancelled = outcome.back_into_line(session, self._end, error)
         self._is_in_line(cancelled)
 
-    def let_go(self) -> None:
-        """Leave the job as it stands, for whoever takes it up when the lease has lapsed: nobody has died of it."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(
-                update(Job)
-                .where(Job.id == self.job_id, Job.attempt == self.number, Job.state.in_(sorted(HELD)))
-                .values(worker=None)
-            )
+    def let_go(self, error: Json) -> None:
+        """Leave the job as it stands, for whoever takes it up when the lease has lapsed: nobody has died of it.
+
+        If somebody has taken it over and counted a death, that one is taken back.
+        """
+        with transaction(self.engine) as session:
+            outcome.let_go(session, self._end, self.worker, error)
 
     def missing(self, *, begun: bool) -> None:
         """The VM is not on this host (any more): the job is let go, for the host that has it or will have it.
@@ -308,6 +307,11 @@ class Attempt:
     def _is_in_line(self, cancelled: Json | None) -> None:
         self.error = cancelled or self.error
         self.state = JobState.CANCELLED if cancelled else JobState.QUEUED
+
+    @property
+    def has_not_begun(self) -> bool:
+        """Whether it can go back into the line as if it had never been taken up."""
+        return self.state is JobState.RUNNING and not self.steps and self.closed_by is None
 
     @property
     def _end(self) -> outcome.End:

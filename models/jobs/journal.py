@@ -70,6 +70,15 @@ class Journal:
             self._owe_again(job_id)
             return None
 
+    def disown(self, job_id: UUID, worker: str) -> None:
+        """Leave a job that this worker may have claimed without hearing so: it can be claimed at once, and nobody has died."""
+        with transaction(self.engine) as session:
+            session.execute(
+                update(Job)
+                .where(Job.id == job_id, Job.worker == worker, Job.state.in_(sorted(HELD)))
+                .values(worker=None, lease_until=func.now())
+            )
+
     def release_lost(self, host: str, alive: Callable[[str], bool]) -> list[UUID]:
         """End the leases of a host's held jobs whose workers are not alive; each is owed a message again."""
         with transaction(self.engine) as session:

@@ -26,8 +26,10 @@ _STANDING = f"""
     ) AS first ON job.state = 'queued'
     LEFT JOIN LATERAL (
         SELECT event.data -> 'error' ->> 'detail' AS detail FROM event
-        WHERE event.job_id = job.id AND event.type = 'job.requeued' ORDER BY event.id DESC LIMIT 1
-    ) AS said ON job.next_attempt_at > now()
+        WHERE event.job_id = job.id
+        AND event.type IN ('job.requeued', 'job.let_go', 'job.taken_over', 'job.recovered')
+        ORDER BY event.id DESC LIMIT 1
+    ) AS said ON job.next_attempt_at > now() OR job.worker IS NULL AND job.state IN ({quoted(HELD)})
     WHERE job.id = ANY(:jobs) AND job.state IN ({quoted(UNFINISHED)})
 """  # noqa: S608
 
@@ -42,9 +44,9 @@ def waiting(sql: Sql, jobs: Collection[UUID]) -> dict[UUID, Json]:
 
 
 def _why(job: AnyRow) -> Json | None:
-    if job.state in HELD and not job.lapsed:
+    if job.state in HELD and not job.lapsed and job.worker:
         return None
-    reasons = {JobState.QUEUED.value: _QUEUED, JobState.STUCK.value: _STUCK}.get(job.state, _LAPSED)
+    reasons = {JobState.QUEUED.value: _QUEUED, JobState.STUCK.value: _STUCK}.get(job.state, _HELD)
     code, detail = next((code, words(job)) for code, holds, words in reasons if holds(job))
     return {"code": code, "detail": detail}
 
@@ -78,8 +80,18 @@ def _sent(job: AnyRow) -> str:
     return f"its message was sent to host {job.host} at {_at(job.published_at)}, and no worker is free yet"
 
 
+def _left(job: AnyRow) -> str:
+    return f"{_had_to_leave(job)}; it is taken up again after {_at(job.lease_until)}"
+
+
+def _had_to_leave(job: AnyRow) -> str:
+    return (
+        f"its worker had to leave it ({job.said.rstrip('.')})" if job.said else "its worker had to leave it"
+    )
+
+
 def _let_lapse(job: AnyRow) -> str:
-    left = f"worker {job.worker} fell silent" if job.worker else "its worker had to leave it"
+    left = f"worker {job.worker} fell silent" if job.worker else _had_to_leave(job)
     return f"{left}; since {_at(job.lease_until)} it waits to be taken over on host {job.host}"
 
 
@@ -98,7 +110,11 @@ _QUEUED: tuple[_Reason, ...] = (
     ("no_free_worker", lambda job: job.published_at, _sent),
     ("not_sent", lambda _: True, lambda _: "its message is not sent yet; the broker may be away"),
 )
-_LAPSED: tuple[_Reason, ...] = (*_NOWHERE, ("lease_lapsed", lambda _: True, _let_lapse))
+_HELD: tuple[_Reason, ...] = (
+    *_NOWHERE,
+    ("tried_later", lambda job: not job.lapsed, _left),
+    ("lease_lapsed", lambda _: True, _let_lapse),
+)
 _STUCK: tuple[_Reason, ...] = (
     (
         "person",

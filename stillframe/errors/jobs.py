@@ -16,6 +16,15 @@ class LostLease(StillframeError):
     code = "job.lease_lost"
 
 
+class OutOfTouch(StillframeError):
+    """The worker of job {job} could not renew its lease in time, and left the job as it stands."""
+
+    code = "job.out_of_touch"
+    remedy = (
+        "Nothing is lost: it is taken up again. See whether the database was away, or the host overloaded."
+    )
+
+
 class LostRace(StillframeError):
     """{what} was expected to be {expected} but is {found}."""
 

@@ -49,6 +49,20 @@ def test_who_cannot_renew_stops() -> None:
         progress(1, 2)
 
 
+def test_who_can_renew_again_goes_on() -> None:
+    """The database was away for longer than the lease, and nobody has taken the job meanwhile: it is held as before."""
+    progress, back = Progress(), threading.Event()
+
+    def answer() -> bool:
+        return False if back.is_set() else _away()
+
+    with heartbeat(Database(answer), progress, lease_s=0.2, every_s=0.1):
+        _wait_until(lambda: progress.lease_lost)
+        back.set()
+        _wait_until(lambda: not progress.lease_lost)
+    progress(1, 2)
+
+
 def test_a_cancel_reaches_the_step() -> None:
     """What a renewal answers is what the next pulse raises."""
     progress = Progress()

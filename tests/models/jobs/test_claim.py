@@ -171,7 +171,7 @@ def test_the_old_attempt_can_write_nothing_more(world: World, journal: Journal) 
     ):
         with pytest.raises(LostLease):
             write()
-    old.let_go()
+    old.let_go(error)
     old.finish("switch", {"x": 1}, then=None)
     with pytest.raises(LostLease):
         old.succeed({}, None)

@@ -49,7 +49,7 @@ def let_go(world: World, journal: Journal) -> UUID:
     attempt = journal.claim(world.job(world.vm()), worker="h1/1", lease_s=30)
     assert attempt is not None
     attempt.start("cut")
-    attempt.let_go()
+    attempt.let_go(ERROR)
     world.lapse_now(attempt.job_id)
     return attempt.job_id
 

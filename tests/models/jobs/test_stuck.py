@@ -73,7 +73,7 @@ def test_what_was_put_back_or_let_go_was_no_death(world: World, journal: Journal
         taken = journal.claim(attempt.job_id, worker=f"w{number}", lease_s=30, max_deaths=1)
         assert taken is not None
         taken.start("check_vm")
-        taken.let_go()
+        taken.let_go(ERROR)
         assert world.row(attempt.job_id).worker is None
         assert journal.claim(attempt.job_id, worker="early", lease_s=30, max_deaths=1) is None
         world.lapse_now(attempt.job_id)
