@@ -21,9 +21,10 @@ from stillframe.settings import Settings
 from stillframe.states import HELD, JobState, StepState
 from stillframe.trace import tracing
 from workers import identity
+from workers.bearer import Bearer
 from workers.carry import End, Ending, Standing, carry
 from workers.evidence import evidence
-from workers.hold import Bearer, hold
+from workers.hold import hold
 from workers.lease import heartbeat
 from workers.operations import plan_for
 from workers.patience import patiently

@@ -1,16 +1,12 @@
 """The heartbeat, and what stops a worker that is not sure of its lease."""
 
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from stillframe.errors import LostLease, VmHeld
-from workers.hold import hold
+from stillframe.errors import LostLease
 from workers.lease import heartbeat
 from workers.progress import Progress
 
@@ -68,17 +64,3 @@ def test_a_cancel_reaches_the_step() -> None:
     progress = Progress()
     with heartbeat(Database(lambda: True), progress, lease_s=30, every_s=0.1):
         _wait_until(lambda: progress.cancel_asked)
-
-
-def test_one_process_at_a_time_acts_on_a_vm(tmp_path: Path) -> None:
-    """A VM that is held is not held twice, and is free again when the holder lets go or dies."""
-    vm = uuid4()
-    with hold(str(tmp_path), vm, "web", 0.0), pytest.raises(VmHeld), hold(str(tmp_path), vm, "web", 0.1):
-        pass
-    child = os.fork()
-    if child == 0:
-        with hold(str(tmp_path), vm, "web", 0.0):
-            os._exit(0)
-    os.waitpid(child, 0)
-    with hold(str(tmp_path), vm, "web", 0.0):
-        pass

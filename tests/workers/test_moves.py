@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, func, select, update
@@ -32,6 +32,7 @@ from tests.world import World
 from workers.reading import read_host
 from workers.rescans import Rescans
 from workers.run_job import Hands, run_job
+from workers.watch_folder import Ward, WatchFolder, now
 
 pytestmark = pytest.mark.postgres
 
@@ -46,7 +47,7 @@ class Site:
         self.machines = {name: FakeMachine() for name in ("h1", "h2")}
         with self.machines["h1"].world() as one, self.machines["h2"].world() as other:
             other.files = one.files
-        self.locks = locks
+        self.locks, self.watch = locks, f"{locks}/watch"
 
     def look(self, host: str) -> None:
         """The keeper's look."""
@@ -55,7 +56,12 @@ class Site:
 
     def run(self, host: str, job: UUID) -> Attempt | None:
         """A message for the job arrives at a worker of this host."""
-        settings = Settings(host=host, lock_folder=f"{self.locks}/{host}", block_layers_folder=FOLDER)
+        settings = Settings(
+            host=host,
+            lock_folder=f"{self.locks}/{host}",
+            watch_folder=self.watch,
+            block_layers_folder=FOLDER,
+        )
         fake = FakeHost(self.machines[host], host)
         return run_job(job, Hands(settings, Journal(self.engine), lambda: fake, lambda _: None))
 
@@ -116,6 +122,33 @@ def test_a_job_claimed_where_the_vm_was_runs_where_it_is(
     assert done.state is JobState.SUCCEEDED
     row = world.snapshot_row(world.row(job).snapshot_id)
     assert (row.state, row.host_id) == (SnapshotState.READY, world.host("h2"))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_was_left_of_a_vm_that_is_not_here_holds_nothing_up(
+    site: Site, world: World, *, begun: bool
+) -> None:
+    """A pause that another job left would be ended first, and the VM has just moved: the job follows it all the same."""
+    guest = site.machines["h1"].create_vm("web")
+    site.look("h1")
+    job = asked(site, guest.uuid)
+    if begun:
+        claimed = Journal(site.engine).claim(job, worker="h1/dead", lease_s=30)
+        assert claimed is not None
+        claimed.start("check_vm")
+        world.lapse_now(job)
+    left = Ward(
+        vm=guest.uuid, name="web", job=uuid4(), kind="pause", began=now(), budget_s=10, holder="h1/dead"
+    )
+    WatchFolder(site.watch, "h1").write(left)
+    site.migrate(guest.uuid)
+    site.look("h2")
+    site.run("h1", job)
+    row = world.row(job)
+    assert (row.state, row.worker, row.host_id) == (JobState.QUEUED, None, world.host("h2"))
+    done = site.run("h2", job)
+    assert done is not None
+    assert done.state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("leaves_definition", [False, True])
