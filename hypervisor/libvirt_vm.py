@@ -1,5 +1,6 @@
 """One VM on libvirt. Its cut is in `libvirt_cut.py`."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -226,14 +227,16 @@ class LibvirtVm:
     def start_commit(self, target: str, top: str, base: str) -> None:
         """Begins to merge."""
         with self._domain() as domain:
-            is_head = xml.chain_of(describe(domain, 0), target)[:1] == (top,)
-            words = (None, 0, _HEAD) if is_head else (top, 0, 0)
+            chain = xml.chain_of(describe(domain, 0), target)
+            words = (None, 0, _HEAD) if chain[:1] == (top,) else (top, 0, 0)
             try:
                 self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
             except libvirt.libvirtError as error:
                 if left_for := lost_track.gone_on(domain, top, base, error):
                     settle(domain, {target: left_for}, self._connection.definitions)
                     raise LostTrack(vm=domain.name(), target=target, path=base) from error
+                if any(path.startswith("/") and not os.path.exists(path) for path in chain):
+                    raise LostTrack(vm=domain.name(), target=target, path=chain[0]) from error
                 raise
 
     def pivot(self, target: str) -> None:

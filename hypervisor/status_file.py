@@ -1,12 +1,13 @@
-"""Mends libvirtd's own notes of running VMs before it starts; else it would not find a VM of which it could not end one.
+"""Mends libvirtd's own notes of running VMs before it starts; else it would lose a VM, or what a disk of it stands on.
 
 `python -m hypervisor.status_file [FOLDER]`, run while libvirtd is down, as the drop-in in deploy/systemd does.
 
-When QEMU has ended an active commit or a copy, libvirtd forgets which kind of job the disk's mirror belongs to, notes that
-(`<mirror job=''>`), and only then makes the disk what it is by now. Killed in between it refuses its own note when it is
-started: "Invalid value for attribute 'job' in element 'mirror'" (qemuBlockJobEventProcessConcluded; seen with 9.0). It
-then has the VM for off, while QEMU runs on and nobody can talk to it. What the note has to say is known: QEMU has already
-done it, and the same note tells how it ended.
+When QEMU has ended a merge, libvirtd dismisses the job there, notes how it ended (`newstate`), and only then makes the disk
+what it is by now (qemuBlockJobEventProcessConcluded; seen with 9.0). Killed in between it has, when it is started again, a
+job that QEMU knows nothing of, and forgets it. Of a merge in the middle of a chain it names the merged layer for ever, and
+fails when that is removed. Of one of the head it refuses the whole note ("Invalid value for attribute 'job' in element
+'mirror'"): it has the VM for off, while QEMU runs on and nobody can talk to it. What the note has to say is known: QEMU has
+already done it, and the note tells how it ended.
 """
 
 import fcntl
@@ -22,10 +23,12 @@ from hypervisor.xml import parse, to_text
 #: Where libvirt's QEMU driver keeps its notes, and the lock that it holds as long as it lives.
 FOLDER = Path("/run/libvirt/qemu")
 _LOCK = "driver.pid"
+#: What libvirt has yet to do at the end of a job that is gone in QEMU. As long as it is "concluded" QEMU still has it.
+_ENDED = ("completed", "failed", "cancelled")
 
 
 def mend_all(folder: Path) -> Iterator[str]:
-    """Mends what libvirtd could not read in a folder of its; what was done, and what could not be done, for people.
+    """Mends the notes in a folder of libvirtd; what was done, and what could not be done, for people.
 
     Raises BlockingIOError while libvirtd runs: it would write over what is mended here.
     """
@@ -43,57 +46,61 @@ def mend_all(folder: Path) -> Iterator[str]:
 
 
 def mend(note: str) -> tuple[list[str], str]:
-    """The disks of a note which libvirtd could not read, and the note as it is to be; the same if there is none.
+    """The disks on which a merge had ended without a trace in the note, and the note as it is to be; the same if there is none.
 
-    Raises ValueError for one of which the note does not tell how its job ended.
+    Raises ValueError for one of which the note does not tell how it ended.
     """
-    if "job=''" not in note and 'job=""' not in note:
+    if "newstate=" not in note:
         return [], note
     root = parse(note)
-    mended = [disk for disk in root.iterfind(".//devices/disk") if _has_no_job(disk)]
-    for disk in mended:
-        _end_job(root, disk)
-    return [_target(disk) for disk in mended], to_text(root)
+    mended = []
+    for jobs in root.findall("blockjobs"):
+        for job in jobs.findall("blockjob"):
+            if job.get("newstate") in _ENDED:
+                mended.append(_end(root, job))
+                jobs.remove(job)
+        if len(jobs) == 0:
+            jobs.set("active", "no")
+    return mended, to_text(root) if mended else note
 
 
-def _has_no_job(disk: Element) -> bool:
-    mirror = disk.find("mirror")
-    return mirror is not None and mirror.get("job") == ""
-
-
-def _end_job(root: Element, disk: Element) -> None:
-    jobs, job = _job(root, disk)
-    if job.get("type") != "active-commit":
-        raise ValueError(f"a {job.get('type')} job on {_target(disk)} is not known to it")
-    mirror = _found(disk, "mirror")
+def _end(root: Element, job: Element) -> str:
+    target = _found(job, "disk").get("dst", "")
+    disks = (
+        disk for disk in root.iterfind("domain/devices/disk") if _found(disk, "target").get("dev") == target
+    )
+    disk = next(disks, None)
+    if disk is None or job.get("type") not in ("commit", "active-commit"):
+        raise ValueError(f"a job of the kind {job.get('type')} on {target} is not known to it")
     if job.get("newstate") == "completed":
-        _write_to(disk, _found(mirror, "source").get("index"))
-    disk.remove(mirror)
-    jobs.remove(job)
-    if len(jobs) == 0:
-        jobs.set("active", "no")
+        _take_out(disk, _found(job, "top").get("node"), _found(job, "base").get("node"))
+    for mirror in disk.findall("mirror"):
+        disk.remove(mirror)
+    return target
 
 
-def _job(root: Element, disk: Element) -> tuple[Element, Element]:
-    for jobs in root.iterfind("blockjobs"):
-        for job in jobs.iterfind("blockjob"):
-            if (named := job.find("disk")) is not None and named.get("dst") == _target(disk):
-                return jobs, job
-    raise ValueError(f"it has a mirror on {_target(disk)}, and no job for it")
-
-
-def _write_to(disk: Element, index: str | None) -> None:
-    """The image of this index, below in the disk's chain, is what the disk writes to, with its format."""
-    below = _found(disk, "backingStore").iter("backingStore")
-    image = next((image for image in below if image.get("index") == index), None)
-    if image is None or index is None:
-        raise ValueError(f"{_target(disk)} has no image {index} below it")
+def _take_out(disk: Element, top: str | None, base: str | None) -> None:
+    """What stood on the image with this node stands on the other; or the disk writes to that."""
+    chain = [disk, *_found(disk, "backingStore").iter("backingStore")]
+    nodes = [_node(image) for image in chain]
+    if top not in nodes or base not in nodes:
+        raise ValueError(f"{_found(disk, 'target').get('dev')} does not have {top} and {base}")
+    image = chain[nodes.index(base)]
+    if nodes.index(top) > 0:
+        above = chain[nodes.index(top) - 1]
+        _swap(above, _found(above, "backingStore"), image)
+        return
     source = _found(image, "source")
-    source.set("index", index)
+    source.set("index", image.get("index", ""))
     _found(disk, "driver").set("type", _found(image, "format").get("type", "raw"))
     disk.set("type", image.get("type", "file"))
     _swap(disk, _found(disk, "source"), source)
     _swap(disk, _found(disk, "backingStore"), _found(image, "backingStore"))
+
+
+def _node(image: Element) -> str | None:
+    node = image.find("source/privateData/nodenames/nodename[@type='format']")
+    return None if node is None else node.get("name")
 
 
 def _swap(parent: Element, old: Element, new: Element) -> None:
@@ -107,10 +114,6 @@ def _found(parent: Element, name: str) -> Element:
     if child is None:
         raise ValueError(f"it has no <{name}> in <{parent.tag}>")
     return child
-
-
-def _target(disk: Element) -> str:
-    return _found(disk, "target").get("dev", "")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""libvirtd's note of a VM in the instant in which a merge ends, which libvirtd itself could not read."""
+"""What libvirtd notes of a VM in the instant in which a merge ends, before it notes what came of it."""
 
 import fcntl
 import subprocess
@@ -12,26 +12,34 @@ import pytest
 from hypervisor.status_file import main, mend
 from hypervisor.xml import parse
 
-TOP = "<source file='/i/top.qcow2' index='3'><privateData><nodename name='libvirt-3-format'/></privateData></source>"
-BASE = "<source file='/i/base.img'><privateData><nodename name='libvirt-2-format'/></privateData></source>"
+
+def source(path: str, node: int, more: str = "") -> str:
+    """An image as libvirt knows it in QEMU."""
+    names = f"<nodename type='storage' name='n{node}-s'/><nodename type='format' name='n{node}-f'/>"
+    return f"<source file='{path}'{more}><privateData><nodenames>{names}</nodenames></privateData></source>"
 
 
-def note(job: str = "active-commit", ended: str = "completed", of: str = "", below: str = "2") -> str:
-    """As libvirt writes it, with what has nothing to do with it left out."""
+def note(job: str = "active-commit", ended: str = "completed", top: int = 3, base: int = 1) -> str:
+    """As libvirt writes it, with what has nothing to do with it left out: node 3 stands on 2, and that on 1."""
+    mirror = "<mirror type='block' job=''><format type='raw'/><source file='/i/base.img' index='1'/></mirror>"
     return f"""<!-- made by libvirt -->
 <domstatus state='running' pid='29'>
   <devices><device alias='virtio-disk0'/></devices>
   <blockjobs active='yes'>
-    <blockjob name='commit-vda' type='{job}' state='pivoting' newstate='{ended}'><disk dst='vda'/></blockjob>
+    <blockjob name='commit-vda' type='{job}' state='running' newstate='{ended}'>
+      <disk dst='vda'/><base node='n{base}-f'/><top node='n{top}-f'/>
+    </blockjob>
   </blockjobs>
   <domain type='qemu' id='1' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
     <metadata><other:note xmlns:other='urn:other'>kept</other:note></metadata>
     <devices>
       <disk type='file' device='disk'>
         <driver name='qemu' type='qcow2'/>
-        {TOP}
-        <backingStore type='block' index='{below}'><format type='raw'/>{BASE}<backingStore/></backingStore>
-        <mirror type='block' job='{of}'><format type='raw'/><source file='/i/base.img' index='2'/></mirror>
+        {source("/i/top.qcow2", 3, " index='3'")}
+        <backingStore type='file' index='2'><format type='qcow2'/>{source("/i/middle.qcow2", 2)}
+          <backingStore type='block' index='1'><format type='raw'/>{source("/i/base.img", 1)}<backingStore/></backingStore>
+        </backingStore>
+        {mirror if job == "active-commit" else ""}
         <target dev='vda' bus='virtio'/>
       </disk>
       <disk type='file' device='disk'>
@@ -67,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
     """libvirt's, with one note that it cannot read and one that it can."""
     (tmp_path / "driver.pid").write_text("29")
     (tmp_path / "vm1.xml").write_text(note())
-    (tmp_path / "vm2.xml").write_text(note(of="active-commit"))
+    (tmp_path / "vm2.xml").write_text(note(ended="concluded"))
     return tmp_path
 
 
@@ -75,15 +83,36 @@ def test_after_a_pivot_the_disk_writes_to_the_base() -> None:
     """With its kind, format and node names, and what is below it; the mirror and the job are gone."""
     mended, text = mend(note())
     assert mended == ["vda"]
-    assert written_to(text) == ("block", "raw", "/i/base.img", "2")
+    assert written_to(text) == ("block", "raw", "/i/base.img", "1")
     one = disk(text)
-    assert one.find("source/privateData/nodename").get("name") == "libvirt-2-format"
+    assert one.find("source/privateData/nodenames/nodename[@type='format']").get("name") == "n1-f"
     assert one.find("mirror") is None
     assert list(one.find("backingStore")) == []
     assert not one.find("backingStore").attrib
     jobs = parse(text).find("blockjobs")
     assert jobs is not None
     assert (len(jobs), jobs.get("active")) == (0, "no")
+
+
+def test_after_a_merge_in_the_middle_what_stood_on_the_top_stands_on_the_base() -> None:
+    """The disk goes on writing to its own image, and nothing that was merged is named any more."""
+    mended, text = mend(note(job="commit", top=2, base=1))
+    assert mended == ["vda"]
+    assert written_to(text) == ("file", "qcow2", "/i/top.qcow2", "3")
+    below = disk(text).find("backingStore")
+    assert (below.get("type"), below.get("index")) == ("block", "1")
+    assert below.find("source").get("file") == "/i/base.img"
+    assert "/i/middle.qcow2" not in text
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+def test_after_a_merge_in_the_middle_that_failed_the_chain_is_what_it_was(ended: str) -> None:
+    """Only the job is gone."""
+    mended, text = mend(note(job="commit", ended=ended, top=2, base=1))
+    assert mended == ["vda"]
+    assert disk(text).find("backingStore/source").get("file") == "/i/middle.qcow2"
+    assert disk(text).find("backingStore/backingStore/source").get("file") == "/i/base.img"
+    assert "blockjob " not in text
 
 
 def test_all_else_stays_as_it_was() -> None:
@@ -106,16 +135,16 @@ def test_after_a_merge_that_was_called_off_the_disk_writes_to_the_top(ended: str
     assert disk(text).find("mirror") is None
 
 
-def test_a_note_that_libvirt_can_read_is_not_touched() -> None:
-    """Not by a letter."""
-    good = note(of="active-commit")
+def test_a_note_with_which_libvirt_goes_on_by_itself_is_not_touched() -> None:
+    """Not by a letter: QEMU still has a job that is only concluded."""
+    good = note(ended="concluded")
     assert mend(good) == ([], good)
 
 
 @pytest.mark.parametrize(
     "unknown",
-    [note(job="copy"), note(below="7"), note().replace("dst='vda'", "dst='vdz'"), "<domain job=''"],
-    ids=["somebody else's job", "no such image", "no job", "not whole"],
+    [note(job="copy"), note(base=7), note().replace("dst='vda'", "dst='vdz'"), "<domain newstate="],
+    ids=["somebody else's job", "no such image", "no such disk", "not whole"],
 )
 def test_what_it_cannot_know_is_left_as_it_is(
     folder: Path, unknown: str, capsys: pytest.CaptureFixture[str]
@@ -133,7 +162,7 @@ def test_a_folder_is_mended_once(folder: Path, capsys: pytest.CaptureFixture[str
     """The note is for root only, like before, and asked again there is nothing to do."""
     good = (folder / "vm2.xml").read_text()
     assert main(folder) == 0
-    assert written_to((folder / "vm1.xml").read_text()) == ("block", "raw", "/i/base.img", "2")
+    assert written_to((folder / "vm1.xml").read_text()) == ("block", "raw", "/i/base.img", "1")
     assert (folder / "vm1.xml").stat().st_mode & 0o777 == 0o600
     assert (folder / "vm2.xml").read_text() == good
     assert sorted(path.name for path in folder.iterdir()) == ["driver.pid", "vm1.xml", "vm2.xml"]
