@@ -111,7 +111,7 @@ class Twins:
         alive = row.state in ALIVE
         if row.gone or not alive:
             # That its host is not heard does not tell that what is off elsewhere is more than what a migration left.
-            return row.gone or seen.state in ALIVE or self._hosts[row.host_id].lost
+            return seen.state in ALIVE or self._hosts[row.host_id].lost or (row.gone and self._moved_off(row))
         # One that was seen to run is not given up for one that is off, however long its host has been silent: it may
         # still run there, and write to the images.
         if not _runs(seen.state, seen.reason):
@@ -123,6 +123,14 @@ class Twins:
         if known is not None and known.on_two_at is not None:
             return owner.lost
         return owner.silent or row.seen_at <= self._now - _FRESH
+
+    def _moved_off(self, row: Vm) -> bool:
+        """Whether a VM that its host has no more was moved here. A definition that lay here long before is taken for it
+        only if it stays away: it may be about to be defined anew where it was.
+        """
+        known = self._of.get(row.id, {}).get(self._host)
+        came_as_it_went = known is None or known.since >= row.seen_at - _FRESH
+        return came_as_it_went or row.seen_at <= self._now - _FRESH
 
     def _rival(self, vm: UUID) -> VmTwin | None:
         found = [

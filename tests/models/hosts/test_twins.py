@@ -183,6 +183,53 @@ def test_a_definition_that_is_off_takes_nothing_over(engine: Engine, world: Worl
         assert elsewhere(session, vm) == []
 
 
+def test_one_that_is_defined_anew_on_its_own_host_stays_there(engine: Engine, world: World) -> None:
+    """It is off on h2, h1 has an old definition of it, and for a moment h2 has nothing: h1 does not take it."""
+    vm = world.vm(state=VmState.OFF)
+    look(engine, "h2", of(vm))
+    look(engine, "h2", of(vm, VmState.OFF))
+    look(engine, "h1", of(vm, VmState.OFF))
+    pass_by(engine, timedelta(hours=1))
+    look(engine, "h2", of(vm, VmState.OFF))
+    look(engine, "h2")
+    look(engine, "h1", of(vm, VmState.OFF))
+    assert (host_of(engine, vm), world.events()[-1]) == ("h2", "vm.gone")
+    look(engine, "h2", of(vm, VmState.OFF))
+    look(engine, "h1", of(vm, VmState.OFF))
+    assert host_of(engine, vm) == "h2"
+
+
+def test_one_that_stays_away_from_its_host_is_where_an_old_definition_is(
+    engine: Engine, world: World
+) -> None:
+    """After three minutes, with its jobs, which were not given up before that."""
+    vm = world.vm(state=VmState.OFF)
+    look(engine, "h2", of(vm))
+    look(engine, "h1", of(vm, VmState.OFF))
+    pass_by(engine, timedelta(hours=1))
+    look(engine, "h2", of(vm, VmState.OFF))
+    job = world.job(vm)
+    look(engine, "h2")
+    pass_by(engine, timedelta(minutes=4))
+    look(engine, "h1", of(vm, VmState.OFF))
+    assert host_of(engine, vm) == "h1"
+    with transaction(engine) as session:
+        assert [(message.job_id, message.host) for message in owed(session, 10)] == [(job, "h1")]
+
+
+@pytest.mark.parametrize("order", [("h1", "h2"), ("h2", "h1")])
+def test_one_that_is_moved_while_it_is_off_is_followed_at_once(
+    engine: Engine, world: World, order: tuple[str, str]
+) -> None:
+    """`virsh migrate --offline --persistent --undefinesource`, whichever host is looked at first in the middle and after."""
+    vm = world.vm(state=VmState.OFF)
+    look(engine, "h1", of(vm, VmState.OFF))
+    for stage in ({"h1", "h2"}, {"h2"}, {"h2"}):
+        for host in order:
+            look(engine, host, *([of(vm, VmState.OFF)] if host in stage else []))
+    assert host_of(engine, vm) == "h2"
+
+
 def test_a_host_that_came_up_elsewhere_takes_over_from_a_silent_one(engine: Engine, world: World) -> None:
     """After two minutes of silence; if the silent one comes back and runs it too, nothing moves any more."""
     vm = world.vm()
