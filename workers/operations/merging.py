@@ -159,8 +159,8 @@ def _commit_live(work: Work, this: Merging) -> None:
 
     A commit left by a worker that died is found and carried on.
     """
-    _go_on_above(work, this)
-    if work.vm.block_job(this.target) is None:
+    if work.vm.block_job(this.target) is None:  # else QEMU may be about to do as an attempt before asked it
+        _go_on_above(work, this)
         work.vm.start_commit(this.target, this.top, this.base)
     while job := work.vm.block_job(this.target):
         if not is_ours(job, this):
@@ -174,7 +174,7 @@ def _commit_live(work: Work, this: Merging) -> None:
 
 def _pivot_live(work: Work, this: Merging) -> None:
     if _has_caught_up(work, this):
-        marks.say_down(work.images, this.top, True)
+        marks.say_down_now(work.images, this.top)
         try:
             work.vm.pivot(this.target)
         except HostLost:
@@ -268,7 +268,9 @@ def _go_on_above(work: Work, this: Merging) -> None:
         return
     head = chain_of(work, this.target)[:1]
     on = work.vm.facts().state in ALIVE
-    if head == (this.top,) if on else head == (this.base,) and was_used_again(work, this.top, this.base):
+    if on and head != (this.top,):
+        return
+    if on or (head == (this.base,) and was_used_again(work, this.top, this.base)):
         work.vm.define(work.vm.definition(), {this.target: Source(this.top, "qcow2")})
     marks.say_down(work.images, this.top, False)
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from hypervisor import fake_vm, xml
-from hypervisor.fake import FakeHost
 from hypervisor.fake_images import FakeImages
 from hypervisor.fake_world import FakeFile
-from hypervisor.port import BlockJob, Pulse, Source, VmFacts
+from hypervisor.port import BlockJob, Pulse, Source
 from tests.workers.fake_world import Death, World, ok
 from tests.workers.nothing_is_lost.hurt import TWO, cancelled_behind, cancelled_with, die_at
 from workers.carry import End
@@ -286,41 +285,7 @@ def test_a_merged_layer_goes_after_the_header_that_does_without_it_is_durable(
     assert top not in world.files()
 
 
-def test_a_layer_that_qemu_has_yet_to_close_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A libvirtd that was just started lets QEMU close the layers of a merge that has ended meanwhile only in a moment."""
-    world = World()
-    base = world.tree().heads["vda"]
-    ok(world.create("s1", "hot").to_the_end())
-    looks = iter([True, True, True])
-    real = FakeImages.is_open
-    monkeypatch.setattr(FakeImages, "is_open", lambda self, path: next(looks, False) or real(self, path))
-    ok(world.delete("s1").to_the_end())
-    assert {path for path in world.files() if path.endswith(".qcow2")} == {base}
-
-
-def test_a_vm_that_libvirt_has_yet_to_find_again_keeps_no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A libvirtd that was just started cannot tell of each VM at once."""
-    world = World()
-    base = world.tree().heads["vda"]
-    ok(world.create("s1", "hot").to_the_end())
-    other = world.machine.create_vm("vm2")
-    other.change(unreadable="its monitor is not open yet")
-    looks, real = iter([True, True]), FakeHost.vms
-
-    def vms(self: FakeHost) -> tuple[VmFacts, ...]:
-        found = real(self)
-        if not next(looks, False):
-            other.change(unreadable=None)
-        return found
-
-    monkeypatch.setattr(FakeHost, "vms", vms)
-    ok(world.delete("s1").to_the_end())
-    assert {
-        path for path in world.files() if path.startswith("/images/vm1/") and path.endswith(".qcow2")
-    } == {base}
-
-
-@pytest.mark.parametrize("then", ["goes on", "is cancelled", "dies, with QEMU"])
+@pytest.mark.parametrize("then", ["is cancelled", "dies, with QEMU"])
 def test_a_vm_that_is_started_while_its_definition_changes_is_started_there_again(
     then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,21 +319,3 @@ def test_a_vm_that_is_started_while_its_definition_changes_is_started_there_agai
         world.guest.crash()
     world.guest.boot()
     assert world.guest.counter == wrote[0]
-
-
-def test_what_a_qemu_has_open_that_libvirt_does_not_know_is_not_merged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A libvirtd that was restarted says that the VM is off, and its QEMU runs on: nothing goes down, and a person is told."""
-    world = World()
-    world.guest.tick()
-    ok(world.create("s1", "hot").to_the_end())
-    world.guest.tick()
-    base, before = "/images/vm1/vda.qcow2", world.machine.read_back("/images/vm1/vda.qcow2")
-    world.guest.crash()
-    job = world.delete("s1")
-    with monkeypatch.context() as lost:
-        lost.setattr(FakeImages, "is_open", lambda self, path: True)
-        ending = job.to_the_end()
-    assert (ending.end, (ending.error or {})["code"]) == (End.STUCK, "vm.left_by_libvirt")
-    assert world.machine.read_back(base) == before

@@ -121,3 +121,32 @@ def test_a_pivot_is_asked_for_when_the_base_has_caught_up(monkeypatch: pytest.Mo
     ok(world.delete("s1").to_the_end())
     assert (world.facts().state, world.guest.counter) == (VmState.RUNNING, 2)
     assert not [path for path in world.files() if path.endswith(".merging.json")]
+
+
+def test_a_pivot_that_comes_after_its_answer_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU does as it was asked only when the next attempt looks, the guest goes on below, and QEMU dies: that counts."""
+    world = _about_to_merge()
+    asked, real_pivot, real_look = list[str](), fake_vm.FakeVm.pivot, fake_vm.FakeVm.block_job
+
+    def pivot(self: fake_vm.FakeVm, target: str) -> None:
+        asked.append(target)
+        raise HostLost(detail="End of file while reading data")
+
+    def block_job(self: fake_vm.FakeVm, target: str) -> BlockJob | None:
+        if asked and self.facts().state is VmState.RUNNING:
+            with world.guest.daemon_forgets():
+                real_pivot(self, target)
+            with world.machine.world() as inside:
+                inside.clock += 3 * SECOND_NS
+            world.guest.tick()
+            world.guest.crash()
+        return real_look(self, target)
+
+    monkeypatch.setattr(fake_vm.FakeVm, "pivot", pivot)
+    monkeypatch.setattr(fake_vm.FakeVm, "block_job", block_job)
+    job = world.delete("s1")
+    job.to_the_end()
+    assert asked == ["vda"]
+    world.host.reconnect(1)
+    world.guest.boot()
+    assert world.guest.counter == 3
