@@ -1,4 +1,4 @@
-"""A libvirtd that was started anew about the end of a merge: what it has yet to do, what it did not do, and what it does not find."""
+"""A libvirtd that is started anew about the end of a merge: what it has yet to do, did not do, or does not find."""
 
 import pytest
 
