@@ -43,6 +43,7 @@ def _beat(
     told: dict[str, Any] | None = None
     since_s = 0.0
     held_until = time.monotonic() + lease_s
+    is_away = False
     while not over.wait(LOOK_S):
         since_s += LOOK_S
         now = progress.to_json()
@@ -51,13 +52,15 @@ def _beat(
         asked_at = time.monotonic()
         try:
             progress.cancel_asked = attempt.renew(lease_s, now) or progress.cancel_asked
-            told, since_s, held_until = now, 0.0, asked_at + lease_s
+            told, since_s, held_until, is_away = now, 0.0, asked_at + lease_s, False
             progress.lease_lost = False  # it had lapsed, and nobody had taken it
         except LostLease:
             progress.lease_lost = True
             return
         except Exception as error:  # the database is away: the lease runs on, and the next beat tries again
-            logger.warning("could not renew the lease: %s", error)
+            if not is_away:
+                logger.warning("could not renew the lease, and goes on trying: %s", error)
+            is_away = True
             if time.monotonic() >= held_until:
                 # Somebody else may have the job by now. The first renewal that is answered tells.
                 progress.lease_lost = True
