@@ -14,6 +14,7 @@ from uuid import UUID
 from hypervisor.port import Images, Source
 from stillframe.errors import HypervisorFailed
 from stillframe.names import snapshot_folder
+from workers.storage import check_there
 
 SCHEMA = 1
 
@@ -98,7 +99,9 @@ def nvram_in(folder: str) -> str:
 
 
 def write(images: Images, manifest: Manifest) -> None:
-    """Puts a manifest on disk, each copy whole and durable."""
+    """Puts a manifest on disk, each copy whole and durable. Raises StorageAway before any is written."""
+    for folder in manifest.folders:
+        check_there(images, folder)
     values = asdict(manifest) | {"schema": SCHEMA, "id": str(manifest.id), "vm": str(manifest.vm)}
     for folder in manifest.folders:
         images.write_text(path_in(folder), json.dumps(values, ensure_ascii=False, indent=1))

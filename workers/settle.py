@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, VmGone
+from stillframe.errors import ClosedByHand, HostLost, LostLease, StillframeError, StorageAway, VmGone
 from stillframe.layers import Merge, collect
 from workers import marks
 from workers.carry import RECONNECT_S, End, Ending
@@ -13,6 +13,7 @@ from workers.operations.extract_volume import sum_up
 from workers.operations.foreign import find_meant, is_noted
 from workers.operations.revert_snapshot import whole_manifest
 from workers.steps import Work
+from workers.storage import check_there
 
 #: What is lacking, in words; None if what the job was for is there. What there is to tell of it is then in the outputs.
 Lacking = str | None
@@ -81,6 +82,11 @@ def _reverted(work: Work) -> Lacking:
 def _deleted(work: Work) -> Lacking:
     """No manifest protects the layers, and none of them is left to be merged or removed: its folder is of no use now."""
     manifests = manifests_left(work)
+    for folder in filter(None, work.about.values()):
+        try:
+            check_there(work.images, folder)
+        except StorageAway as away:
+            return away.detail
     for manifest in manifests.values():
         if manifest.state == "ready":
             return f"its manifest is in {manifest.folder} and holds its layers"

@@ -129,6 +129,16 @@ class ManifestMissing(Refused):
     )
 
 
+class StorageAway(HypervisorFailed):
+    """{path} is not there, and nothing else is in {place}: its storage is not mounted."""
+
+    code = "vm.storage_away"
+    remedy = (
+        "Nothing was written there, and nothing counts as removed. Mount it, and resume the job: "
+        "stillframe job recover ID --resume."
+    )
+
+
 class ForeignSnapshots(Refused):
     """VM "{vm}" has snapshots made by others ({names}): theirs and those of Stillframe would break each other."""
 

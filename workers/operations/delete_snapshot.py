@@ -11,6 +11,7 @@ from workers.manifests import Manifest
 from workers.operations.checks import check_room_for_merges
 from workers.operations.collecting import check_vm, collection
 from workers.steps import Output, Plan, Step, Work
+from workers.storage import check_there
 
 
 def check_snapshot(work: Work) -> Output:
@@ -50,6 +51,8 @@ def remove_folder(work: Work) -> Output:
     for snapshot, known in work.about.items():
         folders = left[snapshot].folders if snapshot in left else (known,) if known else ()
         for folder in reversed(folders):
+            if snapshot in work.whole:  # the storage of one that was given up as lost may never come back
+                check_there(work.images, folder)
             files = [path for path in work.images.listing(folder) if path != manifests.path_in(folder)]
             freed += sum(work.images.size_bytes(path) for path in files)
             for path in (*files, folder):

@@ -4,6 +4,7 @@ from stillframe.layers import Tree
 from workers import marks
 from workers.guard import needed_by
 from workers.steps import Output, Work
+from workers.storage import check_there
 
 
 def unlink(work: Work, paths: list[str]) -> Output:
@@ -19,6 +20,7 @@ def free(work: Work, paths: list[str]) -> Output:
     """Removes them up to the first that somebody needs, and says who; the marks of their merges stay."""
     freed = 0
     for path in paths:
+        check_there(work.images, path)
         if user := _who_needs(work, path):
             return {"freed_bytes": freed, "kept": path, "needed_by": user}
         freed += work.images.size_bytes(path)

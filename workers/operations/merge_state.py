@@ -7,6 +7,7 @@ from stillframe.errors import HypervisorFailed
 from stillframe.rules import ALIVE
 from workers import marks
 from workers.steps import Output, Work
+from workers.storage import check_there
 
 _COMMITS = {"commit", "active_commit"}
 #: How much later than in the top a guest's write may be in the base while QEMU mirrors, unless it lags.
@@ -52,7 +53,8 @@ class Merging:
 
 
 def is_open(work: Work, this: Merging) -> bool:
-    """Whether there is a merge to carry on: it was begun, and its top has not been freed yet."""
+    """Whether there is a merge to carry on: it was begun, and its top has not been freed yet. Raises StorageAway."""
+    check_there(work.images, this.top)
     return marks.read(work.images, this.top) is not None and work.images.exists(this.top)
 
 
