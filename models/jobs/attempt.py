@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.base import Json, quoted
 from models.hosts.machine import lock_vm
-from models.jobs import outcome
+from models.jobs import leaving, outcome
 from models.jobs.tables import Job
 from models.moves import why_not_moved
 from models.session import transaction
@@ -292,7 +292,7 @@ class Attempt:
         If somebody has taken it over and counted a death, that one is taken back.
         """
         with transaction(self.engine) as session:
-            outcome.let_go(session, self._end, self.worker, error)
+            leaving.let_go(session, self._end, self.worker, error)
 
     def missing(self, *, begun: bool) -> None:
         """The VM is not on this host (any more): the job is let go, for the host that has it or will have it.

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.base import Json
-from models.events.tables import Comment, Event
+from models.events.tables import Comment
 from models.hosts.follow import follow
 from models.hosts.machine import leave, lock_vm, record_vm
 from models.hosts.tables import Host
@@ -22,7 +22,7 @@ from stillframe.errors import Cancelled, LostRace, VmGone
 from stillframe.events import EventType, Level
 from stillframe.operations import DELETIONS, CreateSnapshot, ExtractVolume
 from stillframe.seen import VmSeen
-from stillframe.states import HELD, JobState, SnapshotState, VolumeSnapshotState
+from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 
 #: Facts of a finished creation and extraction that are columns of their rows.
 _CREATED = ("consistency", "pause_ms", "freeze_ms", "memory_bytes", "folder", "type")
@@ -168,30 +168,6 @@ def missing(session: Session, end: End, *, begun: bool) -> Json | None:
         leave(session, vm)
     follow(session, end.vm_id)
     return cancelled
-
-
-def let_go(session: Session, end: End, worker: str, error: Json) -> None:
-    """A worker that lives has to leave the job: it stands as it is. Done again, it changes nothing more."""
-    held = select(Job.state, Job.attempt, Job.worker).where(Job.id == end.job_id)
-    job = session.execute(held.with_for_update(key_share=True)).one()
-    if job.state not in HELD:
-        return
-    if (job.attempt, job.worker) == (end.number, worker):
-        told = _told(EventType.JOB_LET_GO, end, error, Level.WARNING)
-        move_job(session, end.job_id, job.state, told, {"worker": None}, attempt=end.number)
-    elif _was_taken_from(session, end, worker):
-        session.execute(update(Job).where(Job.id == end.job_id, Job.deaths > 0).values(deaths=Job.deaths - 1))
-
-
-def _was_taken_from(session: Session, end: End, worker: str) -> bool:
-    """Whether the attempt after this one counted this worker among the dead."""
-    taken = select(Event.id).where(
-        Event.job_id == end.job_id,
-        Event.type == EventType.JOB_TAKEN_OVER.value,
-        Event.data["from"].astext == worker,
-        Event.data["attempt"].astext == str(end.number + 1),
-    )
-    return session.scalar(taken.limit(1)) is not None
 
 
 def release_snapshot(session: Session, snapshot: UUID) -> None:

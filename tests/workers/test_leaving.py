@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from hypervisor.port import Host
-from models.jobs import outcome
+from models.jobs import leaving, outcome
 from models.jobs.attempt import Attempt
 from models.jobs.journal import Journal
 from models.jobs.recovery import recover
@@ -133,8 +133,8 @@ def test_a_database_that_is_away_when_libvirt_is_away_too(
 ) -> None:
     """The job is let go, told once with what was the matter; nobody has died of it, and it is done later."""
     job = asked(site)
-    call, lost = once(outcome.let_go, committed=committed)
-    monkeypatch.setattr(outcome, "let_go", call)
+    call, lost = once(leaving.let_go, committed=committed)
+    monkeypatch.setattr(leaving, "let_go", call)
 
     def nowhere() -> Host:
         raise HostLost(detail="no libvirtd")
