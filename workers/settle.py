@@ -82,9 +82,10 @@ def _reverted(work: Work) -> Lacking:
 def _deleted(work: Work) -> Lacking:
     """No manifest protects the layers, and none of them is left to be merged or removed: its folder is of no use now."""
     manifests = manifests_left(work)
-    for folder in filter(None, work.about.values()):
+    for snapshot, folder in work.about.items():
         try:
-            check_there(work.images, folder)
+            if folder and snapshot in work.whole:
+                check_there(work.images, folder)
         except StorageAway as away:
             return away.detail
     for manifest in manifests.values():

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from lab.machine import Machine
 from tests.brakes import slow
 from tests.chaos.judge import untidy
 from tests.journeys.site import Site, until
@@ -101,6 +102,31 @@ def test_a_merge_in_the_middle(site: Site, witness: Callable[..., Witness], form
     vm.delete(newest)
     vm.delete(kept)
     vm.runs(digest)
+    assert untidy(vm, running=True) == []
+
+
+@pytest.mark.chaos
+def test_a_merge_in_the_middle_where_nothing_mends_the_note(
+    site: Site, witness: Callable[..., Witness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libvirt has lost track of the disk, and the next job says so; once the VM was started anew it ends, and nothing is lost."""
+    monkeypatch.setattr(Machine, "_mend_notes", lambda self: None)
+    vm = witness()
+    oldest, doomed, kept, _ = (vm.take("hot") for _ in range(4))
+    with killed_at_the_end_of_a_merge(site, vm):
+        job = site.client.delete_snapshot(doomed.id)
+    site.succeeded(job, 90)
+    stuck = site.client.delete_snapshot(oldest.id)
+    found = site.wait(stuck, 90)
+    assert (found["state"], found["error"]["code"]) == ("stuck", "vm.lost_track"), found["error"]
+    digest = vm.write()
+    vm.guest.destroy()
+    vm.guest.start()
+    vm.runs(digest)
+    site.client.recover_job(stuck["id"], "resume")
+    site.succeeded(stuck, 90)
+    vm.runs(digest)
+    vm.holds(kept)
     assert untidy(vm, running=True) == []
 
 

@@ -58,9 +58,10 @@ def test_a_snapshot_in_a_former_home_is_as_ready_as_before(
     assert (row.state, row.error) == (SnapshotState.READY, None)
 
 
+@pytest.mark.parametrize("gone", ["its folder", "all of its storage"])
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_a_ready_snapshot_whose_storage_is_away_is_not_deleted(
-    house: House, world: World, comes_back: bool
+    house: House, world: World, comes_back: bool, gone: str
 ) -> None:
     """The VM stands elsewhere by now, so nothing else is amiss. It goes once it is back, or once a rescan called it lost."""
     snapshot = house.take("s1")
@@ -72,7 +73,8 @@ def test_a_ready_snapshot_whose_storage_is_away_is_not_deleted(
         content = inside.reads_as(vm.facts().volumes[0].path)
         inside.files["/new/vda.qcow2"] = FakeFile("image", format="qcow2", virtual_bytes=1, content=content)
     vm.define(vm.definition(), {"vda": Source("/new/vda.qcow2", "qcow2")})
-    house.world.host.images.rename(folder, "/elsewhere")
+    away = folder if gone == "its folder" else "/images/vm1"
+    house.world.host.images.rename(away, "/elsewhere")
     house.drift()
 
     job = house.ask_to_delete(snapshot)
@@ -82,7 +84,7 @@ def test_a_ready_snapshot_whose_storage_is_away_is_not_deleted(
     assert (row.state, row.error) == (SnapshotState.READY, None)
 
     if comes_back:
-        house.world.host.images.rename("/elsewhere", folder)
+        house.world.host.images.rename("/elsewhere", away)
     else:
         house.rescan(repair=True)
     house.delete(snapshot)
