@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, create_engine
+from psycopg.errors import ReadOnlySqlTransaction
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,8 @@ import models.tables  # noqa: F401
 #: Ours take milliseconds; what waits for a lock for a minute waits for somebody who is not coming.
 STATEMENT_TIMEOUT_S = 60
 
-#: What a call raises when Postgres is away, or went away in the middle: whether it was committed is then not known.
+#: What a call raises when Postgres is away or takes no writes, or went away in the middle: whether it was committed is then
+#: not known.
 DatabaseAway = OperationalError
 
 
@@ -29,7 +31,7 @@ def make_engine(
     No statement takes longer than `statement_timeout_s` (0: as long as it likes, as a migration may), and a connection
     whose other end is gone without a word is given up after about half a minute.
     """
-    return create_engine(
+    engine = create_engine(
         database_url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -47,6 +49,16 @@ def make_engine(
             "tcp_user_timeout": 30_000,
         },
     )
+    event.listen(engine, "handle_error", _read_only_is_away)
+    return engine
+
+
+def _read_only_is_away(what: ExceptionContext) -> Exception | None:
+    """What does not take our writes is no primary any more, or has no room: it may be another that answers the next time."""
+    if not isinstance(what.original_exception, ReadOnlySqlTransaction):
+        return None
+    what.is_disconnect = True
+    return DatabaseAway(what.statement, what.parameters, what.original_exception, connection_invalidated=True)
 
 
 def forget_inherited(engine: Engine) -> None:

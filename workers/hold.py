@@ -10,26 +10,35 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
-from stillframe.errors import VmHeld
+from stillframe.errors import VmHeld, VmNotLocked
 from workers.bearer import Bearer, end_the_fenced, noted
 from workers.file_lock import locked
 
 
 @contextmanager
 def hold(folder: str, vm: UUID, name: str, timeout_s: float, bearer: Bearer | None = None) -> Iterator[None]:
-    """Holds the VM for as long as the block runs; raises VmHeld if another process does not let go in time.
+    """Holds the VM for as long as the block runs.
 
-    A process that does not, and that the `bearer` has fenced, is killed; then the time begins once more.
+    A process that does not let go, and that the `bearer` has fenced, is killed; then the time begins once more.
+
+    Raises VmHeld if another process does not let go in time, VmNotLocked if the folder takes no lock.
     """
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    path, note = f"{folder}/{vm}.lock", f"{folder}/{vm}.holder"
     with ExitStack() as held:
         try:
-            held.enter_context(locked(path, name, timeout_s))
-        except VmHeld:
-            if bearer is None or not end_the_fenced(note, name, bearer):
-                raise
-            held.enter_context(locked(path, name, timeout_s))
-        if bearer is not None:
-            held.enter_context(noted(note, name, bearer))
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            _take(held, f"{folder}/{vm}", name, timeout_s, bearer)
+        except OSError as error:
+            raise VmNotLocked(vm=name, detail=str(error)) from error
         yield
+
+
+def _take(held: ExitStack, path: str, name: str, timeout_s: float, bearer: Bearer | None) -> None:
+    lock, note = f"{path}.lock", f"{path}.holder"
+    try:
+        held.enter_context(locked(lock, name, timeout_s))
+    except VmHeld:
+        if bearer is None or not end_the_fenced(note, name, bearer):
+            raise
+        held.enter_context(locked(lock, name, timeout_s))
+    if bearer is not None:
+        held.enter_context(noted(note, name, bearer))

@@ -20,7 +20,7 @@ from models.hosts.twins import Elsewhere
 from models.moves import Told, tell
 from models.session import DatabaseAway, transaction
 from models.snapshots.remembered import RowsOfVm, vms_elsewhere
-from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld, VmOnTwoHosts
+from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld, VmNotLocked, VmOnTwoHosts
 from stillframe.events import EventType, Level
 from stillframe.findings import REMEDY, Finding, Kind, Repair
 from stillframe.settings import Settings
@@ -125,7 +125,7 @@ class Rescans:
                 found = mended(examine(look), may)
                 pen = rows.Pen(engine=self._engine, host=self._settings.host, actor=actor)
                 found = rows.put_right(pen, look, found, may)
-        except VmHeld as error:
+        except (VmHeld, VmNotLocked) as error:
             return [*others, _busy(vm, error.detail)]
         except VmGone:
             return others

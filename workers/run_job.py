@@ -14,7 +14,16 @@ from models.jobs.journal import Journal
 from models.moves import Told, tell
 from models.session import DatabaseAway, transaction
 from models.tenants.actor import of_worker
-from stillframe.errors import Cancelled, HostLost, LostLease, LostRace, OutOfTouch, StillframeError, VmHeld
+from stillframe.errors import (
+    Cancelled,
+    HostLost,
+    LostLease,
+    LostRace,
+    OutOfTouch,
+    StillframeError,
+    VmHeld,
+    VmNotLocked,
+)
 from stillframe.events import EventType
 from stillframe.seen import VmSeen
 from stillframe.settings import Settings
@@ -90,7 +99,7 @@ def _run(attempt: Attempt, hands: Hands) -> Attempt | None:
         ):
             host = hands.host()
             patiently(lambda: _carry_on(attempt, host, progress, settings), attempt.catch_up)
-    except (VmHeld, LostLease, HostLost) as error:
+    except (VmHeld, VmNotLocked, LostLease, HostLost) as error:
         logger.warning("job %s: %s", attempt.job_id, error)
         _leave(attempt, error)
         return None
@@ -107,7 +116,7 @@ def _bearer(attempt: Attempt) -> Bearer:
 
 def _leave(attempt: Attempt, error: StillframeError) -> None:
     """This worker cannot go on, and lives: a job that has not begun goes back into the line, any other stays as it is."""
-    if isinstance(error, VmHeld) and attempt.has_not_begun:
+    if isinstance(error, (VmHeld, VmNotLocked)) and attempt.has_not_begun:
         with suppress(LostLease):
             patiently(lambda: _put_back(attempt, error.to_json()), attempt.catch_up)
             return

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from stillframe.errors import NotOnRecord, VmHeld
+from stillframe.errors import NotOnRecord, VmHeld, VmNotLocked
 from workers.watch_folder import Kind, Ward, WatchFolder, now
 
 #: Seconds to wait for a watchdog that is just at work on this VM: a hung guest agent keeps it waiting as well.
@@ -79,7 +79,7 @@ class Wards:
                 if ward is not None:
                     act(ward)
                 return ward is None or ward.broken
-        except VmHeld:
+        except (VmHeld, VmNotLocked):
             return True  # the watchdog is at it, and takes the record away itself, once it sees the end
 
     def _keep_as_evidence(self, ward: Ward) -> None:
@@ -102,5 +102,5 @@ class Wards:
         try:
             with self.folder.alone(self.vm, self.name, _TURN_S):
                 self.folder.write(ward)
-        except OSError as error:
+        except (OSError, VmNotLocked) as error:
             raise NotOnRecord(kind=kind, vm=self.name, detail=str(error)) from error

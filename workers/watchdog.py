@@ -14,7 +14,7 @@ from typing import Any
 
 from hypervisor.libvirt_host import LibvirtHost
 from hypervisor.port import Host, Vm
-from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld
+from stillframe.errors import HostLost, StillframeError, VmGone, VmHeld, VmNotLocked
 from stillframe.events import EventType, Level
 from stillframe.rules import ALIVE, LEFT_BY_A_CUT
 from stillframe.settings import Settings
@@ -236,7 +236,7 @@ class Guard:
 def _full_disks_borne() -> Iterator[None]:
     try:
         yield
-    except OSError:
+    except (OSError, VmNotLocked):
         logger.exception("the watch folder could not be written to")
 
 

@@ -153,6 +153,13 @@ class VmHeld(NotNow):
     remedy = "It is tried again when that has ended."
 
 
+class VmNotLocked(NotNow):
+    """The lock of VM "{vm}" on its host cannot be taken: {detail}."""
+
+    code = "vm.not_locked"
+    remedy = "Make room for STILLFRAME_LOCK_FOLDER on the host, or give it back its rights. It is tried again by itself."
+
+
 class ChainTooDeep(Refused):
     """Volume {target} of VM "{vm}" stands on {depth} layers, and {limit} are the most."""
 

@@ -21,6 +21,7 @@ from stillframe.operations import CreateSnapshot
 from stillframe.recovering import Way
 from stillframe.states import JobState, SnapshotState
 from tests.given import given
+from tests.read_only import write_here
 from tests.workers.site import Site, away
 from tests.world import World
 from workers import run_job as body
@@ -108,6 +109,51 @@ def test_what_a_person_closed_waits_for_whoever_has_the_vm(site: Site, world: Wo
     site.run(job)
     assert world.row(job).state is JobState.FAILED
     assert given(world.row(job).error)["code"] == "job.closed"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_folder_without_room_for_the_lock_is_waited_for(site: Site, world: World, *, begun: bool) -> None:
+    """The job says what it waits for; nobody has died of it, and once there is room it is done."""
+    job = asked(site)
+    if begun:
+        given(site.journal.claim(job, worker="h1/dead", lease_s=30)).start("check_vm")
+        world.lapse_now(job)
+    folder = Path(site.settings.lock_folder)
+    folder.write_text("no folder")
+    assert site.run(job) is None
+    code, detail = why(world, job)
+    assert (code, world.row(job).state) == ("tried_later", JobState.RUNNING if begun else JobState.QUEUED)
+    assert "File exists" in detail
+    folder.unlink()
+    if begun:
+        world.lapse_now(job)
+    else:
+        world.due_now(job)
+    site.run(job)
+    assert (world.row(job).state, world.row(job).deaths) == (JobState.SUCCEEDED, int(begun))
+
+
+def test_a_database_that_takes_no_writes_is_waited_for(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failover to a standby, or with its disk full: the job goes on when it takes them again."""
+    job, fake, caught_up = asked(site), site._host(), list[bool]()
+
+    def read_only() -> Host:
+        write_here(world.engine, allowed=False)
+        return fake
+
+    real = Attempt.catch_up
+
+    def catch_up(self: Attempt) -> None:
+        caught_up.append(True)
+        write_here(world.engine, allowed=True)
+        real(self)
+
+    monkeypatch.setattr(Attempt, "catch_up", catch_up)
+    run_job(job, Hands(site.settings, site.journal, read_only, lambda _: None))
+    assert caught_up == [True]
+    assert (world.row(job).state, world.row(job).deaths) == (JobState.SUCCEEDED, 0)
 
 
 @pytest.mark.parametrize("committed", [True, False])
