@@ -36,7 +36,11 @@ def drop_layers(work: Work) -> None:
     if "check_vm" not in work.outputs:
         return
     forgotten.put_aside(work, layers_of(work))
-    unlink(work, [layer.path for layer in layers_of(work).values()])
+    layers = [layer.path for layer in layers_of(work).values()]
+    if "make_layers" not in work.outputs:
+        # Perhaps not even their home was made: that it is not there does not tell of a storage that is away.
+        layers = [path for path in layers if work.images.exists(path)]
+    unlink(work, layers)
     for folder in _folders(work):
         work.images.remove(folder)
 

@@ -4,11 +4,12 @@ import pytest
 
 from hypervisor import fake_vm
 from hypervisor.fake_world import FakeFile
-from hypervisor.port import CutFacts
+from hypervisor.port import CutFacts, Source
 from stillframe.errors import HypervisorFailed
 from stillframe.states import VmState
+from tests.workers import fake_world
 from tests.workers.fake_world import World, ok
-from tests.workers.nothing_is_lost.hurt import TWO, attach, die_at
+from tests.workers.nothing_is_lost.hurt import TWO, attach, cancelled_with, die_at
 from workers.carry import End
 
 
@@ -150,3 +151,21 @@ def test_a_disk_that_was_attached_meanwhile_is_not_missing(kind: str) -> None:
     world.guest.tick()
     ok(world.revert("s2").to_the_end())
     assert {world.guest.read("counter", target) for target in TWO} == {at}
+
+
+def test_the_first_layers_on_block_devices_of_a_host_that_are_never_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing lies in the folder for them as yet, and the job is cancelled right before: it ends, and the next one is made."""
+    monkeypatch.setattr(fake_world, "BLOCK_FOLDER", "/layers")
+    world = World()
+    world.guest.shut_down()
+    world.host.images.rename("/images/vm1/vda.qcow2", "/dev/vg/vm1")
+    vm = world.host.vm(world.guest.uuid)
+    vm.define(vm.definition(), {"vda": Source("/dev/vg/vm1", "qcow2")})
+    world.guest.boot()
+    job = world.create("s1", "hot")
+    cancelled_with(job, "check_vm")
+    ending = job.run()
+    assert ending.end is End.CANCELLED, ending.error
+    ok(world.create("s2", "hot").to_the_end())
