@@ -43,12 +43,18 @@ def _prepare(work: Work, unnoted: Mapping[str, Source], below: Mapping[str, Sour
         return
     work.vm.define(work.vm.definition(), unnoted)
     if not work.vm.unnoted(unnoted):
-        if work.vm.facts().state in ALIVE:  # it was started below in this very moment
+        if _runs_without(work, unnoted):  # it was started right before its definition named them
             work.vm.define(work.vm.definition(), {target: below[target] for target in unnoted})
         return
     for target, layer in unnoted.items():
         if marks.read(work.images, layer.path) is None:
             marks.write(work.images, marks.Mark(below[target].path, layer.path, str(work.job)))
+
+
+def _runs_without(work: Work, layers: Mapping[str, Source]) -> bool:
+    facts = work.vm.facts()
+    used = {volume.path for volume in facts.volumes}
+    return facts.state in ALIVE and not any(layer.path in used for layer in layers.values())
 
 
 def _bring_back(work: Work, layers: Mapping[str, Source], below: Mapping[str, Source]) -> None:

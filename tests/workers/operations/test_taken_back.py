@@ -1,5 +1,7 @@
 """QEMU, its host or the worker die while a cut that the daemon forgot is taken back: what is below is half merged then."""
 
+from contextlib import suppress
+
 import pytest
 
 from stillframe.states import VmState
@@ -91,6 +93,41 @@ def test_the_worker_dies_and_qemu_later(cancelled: bool, monkeypatch: pytest.Mon
             continue
         break
     assert 10 < at < _POINTS - 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_qemu_dies_as_the_definition_names_its_layers(
+    cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started on them at once, it is started on them the next time as well, whatever becomes of the worker."""
+    monkeypatch.setattr(merging, "POLL_S", 0.0)
+    started = 0
+    for at in range(_UNSEEN):
+        for later in range(5):
+            world, job = _begun()
+            if cancelled:
+                job.cancel()
+            wrote = list[int]()
+
+            def happens(world: World = world, wrote: list[int] = wrote) -> None:
+                world.guest.crash()
+                world.guest.boot()
+                wrote.append(world.guest.counter)
+
+            world.machine.mortality.happens[at] = happens
+            world.machine.mortality.dies_at = at + later
+            with suppress(Death):
+                job.run()
+            world.machine.mortality.forget()
+            if wrote == [2]:
+                started += 1
+                _write(world, 3)
+                world.guest.crash()
+                world.guest.boot()
+                assert world.guest.counter == 3, (at, later)
+                _run_to_the_end(world, job)
+                _is_whole(world, (at, later))
+    assert started
 
 
 def _run_to_the_end(world: World, job: Job) -> None:
