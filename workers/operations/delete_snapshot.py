@@ -3,6 +3,7 @@
 What several have given up together is collected together: layers that lie between them go down in one merge.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from stillframe.errors import ManifestMissing, VmGone
@@ -21,11 +22,10 @@ def check_snapshot(work: Work) -> Output:
     """
     if not any(work.about.values()):
         return {"gone": []}
-    facts, tree = check_vm(work, work.about)
+    _, tree = check_vm(work, work.about)
     left = manifests_left(work)
-    for id_ in work.whole:
-        if id_ not in left:
-            raise ManifestMissing(snapshot=id_, vm=facts.name, folder=work.about[id_])
+    if missing := _missing(work, left):
+        raise missing
     # From the manifests, not the tree: of a deletion that was stopped half way the tree knows no reference any more.
     froze = {source.path for manifest in left.values() for source in manifest.volumes.values()}
     names = {work.images.identity(path): path for path in tree.layers}
@@ -36,7 +36,11 @@ def check_snapshot(work: Work) -> Output:
 
 def drop_reference(work: Work) -> Output:
     """From here on the snapshots cannot be had again: their layers may be written into."""
-    for manifest in manifests_left(work).values():
+    left = manifests_left(work)
+    if missing := _missing(work, left):  # what is not found on a storage that is away is not dropped
+        check_there(work.images, missing.context["folder"])
+        raise missing
+    for manifest in left.values():
         if manifest.state != "deleting":
             manifests.write(work.images, manifest.deleting())
         elif manifests.is_behind(work.images, manifest):
@@ -70,6 +74,14 @@ _HALTED = "What was not merged yet is as it was, and its space is not free. "
 
 DELETE_SNAPSHOT = Plan("delete_snapshot", *_STEPS, halted=f"{_HALTED}Delete the snapshot again to end it.")
 PRUNE_SNAPSHOTS = Plan("prune_snapshots", *_STEPS, halted=f"{_HALTED}Delete the snapshots again to end it.")
+
+
+def _missing(work: Work, left: Mapping[UUID, Manifest]) -> ManifestMissing | None:
+    """One of the snapshots that were ready has no manifest any more."""
+    for id_ in work.whole:
+        if id_ not in left:
+            return ManifestMissing(snapshot=id_, vm=work.wards.name, folder=work.about[id_])
+    return None
 
 
 def manifests_left(work: Work) -> dict[UUID, Manifest]:

@@ -55,3 +55,28 @@ def test_a_deletion_does_not_end_without_its_storage(
     world.host.images.rename("/elsewhere", HOME)
     ok(world.delete("s1").to_the_end())
     assert not [path for path in world.files() if ".snapshot" in path]
+
+
+def test_a_storage_that_is_away_for_a_moment_does_not_keep_its_layers_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the reference was to be dropped there was none to be found: that is not a reference that was dropped."""
+    world = World()
+    for name in ("s1", "s2"):
+        world.guest.tick()
+        ok(world.create(name, "hot").to_the_end())
+    job = world.delete("s1")
+    away_after(world, job, "check_snapshot", monkeypatch)
+    away = job.journal.finish
+
+    def finish(name: str, *words: Any, **more: Any) -> bool:
+        heard = away(name, *words, **more)
+        if name == "drop_reference" and world.host.images.exists("/elsewhere"):
+            world.host.images.rename("/elsewhere", HOME)
+        return heard
+
+    monkeypatch.setattr(job.journal, "finish", finish)
+    if job.to_the_end().end is not End.SUCCEEDED:
+        world.host.images.rename("/elsewhere", HOME)
+        ok(job.to_the_end())
+    assert len([path for path in world.files() if path.endswith(".qcow2")]) == 2
