@@ -1,6 +1,5 @@
 """One VM on libvirt. Its cut is in `libvirt_cut.py`."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -227,7 +226,8 @@ class LibvirtVm:
     def start_commit(self, target: str, top: str, base: str) -> None:
         """Begins to merge."""
         with self._domain() as domain:
-            chain = xml.chain_of(describe(domain, 0), target)
+            definition = describe(domain, 0)
+            chain = xml.chain_of(definition, target)
             words = (None, 0, _HEAD) if chain[:1] == (top,) else (top, 0, 0)
             try:
                 self._within(LIMIT_S, "begin a merge", lambda: domain.blockCommit(target, base, *words))
@@ -235,7 +235,7 @@ class LibvirtVm:
                 if left_for := lost_track.gone_on(domain, top, base, error):
                     settle(domain, {target: left_for}, self._connection.definitions)
                     raise LostTrack(vm=domain.name(), target=target, path=base) from error
-                if any(path.startswith("/") and not os.path.exists(path) for path in chain):
+                if lost_track.names_what_is_gone(domain, definition, chain):
                     raise LostTrack(vm=domain.name(), target=target, path=chain[0]) from error
                 raise
 

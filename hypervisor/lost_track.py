@@ -5,6 +5,7 @@ VM starts on the image it writes to now, for on the other one all that was writt
 back: then QEMU writes where libvirt says.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import libvirt
 
 from hypervisor import headers, locks, monitor
-from hypervisor.libvirt_facts import is_on
+from hypervisor.libvirt_facts import is_on, merged_away
 from hypervisor.port import Pulse, Source
 from stillframe.errors import HypervisorFailed
 
@@ -31,6 +32,15 @@ def gone_on(domain: Any, top: str, base: str, error: libvirt.libvirtError) -> So
     if top in written_to or base not in written_to:
         return None
     return Source(base, headers.facts(top, "qcow2").backing_format or "raw")
+
+
+def names_what_is_gone(domain: Any, definition: str, chain: tuple[str, ...]) -> bool:
+    """Whether libvirt has an image in this chain that QEMU has left and that was removed since.
+
+    Any other that is missing is on a storage that is away: then to start the VM anew is no help.
+    """
+    left = merged_away(domain, definition).intersection(chain)
+    return any(path.startswith("/") and not os.path.exists(path) for path in left)
 
 
 def unnoted(domain: Any, layers: Mapping[str, Source], noted: set[str]) -> dict[str, Source]:
