@@ -14,7 +14,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -118,12 +118,10 @@ def _found(parent: Element, name: str) -> Element:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """While the lock is held here no libvirtd starts; without its file there was none since the host was booted."""
-    with suppress(FileNotFoundError), open(folder / _LOCK, "r+") as lock:
+    """While the lock is held here no libvirtd starts. One that was stopped has removed its file; the next makes it if need be."""
+    with open(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-        return
-    yield
 
 
 def _replace(path: Path, note: str) -> None:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from hypervisor.status_file import main, mend
+from hypervisor.status_file import main, mend, mend_all
 from hypervisor.xml import parse
 
 
@@ -181,6 +181,17 @@ def test_nothing_is_mended_behind_the_back_of_a_libvirtd_that_runs(folder: Path)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, "stop it first" in done.stderr) == (1, True)
     assert (folder / "vm1.xml").read_text() == before
+
+
+def test_no_libvirtd_starts_meanwhile(folder: Path) -> None:
+    """Also where the one before was stopped as it should be, and has removed the file of its lock."""
+    (folder / "driver.pid").unlink()
+    notes = mend_all(folder)
+    next(notes)
+    command = [sys.executable, "-m", "hypervisor.status_file", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    notes.close()
+    assert (done.returncode, "stop it first" in done.stderr) == (1, True)
 
 
 def test_without_a_libvirtd_there_is_nothing_to_do(tmp_path: Path) -> None:
