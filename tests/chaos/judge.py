@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from lab.guest import Guest
+from stillframe.errors import HypervisorFailed
 from stillframe.states import ENDED, OVER
 from tests.journeys.site import Site
 from tests.journeys.witness import Witness
@@ -74,7 +75,7 @@ def _unfinished(site: Site, guest: Guest) -> list[str]:
 def _files(witness: Witness) -> list[str]:
     try:
         witness.is_tidy()
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError, HypervisorFailed) as error:
         return [f"files: {error}"]
     return []
 
