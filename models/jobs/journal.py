@@ -280,7 +280,11 @@ def _give_up(session: Session, job: AnyRow, worker: str, deaths: int) -> None:
     """One worker after the other died of it: a person looks before the next does."""
     earlier = session.scalars(
         select(Event.data["from"].astext)
-        .where(Event.job_id == job.id, Event.type == EventType.JOB_TAKEN_OVER.value)
+        .where(
+            Event.job_id == job.id,
+            Event.type == EventType.JOB_TAKEN_OVER.value,
+            Event.data["from"].astext.is_not(None),
+        )
         .order_by(Event.id)
     )
     error = WorkersDied(job=job.id, deaths=deaths, phase=job.phase).to_json()

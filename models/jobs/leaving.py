@@ -7,31 +7,38 @@ from models.base import Json
 from models.events.tables import Event
 from models.jobs.outcome import End
 from models.jobs.tables import Job
-from models.moves import Told, move_job
+from models.moves import Told, move_job, tell
 from stillframe.events import EventType, Level
 from stillframe.states import HELD
 
 
 def let_go(session: Session, end: End, worker: str, error: Json) -> None:
     """A worker that lives has to leave the job: it stands as it is. Done again, it changes nothing more."""
-    held = select(Job.state, Job.attempt, Job.worker).where(Job.id == end.job_id)
+    held = select(Job.state, Job.attempt, Job.worker, Job.host_id).where(Job.id == end.job_id)
     job = session.execute(held.with_for_update(key_share=True)).one()
     if job.state not in HELD:
         return
-    if (job.attempt, job.worker) == (end.number, worker):
-        detail = str(error.get("detail", ""))
-        told = Told(EventType.JOB_LET_GO, end.actor, Level.WARNING, detail, {"error": error})
-        move_job(session, end.job_id, job.state, told, {"worker": None}, attempt=end.number)
-    elif _was_taken_from(session, end, worker):
-        session.execute(update(Job).where(Job.id == end.job_id, Job.deaths > 0).values(deaths=Job.deaths - 1))
-
-
-def _was_taken_from(session: Session, end: End, worker: str) -> bool:
-    """Whether the attempt after this one counted this worker among the dead."""
-    taken = select(Event.id).where(
-        Event.job_id == end.job_id,
-        Event.type == EventType.JOB_TAKEN_OVER.value,
-        Event.data["from"].astext == worker,
-        Event.data["attempt"].astext == str(end.number + 1),
+    told = Told(
+        EventType.JOB_LET_GO,
+        end.actor,
+        Level.WARNING,
+        str(error.get("detail", "")),
+        {"error": error, "attempt": end.number},
     )
-    return session.scalar(taken.limit(1)) is not None
+    if (job.attempt, job.worker) == (end.number, worker):
+        move_job(session, end.job_id, job.state, told, {"worker": None}, attempt=end.number)
+    elif _said(session, end, EventType.JOB_TAKEN_OVER, end.number + 1, worker) and not _said(
+        session, end, EventType.JOB_LET_GO, end.number
+    ):
+        session.execute(update(Job).where(Job.id == end.job_id, Job.deaths > 0).values(deaths=Job.deaths - 1))
+        tell(session, told, vm=end.vm_id, snapshot=end.snapshot_id, job=end.job_id, host=job.host_id)
+
+
+def _said(session: Session, end: End, what: EventType, attempt: int, of: str | None = None) -> bool:
+    """Whether an attempt of this job has told this; of a takeover, whether it counted this worker among the dead."""
+    told = select(Event.id).where(
+        Event.job_id == end.job_id, Event.type == what.value, Event.data["attempt"].astext == str(attempt)
+    )
+    if of is not None:
+        told = told.where(Event.data["from"].astext == of)
+    return session.scalar(told.limit(1)) is not None

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from hypervisor.port import Host
@@ -252,6 +253,24 @@ def test_who_could_not_renew_its_lease_has_not_died(
     world.lapse_now(job)
     site.run(job)
     assert (world.row(job).state, world.row(job).deaths) == (JobState.SUCCEEDED, 0)
+
+
+def test_a_death_is_taken_back_once(site: Site, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the answer is lost and it is done again: the death of another stays."""
+    job = asked(site)
+    given(site.journal.claim(job, worker="h1/dies", lease_s=30))
+    world.lapse_now(job)
+    slow = given(site.journal.claim(job, worker="h1/slow", lease_s=30))
+    world.lapse_now(job)
+    given(site.journal.claim(job, worker="h1/last", lease_s=30))
+    call, lost = once(leaving.let_go, committed=True)
+    monkeypatch.setattr(leaving, "let_go", call)
+    with pytest.raises(OperationalError):
+        slow.let_go(ERROR)
+    slow.let_go(ERROR)
+    assert lost
+    assert world.row(job).deaths == 1
+    assert world.events(job)[-2:] == ["job.taken_over", "job.let_go"]
 
 
 def test_who_comes_back_late_takes_back_its_own_death_only(site: Site, world: World) -> None:
