@@ -4,12 +4,16 @@ from uuid import UUID
 
 import pytest
 
+from hypervisor.fake_images import FakeImages
 from models.hosts.rescans import ask
 from models.jobs.journal import Journal
+from models.jobs.recovery import recover
 from models.session import transaction
 from models.snapshots.tables import VolumeSnapshot
 from models.tenants.actor import ADMIN
+from stillframe.errors import HypervisorFailed
 from stillframe.findings import Kind
+from stillframe.recovering import Way
 from stillframe.states import JobState, SnapshotState, VolumeSnapshotState
 from tests.workers.fake_world import ok
 from tests.workers.house import House
@@ -160,5 +164,32 @@ def test_a_lost_snapshot_whose_layer_was_merged_away_stays_lost(house: House) ->
     house.world.host.images.rename("/elsewhere", folder)
     house.rescan(adopt=True)
     assert house.snapshots()[lost].state is SnapshotState.ERROR
+    house.delete(lost)
+    assert house.drift() == []
+
+
+def test_a_lost_snapshot_over_what_is_half_merged_stays_lost(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deletion began to merge through its layer into what that stands on, and failed in the middle."""
+    for name in ("s1", "s2", "s3"):
+        house.take(name)
+    house.world.guest.crash()
+    house.rescan(adopt=True)
+    first, lost = house.world.ids["s1"], house.world.ids["s2"]
+    folder = house.lose(lost)
+    with monkeypatch.context() as patched:
+
+        def commit(_: FakeImages, top: str, *__: object) -> None:
+            raise HypervisorFailed(detail=f"no room in the middle of {top}")
+
+        patched.setattr(FakeImages, "commit", commit)
+        job = house.ask_to_delete(first)
+        assert house.run(job) is JobState.STUCK
+    house.world.host.images.rename("/elsewhere", folder)
+    house.rescan(adopt=True)
+    assert house.snapshots()[lost].state is SnapshotState.ERROR
+    recover(house.engine, job, Way.RESUME, "kim")
+    assert house.run(job) is JobState.SUCCEEDED
     house.delete(lost)
     assert house.drift() == []

@@ -130,13 +130,12 @@ def _spoilt(look: Look, manifest: Manifest, row: SnapshotKnown) -> str | None:
     if row.state is not SnapshotState.ERROR:
         return None
     try:
-        for source in manifest.volumes.values():
-            _chain(look, source.path, source.format)
+        chains = [_chain(look, source.path, source.format) for source in manifest.volumes.values()]
     except HypervisorFailed as error:
         return error.detail
-    merged = look.rows.merged_into_since_lost(manifest.id)
-    names = {*look.tree.frozen[manifest.id].values(), *(source.path for source in manifest.volumes.values())}
-    if written := names.intersection(merged):
+    # Also below its layers: of a merge that was cut short they stand as they did, on what is half another's.
+    names = {image.path for chain in chains for image in chain}
+    if written := names.intersection(look.rows.merged_into_since_lost(manifest.id)):
         return f"what stood on {min(written)} was merged into it"
     return _overwritten(look, manifest)
 
