@@ -13,7 +13,7 @@ already done it, and the note tells how it ended.
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -27,7 +27,7 @@ _LOCK = "driver.pid"
 _ENDED = ("completed", "failed", "cancelled")
 
 
-def mend_all(folder: Path) -> Iterator[str]:
+def mend_all(folder: Path) -> Generator[str]:
     """Mends the notes in a folder of libvirtd; what was done, and what could not be done, for people.
 
     Raises BlockingIOError while libvirtd runs: it would write over what is mended here.
