@@ -134,7 +134,8 @@ def _spoilt(look: Look, manifest: Manifest, row: SnapshotKnown) -> str | None:
     except HypervisorFailed as error:
         return error.detail
     # Also below its layers: of a merge that was cut short they stand as they did, on what is half another's.
-    names = {image.path for chain in chains for image in chain}
+    below = {image.path for chain in chains for image in chain}
+    names = below.union(look.tree.frozen[manifest.id].values())
     if written := names.intersection(look.rows.merged_into_since_lost(manifest.id)):
         return f"what stood on {min(written)} was merged into it"
     return _overwritten(look, manifest)
